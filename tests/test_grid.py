@@ -1,0 +1,250 @@
+"""`run_grid`: resumable, exact about what it did, and never a damaged file."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import filelock
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import snipcore as snip
+
+RECIPE = snip.Recipe(iterations=4, checkpoints=2)
+
+
+def config(**changes):
+    base = dict(model="lenet-300-100", recipe=RECIPE, dataset="digits", sparsity=0.9)
+    return snip.Config(**(base | changes))
+
+
+GRID = [config(seed=s, sparsity=k) for s in (0, 1) for k in (0.5, 0.9, 0.99)]
+
+
+def test_rows_say_what_was_run(tmp_path, digits):
+    configs = [
+        config(),
+        config(method="dense", sparsity=0.0),
+        config(method="random"),
+        config(reinit="vs-x"),
+    ]
+    rows = snip.run_grid(configs, tmp_path / "deep" / "results.csv", n_jobs=1)
+    assert list(rows.columns) == list(snip.COLUMNS)
+    assert rows.status.tolist() == ["ok"] * 4 and rows.source.unique().tolist() == [digits.source]
+    assert (
+        rows.m.unique().tolist() == [266_610]
+        and rows.kept.tolist() == [26_661, 266_610] + [26_661] * 2
+    )
+    assert rows.masks[0] == rows.masks[3] != rows.masks[2] and rows.masks[1] == ""
+    assert rows.error[0] != rows.error[3]  # other weights under the same mask
+    assert (rows.error_best <= rows.error).all() and rows.iterations.unique().tolist() == [4]
+    assert rows.run.is_unique and (rows.seconds > 0).all()
+    assert [p.name for p in (tmp_path / "deep").iterdir() if p.suffix == ".csv"] == ["results.csv"]
+
+    model = snip.build_model("lenet-300-100")
+    x, y = snip.draw_batch(digits, 100, seed=0)
+    masks = snip.keep_top(snip.sensitivity(model.to(x.device), x, y), 0.9)
+    assert snip.digest(masks) == rows.masks[0]
+    history = snip.train(model, digits, RECIPE, masks, seed=0)
+    assert abs(history.error - rows.error[0]) < 1  # but for the number of threads
+
+
+def test_rows_that_are_there_are_not_run_again(tmp_path, monkeypatch):
+    runs = []
+    real = snip.run
+    monkeypatch.setattr(snip, "run", lambda c, data: (runs.append(c.sparsity), real(c, data))[1])
+    path = tmp_path / "results.csv"
+    first = snip.run_grid(GRID[:2], path, n_jobs=1)
+    both = snip.run_grid([GRID[2], GRID[1], GRID[1]], path, n_jobs=1)  # another order, one twice
+    assert runs == [0.5, 0.9, 0.99]
+    assert both.sparsity.tolist() == [0.99, 0.9] and len(snip.read_results(path)) == 3
+    pd.testing.assert_series_equal(both.iloc[1], first.iloc[1], check_names=False)
+    again = snip.run_grid(
+        [dataclasses.asdict(c) | {"recipe": RECIPE} for c in GRID[:2]], path, n_jobs=1
+    )
+    pd.testing.assert_frame_equal(again, first)  # mappings will do, and nothing is lost on disk
+    assert runs == [0.5, 0.9, 0.99]
+
+
+def test_other_data_are_another_run(tmp_path, monkeypatch, archive):
+    path = tmp_path / "results.csv"
+    mnist = config(
+        dataset="mnist", recipe=snip.Recipe(2, batch_size=10, checkpoints=1), scoring_batch=10
+    )
+    with pytest.warns(UserWarning, match="going on with 5,000 real MNIST digits"):
+        before = snip.run_grid([mnist], path, n_jobs=1)
+    np.savez(tmp_path / "mnist.npz", **archive, source="forty random images")
+    monkeypatch.setenv("SNIP_DATA", str(tmp_path))
+    snip._cached_data.cache_clear()
+    after = snip.run_grid([mnist], path, n_jobs=1)
+    assert after.source[0] == "forty random images" != before.source[0]
+    assert len(snip.read_results(path)) == 2
+
+
+def test_a_run_that_fails_or_diverges_is_a_row_and_the_others_go_on(tmp_path, monkeypatch):
+    path = tmp_path / "results.csv"
+    diverging = config(recipe=dataclasses.replace(RECIPE, lr=1e20))
+    impossible = config(scoring_batch=5000)
+    with pytest.warns(UserWarning, match="2 of 3 runs did not end well.*diverged: "):
+        rows = snip.run_grid([diverging, impossible, config()], path, n_jobs=1)
+    assert rows.status[0].startswith("diverged: the loss is ")
+    assert rows.status[1] == (
+        "failed: ValueError: a scoring batch of 5000 cannot be drawn from 3600 images"
+    )
+    assert rows.status[2] == "ok" and rows.error.isna().tolist() == [True, True, False]
+    summary = snip.summarize(rows, ["model"])
+    assert summary.n[0] == 1 and summary.lost[0] == 2 and summary["mean"][0] == rows.error[2]
+
+    # called again, it tries what failed once more, and nothing else
+    tried = []
+    monkeypatch.setattr(snip, "run", lambda c, data: tried.append(c) or {"error": 1.0})
+    with pytest.warns(UserWarning, match="1 of 3"):
+        rows = snip.run_grid([diverging, impossible, config()], path, n_jobs=1)
+    assert tried == [impossible] and rows.status[1] == "ok"
+    assert len(snip.read_results(path)) == 3
+
+
+def test_the_number_of_threads_is_put_back(tmp_path):
+    before = torch.get_num_threads()
+    rows = snip.run_grid([config()], tmp_path / "results.csv", n_jobs=1)
+    assert torch.get_num_threads() == before
+    assert rows.threads[0] == joblib.cpu_count()
+
+
+SWEEP = """
+import sys
+import snipcore as snip
+recipe = snip.Recipe(iterations=20, checkpoints=2)
+configs = [
+    snip.Config("lenet-300-100", recipe, sparsity=k, seed=s, dataset="digits")
+    for s in (0, 1, 2) for k in (0.5, 0.9, 0.95, 0.99)
+]
+if __name__ == "__main__":
+    snip.run_grid(configs, sys.argv[1])
+"""
+
+
+def test_a_killed_sweep_goes_on_as_if_nothing_had_been(tmp_path):
+    script, killed, whole = tmp_path / "sweep.py", tmp_path / "killed.csv", tmp_path / "whole.csv"
+    script.write_text(SWEEP)
+    process = subprocess.Popen([sys.executable, script, killed], start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not killed.exists() or len(snip.read_results(killed)) < 3:  # readable at every moment
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    survived = snip.read_results(killed)
+    assert 3 <= len(survived) < 12
+    subprocess.run([sys.executable, script, killed], check=True)
+    subprocess.run([sys.executable, script, whole], check=True)
+
+    def sort(rows):
+        return rows.drop(columns="seconds").sort_values("run").reset_index(drop=True)
+
+    resumed = snip.read_results(killed)
+    assert len(resumed) == 12 and (resumed.status == "ok").all()
+    pd.testing.assert_frame_equal(sort(resumed), sort(snip.read_results(whole)))
+    # the rows from before the kill are still the same, seconds and all
+    pd.testing.assert_frame_equal(resumed.head(len(survived)), survived)
+
+
+# ----------------------------------------------------------------------------------- bad input
+
+
+@pytest.fixture
+def written(tmp_path):
+    path = tmp_path / "results.csv"
+    snip.run_grid(GRID[:2], path, n_jobs=1)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda text: text[:-40], "line 3 of .* is torn.*delete that line"),
+        (lambda text: text[:-1], "line 3 of .* is torn"),
+        (lambda text: text.replace(",1,lenet", ",7,lenet"), "another version of snipcore"),
+        (lambda text: text.replace("error_best", "best"), "another version of snipcore"),
+        (lambda text: "name,age\nAda,36\n", "is no file of results"),
+        (lambda text: "", "is no file of results"),
+    ],
+)
+def test_files_that_cannot_be_gone_on_with(written, spoil, message):
+    written.write_text(spoil(written.read_text()))
+    before = written.read_text()
+    with pytest.raises(ValueError, match=message):
+        snip.run_grid(GRID, written, n_jobs=1)
+    assert written.read_text() == before
+
+
+def test_a_torn_line_once_deleted_is_run_again(written):
+    whole = snip.read_results(written)
+    lines = written.read_text().splitlines(keepends=True)
+    written.write_text("".join(lines[:2]))
+    rows = snip.run_grid(GRID[:2], written, n_jobs=1)
+    pd.testing.assert_frame_equal(rows.drop(columns="seconds"), whole.drop(columns="seconds"))
+
+
+def test_two_at_once(written):
+    with (
+        filelock.FileLock(f"{written}.lock"),
+        pytest.raises(RuntimeError, match="another process is writing"),
+    ):
+        snip.run_grid(GRID, written, n_jobs=1)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match="file"):
+        snip.run_grid(GRID, tmp_path / "file" / "results.csv", n_jobs=1)
+    with pytest.raises(OSError, match="file"):
+        snip.output_folder("smoke", tmp_path / "file" / "out")
+    with pytest.raises(
+        ValueError, match="unknown profile 'night'; known: smoke, quick, desktop, paper"
+    ):
+        snip.output_folder("night", tmp_path)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_configurations_that_cannot_be_right():
+    for changes, message in (
+        ({"model": "resnet"}, "unknown model 'resnet'"),
+        ({"method": "grasp"}, "unknown method 'grasp'"),
+        ({"dataset": "svhn"}, "unknown data set 'svhn'"),
+        ({"init": "he"}, "unknown initialiser 'he'"),
+        ({"reinit": "he"}, "unknown initialiser 'he'"),
+        ({"sparsity": 90}, "for 90 % write 0.9"),
+        ({"method": "dense"}, "a dense network has sparsity 0, not 0.9"),
+        ({"seed": -1}, "seed -1 is below 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            config(**changes)
+    with pytest.raises(ValueError, match="n_jobs 0 does nothing"):
+        snip.run_grid(GRID, "never.csv", n_jobs=0)
+
+
+# --------------------------------------------------------------------------------- the summaries
+
+
+def test_the_interval_is_students():
+    # t(0.975, 2 degrees of freedom) = 4.3027; mean 2, standard deviation 1, √3
+    low, high = snip.t_interval([1, 2, 3])
+    assert (low, high) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-4)
+    assert np.isnan(snip.t_interval([1])).all()
+
+
+def test_the_sweep_is_paired_and_complete():
+    configs = snip.sweep_configs("desktop")
+    cells = {(c.model, c.method, c.sparsity) for c in configs}
+    assert len(cells) == 2 * (1 + 4 * 12)  # dense, and four methods at twelve sparsities
+    assert len(configs) == len(set(configs)) == 49 * 5 + 49 * 3
+    assert len(snip.sweep_configs("desktop", seeds=1, iterations=5)) == 98
+    for profile in snip.PROFILES:
+        assert {c.method for c in snip.sweep_configs(profile)} == set(snip.METHODS)

@@ -1,0 +1,371 @@
+"""Counts, initialisation, sensitivity and masks, against numbers got another way."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import snipcore as snip
+
+COUNTS = {"lenet-300-100": 266_610, "lenet-5-caffe": 431_080}
+
+
+@pytest.mark.parametrize(("name", "m"), COUNTS.items())
+def test_parameter_counts_are_the_published_ones(name, m):
+    model = snip.build_model(name)
+    assert sum(weight.numel() for weight in snip.prunable(model).values()) == m
+    assert model(torch.zeros(2, *snip.MODELS[name].input_shape)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("sparsity", [0, *snip.ALL])
+@pytest.mark.parametrize(("name", "m"), COUNTS.items())
+def test_kappa_is_exact(name, m, sparsity):
+    scores = snip.random_scores(snip.build_model(name), seed=0)
+    masks = snip.keep_top(scores, sparsity)
+    percent = round(100 * sparsity)
+    assert sum(int(mask.sum()) for mask in masks.values()) == (m * (100 - percent) + 50) // 100
+
+
+# ---------------------------------------------------------------------------------- initialise
+
+
+@pytest.mark.parametrize(
+    ("scheme", "std"), [("vs", 1 / 20), ("vs-x", math.sqrt(2 / 1200)), ("vs-h", math.sqrt(2) / 20)]
+)
+def test_variance_scaling_has_the_variance_of_its_formula(scheme, std):
+    layer = nn.Linear(400, 800)
+    snip.initialize(layer, scheme, seed=0)
+    assert layer.weight.std().item() == pytest.approx(std, rel=0.01)
+    # cut off at two standard deviations of the normal distribution that it is cut from
+    assert layer.weight.abs().max().item() == pytest.approx(2 * std / 0.87962566, rel=0.01)
+    assert not layer.bias.any()
+
+
+def test_rn_and_tn_have_the_standard_deviation_asked_for():
+    layer = nn.Linear(400, 800)
+    assert snip.initialize(layer, "rn", 0).weight.std().item() == pytest.approx(1, rel=0.01)
+    assert snip.initialize(layer, "tn", 0).weight.abs().max().item() <= 2
+    assert snip.initialize(layer, "rn", 0, std=0.1).weight.std().item() == pytest.approx(
+        0.1, rel=0.01
+    )
+
+
+def test_fan_in_of_a_convolution_counts_its_kernel():
+    layer = snip.initialize(nn.Conv2d(16, 256, 5), "vs", seed=0)
+    assert layer.weight.std().item() == pytest.approx(1 / 20, rel=0.01)
+
+
+def test_building_follows_the_seed_and_leaves_the_global_one_alone():
+    before = torch.get_rng_state()
+    first, again, other = (snip.build_model("lenet-300-100", seed=s) for s in (3, 3, 4))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(first.fc1.weight, again.fc1.weight)
+    assert not torch.equal(first.fc1.weight, other.fc1.weight)
+
+
+# --------------------------------------------------------------------------------- sensitivity
+
+
+def autograd_scores(model, x, y):
+    """g of Eq. 5 with the c written out: the derivative by c of L(c ⊙ w) at c = 1."""
+    weights = {name: weight.detach() for name, weight in snip.prunable(model).items()}
+    c = {name: torch.ones_like(weight, requires_grad=True) for name, weight in weights.items()}
+    product = {name: c[name] * weight for name, weight in weights.items()}
+    loss = F.cross_entropy(torch.func.functional_call(model, product, (x,)), y)
+    g = torch.autograd.grad(loss, list(c.values()))
+    total = sum(part.abs().sum() for part in g)
+    return {name: part.abs() / total for name, part in zip(c, g, strict=True)}
+
+
+def scoring_twin(model, norm):
+    """A copy of the model, set by hand to the mode that `norm` names."""
+    twin = copy.deepcopy(model).eval()
+    for module in twin.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.train(norm == "batch")
+    return twin
+
+
+@pytest.mark.parametrize("norm", ["batch", "initial"])
+def test_sensitivity_is_the_derivative_by_c(tiny, batch, norm):
+    tiny[1].running_mean += 3  # "initial" must not mean "as they are now"
+    scores = snip.sensitivity(tiny, *batch, norm=norm)
+    expected = autograd_scores(scoring_twin(tiny, norm), *batch)
+    assert list(scores) == ["0.weight", "0.bias", "5.weight", "5.bias"]
+    for name, score in scores.items():
+        torch.testing.assert_close(score, expected[name])
+    assert sum(score.sum() for score in scores.values()).item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("norm", ["batch", "initial"])
+def test_sensitivity_is_the_finite_difference_of_the_loss(tiny, batch, norm):
+    x, y = batch
+    twin = scoring_twin(tiny, norm)
+    scores = snip.sensitivity(tiny, x, y, norm=norm)
+    numbers = {}
+    for name, index in (("0.weight", (1, 0, 2, 1)), ("5.weight", (2, 30)), ("5.weight", (0, 7))):
+        weight = twin.get_parameter(name).data
+        value, losses = weight[index].item(), []
+        for c in (1 + 1e-5, 1 - 1e-5):
+            weight[index] = c * value
+            with torch.no_grad():
+                losses.append(F.cross_entropy(twin(x), y).item())
+        weight[index] = value
+        numbers[name, index] = abs(losses[0] - losses[1]) / 2e-5
+    # s is g up to one common factor
+    factors = [scores[name][index].item() / g for (name, index), g in numbers.items()]
+    np.testing.assert_allclose(factors, factors[0], rtol=1e-4)
+
+
+def test_sensitivity_by_hand():
+    """One image x = (1, 2), w = [[1, 0], [0, 0]], label 1: logits (1, 0), p = (e, 1) / (e + 1);
+    ∂L/∂w = (p − (0, 1)) ⊗ x, and only w_00 = 1 is not zero, so it has all the sensitivity."""
+    layer = nn.Linear(2, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
+        layer.bias.zero_()
+    x, y = torch.tensor([[1.0, 2.0]]), torch.tensor([1])
+    assert snip.sensitivity(layer, x, y)["weight"].tolist() == [[1, 0], [0, 0]]
+    with torch.no_grad():
+        layer.weight[1, 1] = 0.5  # now the logits are (1, 1): p = (½, ½), g = (½·1·1, −½·2·½)
+    assert snip.sensitivity(layer, x, y)["weight"].tolist() == [[0.5, 0], [0, 0.5]]
+
+
+@pytest.mark.parametrize("size", [1, 5, 12, 100])
+def test_chunks_add_up_to_the_whole(tiny, batch, size):
+    whole = snip.sensitivity(tiny, *batch, norm="initial")
+    chunked = snip.sensitivity(tiny, *batch, norm="initial", chunk_size=size)
+    for name in whole:
+        torch.testing.assert_close(chunked[name], whole[name])
+
+
+def test_one_forward_and_one_backward(tiny, batch):
+    calls = []
+    tiny.register_forward_hook(lambda *_: calls.append("forward"))
+    tiny[5].register_full_backward_hook(lambda *_: calls.append("backward"))
+    snip.sensitivity(tiny, *batch)
+    assert calls == ["forward", "backward"]
+
+
+@pytest.mark.parametrize("norm", ["batch", "initial"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_scoring_leaves_the_model_as_it_was(tiny, batch, norm, fails):
+    tiny.train()
+    tiny[4].eval()
+    tiny[0].bias.requires_grad_(False)
+    tiny[5].weight.grad = torch.full_like(tiny[5].weight, 7)
+    tiny[1].running_mean += 1
+    before, buffer = copy.deepcopy(tiny.state_dict()), tiny[1].running_mean
+    x, y = batch
+    if fails:
+        with pytest.raises(ValueError, match="labels run from 0 to 9"):
+            snip.sensitivity(
+                tiny, x, y.clone().index_fill_(0, torch.tensor([3], device=y.device), 9)
+            )
+    else:
+        snip.sensitivity(tiny, x, y, norm=norm)
+    for name, value in tiny.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert tiny[1].running_mean is buffer
+    assert tiny.training and tiny[1].training and not tiny[4].training
+    assert not tiny[0].bias.requires_grad and tiny[0].weight.requires_grad
+    assert tiny[0].weight.grad is None and (tiny[5].weight.grad == 7).all()
+
+
+def test_any_module_of_the_known_layers_can_be_scored(device):
+    class Rows(nn.Module):
+        """An image as a sequence of rows; two normalisations that are not batch norm."""
+
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv1d(8, 8, 3, padding=1)
+            self.norm = nn.GroupNorm(2, 8)
+            self.lstm = nn.LSTM(8, 5, batch_first=True)
+            self.cell = nn.GRUCell(5, 6)
+            self.layer_norm = nn.LayerNorm(6)
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, x):  # (B, 8, 8)
+            out, _ = self.lstm(self.norm(self.conv(x)).transpose(1, 2))
+            return self.head(self.layer_norm(self.cell(out[:, -1])))
+
+    model = Rows().to(device)
+    scores = snip.sensitivity(
+        model, torch.randn(6, 8, 8, device=device), torch.arange(6, device=device) % 3
+    )
+    lstm = 4 * 5 * (8 + 5 + 1)  # one bias vector a gate, not PyTorch's two
+    gru = 3 * 6 * (5 + 6 + 1)
+    m = (8 * 8 * 3 + 8) + lstm + gru + (6 * 3 + 3)
+    assert sum(score.numel() for score in scores.values()) == m
+    assert sum(int(k.sum()) for k in snip.keep_top(scores, 0.5).values()) == round(m / 2)
+
+
+def test_a_shared_tensor_counts_once():
+    a, b = nn.Linear(4, 4), nn.Linear(4, 4)
+    b.weight = a.weight
+    assert list(snip.prunable(nn.Sequential(a, b))) == ["0.weight", "0.bias", "1.bias"]
+
+
+# --------------------------------------------------------------------------------------- masks
+
+
+def test_equal_scores_are_kept_by_position(device):
+    scores = {"a": torch.ones(3, 5, device=device), "b": torch.ones(7, device=device)}
+    masks = snip.keep_top(scores, 0.2)  # 17.6 → 18 of 22
+    assert masks["a"].all() and masks["b"].tolist() == [True] * 3 + [False] * 4
+
+
+def test_keep_top_agrees_with_a_stable_sort(device):
+    generator = torch.Generator().manual_seed(0)
+    for trial in range(50):
+        flat = torch.randint(0, 6, (60,), generator=generator).float()  # many ties
+        flat[0] = 1
+        sparsity = trial / 51
+        order = torch.sort(flat, descending=True, stable=True).indices[: round((1 - sparsity) * 60)]
+        masks = snip.keep_top(
+            {"a": flat[:24].view(4, 6).to(device), "b": flat[24:].to(device)}, sparsity
+        )
+        kept = torch.cat([masks["a"].flatten(), masks["b"]]).nonzero().squeeze(1).cpu()
+        assert torch.equal(kept, order.sort().values)
+
+
+def test_random_scores_know_nothing_of_the_weights():
+    model = snip.build_model("lenet-300-100", init="rn", seed=5)
+    scores = snip.random_scores(model, seed=5)
+    for name, weight in snip.prunable(model).items():
+        if weight.ndim == 2:
+            both = torch.stack([scores[name].flatten(), weight.detach().flatten()])
+            sizes = torch.stack([both[0], both[1].abs()])
+            assert both.corrcoef()[0, 1].abs() < 0.1 and sizes.corrcoef()[0, 1].abs() < 0.1
+
+
+def test_magnitude_keeps_the_largest_weights():
+    model = snip.build_model("lenet-300-100")
+    masks = snip.keep_top(snip.magnitude_scores(model), 0.9)
+    kept = torch.cat([w[masks[n]].abs() for n, w in snip.prunable(model).items()])
+    cut = torch.cat([w[~masks[n]].abs() for n, w in snip.prunable(model).items()])
+    assert kept.min() >= cut.max() and len(kept) == 26_661
+
+
+def test_shuffling_keeps_the_count_of_every_tensor(digits):
+    model = snip.build_model("lenet-300-100").to(digits.x_train.device)
+    x, y = snip.draw_batch(digits, 100, seed=0)
+    masks = snip.keep_top(snip.sensitivity(model, x, y), 0.9)
+    shuffled = snip.shuffle_masks(masks, seed=0)
+    for name, mask in masks.items():
+        assert shuffled[name].shape == mask.shape and shuffled[name].sum() == mask.sum()
+    assert not torch.equal(shuffled["fc1.weight"], masks["fc1.weight"])
+    assert snip.digest(shuffled) != snip.digest(masks)
+    assert snip.digest(shuffled) == snip.digest(snip.shuffle_masks(masks, seed=0))
+
+
+def test_applying_masks_zeroes_the_pruned_and_nothing_else(tiny, batch):
+    masks = snip.keep_top(snip.sensitivity(tiny, *batch), 0.7)
+    before = copy.deepcopy(tiny.state_dict())
+    snip.apply_masks(tiny, masks)
+    for name, value in tiny.state_dict().items():
+        expected = before[name] * masks[name] if name in masks else before[name]
+        assert torch.equal(value, expected), name
+
+
+# ----------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "message"),
+    [(-0.1, "-0.1 is not"), (1, "1 is not"), (math.nan, "nan is not"), (90, "for 90 % write 0.9")],
+)
+def test_sparsity_out_of_range(sparsity, message):
+    with pytest.raises(ValueError, match=message):
+        snip.keep_top({"a": torch.rand(10)}, sparsity)
+
+
+def test_a_kappa_of_zero():
+    with pytest.raises(ValueError, match=r"keeps none of 10 parameters; the most is 0\.9"):
+        snip.keep_top({"a": torch.rand(10)}, 0.96)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_scores_that_are_no_numbers(bad):
+    with pytest.raises(FloatingPointError, match="score of b"):
+        snip.keep_top({"a": torch.rand(3), "b": torch.tensor([1.0, bad])}, 0.5)
+
+
+def test_scores_that_are_all_zero(tiny, batch):
+    with pytest.raises(ValueError, match="all scores are 0"):
+        snip.keep_top({"a": torch.zeros(3)}, 0.5)
+    with torch.no_grad():
+        tiny[5].weight.zero_()
+        tiny[5].bias.zero_()
+    with pytest.raises(ValueError, match="all sensitivities are 0"):
+        snip.sensitivity(tiny, *batch)
+
+
+def test_unknown_names_list_the_known():
+    with pytest.raises(
+        ValueError, match="unknown model 'lenet'; known: lenet-300-100, lenet-5-caffe"
+    ):
+        snip.build_model("lenet")
+    with pytest.raises(ValueError, match="unknown initialiser 'he'; known: rn, tn, vs, vs-x, vs-h"):
+        snip.build_model("lenet-300-100", init="he")
+    with pytest.raises(ValueError, match="unknown norm 'running'; known: batch, initial"):
+        snip.sensitivity(nn.Linear(2, 2), torch.zeros(1, 2), torch.zeros(1).long(), norm="running")
+    with pytest.raises(ValueError, match="unknown method 'grasp'; known: dense, snip"):
+        snip.make_masks(nn.Linear(2, 2), "grasp", 0.5, torch.zeros(1, 2), torch.zeros(1).long(), 0)
+    with pytest.raises(ValueError, match="unknown profile 'fast'; known: smoke, quick"):
+        snip.sweep_configs("fast")
+
+
+def test_batches_that_do_not_fit(tiny, batch):
+    x, y = batch
+    for bad_x, bad_y, message in (
+        (x[:0], y[:0], "the batch is empty"),
+        (x, y[:5], "12 images need as many labels"),
+        (x, y - 1, "labels run from -1 to 1; the model has classes 0 to 2"),
+        (x, y + 1, "labels run from 1 to 3"),
+        (x, y.double(), "must be integers"),
+        (x * math.nan, y, "inputs hold NaN or Inf"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            snip.sensitivity(tiny, bad_x, bad_y)
+        with pytest.raises(ValueError, match=message):
+            snip.evaluate(tiny, bad_x, bad_y)
+    with pytest.raises(ValueError, match="chunk_size 0 is below 1"):
+        snip.sensitivity(tiny, x, y, chunk_size=0)
+    model = snip.build_model("lenet-5-caffe")
+    with pytest.raises(
+        ValueError, match=r"shape \(2, 3, 32, 32\); this model takes \(batch, 1, 28, 28\)"
+    ):
+        snip.sensitivity(model, torch.zeros(2, 3, 32, 32), torch.zeros(2).long())
+
+
+def test_nan_weights_name_the_layer(tiny, batch):
+    with torch.no_grad():
+        tiny[5].weight[0, 0] = math.nan
+    with pytest.raises(FloatingPointError, match="NaN or Inf in the sensitivity of"):
+        snip.sensitivity(tiny, *batch)
+
+
+def test_nothing_to_prune():
+    with pytest.raises(ValueError, match="nothing to prune"):
+        snip.sensitivity(nn.BatchNorm1d(3), torch.zeros(2, 3), torch.zeros(2).long())
+
+
+def test_masks_that_do_not_fit(tiny, batch):
+    masks = snip.keep_top(snip.sensitivity(tiny, *batch), 0.5)
+    without = {name: mask for name, mask in masks.items() if name != "5.bias"}
+    for bad, message in (
+        (without, "do not fit; only in one of them: 5.bias"),
+        ({**masks, "6.weight": masks["5.bias"]}, "only in one of them: 6.weight"),
+        ({**masks, "5.bias": masks["0.bias"]}, r"the mask of 5.bias is torch.bool of shape \(4,\)"),
+        ({**masks, "5.bias": masks["5.bias"].float()}, "the mask of 5.bias is torch.float32"),
+    ):
+        before = copy.deepcopy(tiny.state_dict())
+        with pytest.raises(ValueError, match=message):
+            snip.apply_masks(tiny, bad)
+        assert all(torch.equal(value, before[name]) for name, value in tiny.state_dict().items())

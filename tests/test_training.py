@@ -1,0 +1,222 @@
+"""Training against a loop written out by hand; evaluation, augmentation, bad input."""
+
+import copy
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import snipcore as snip
+
+
+def small_net(device, seed=0):
+    torch.manual_seed(seed)
+    net = nn.Sequential(
+        nn.Flatten(), nn.Linear(16, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 3)
+    )
+    return net.to(device)
+
+
+def some_masks(model):
+    return snip.keep_top(snip.random_scores(model, 0), 0.6)
+
+
+RECIPE = snip.Recipe(iterations=30, batch_size=8, checkpoints=3)
+
+
+def test_training_is_sgd_on_the_kept_weights(small_data, device):
+    """Against torch.optim.SGD on v with w = c ⊙ v, where pruned weights do not exist at all."""
+    model, twin = small_net(device), small_net(device)
+    masks = some_masks(model)
+    history = snip.train(model, small_data, RECIPE, masks, seed=5)
+
+    weights = snip.prunable(twin)
+    norm = [p for p in twin.parameters() if all(p is not w for w in weights.values())]
+    sgd = torch.optim.SGD(
+        [{"params": list(weights.values()), "weight_decay": 5e-4}, {"params": norm}], 0.1, 0.9
+    )
+    generator = snip._generator(5, "batches")
+    losses = []
+    for i in range(30):
+        if i % 5 == 0:  # 40 images in batches of 8
+            order = torch.randperm(40, generator=generator).to(device)
+        index = order[i % 5 * 8 : (i % 5 + 1) * 8]
+        for group in sgd.param_groups:
+            group["lr"] = (0.1, 0.01, 0.001)[i // 10]
+        product = {name: masks[name] * weight for name, weight in weights.items()}
+        logits = torch.func.functional_call(twin, product, (small_data.x_train[index],))
+        loss = F.cross_entropy(logits, small_data.y_train[index])
+        sgd.zero_grad()
+        loss.backward()
+        sgd.step()
+        losses.append(loss.item())
+    np.testing.assert_allclose(history.loss, losses, rtol=1e-4)
+    for name, weight in weights.items():
+        torch.testing.assert_close(
+            snip.prunable(model)[name], masks[name] * weight, rtol=1e-3, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_pruned_weights_are_zero_after_every_step_and_kept_ones_move(small_data, device, optimizer):
+    model = small_net(device)
+    masks = some_masks(model)
+    before = copy.deepcopy(model.state_dict())
+    seen = []
+
+    def look(*_):
+        seen.append(all(not w[~masks[n]].any() for n, w in snip.prunable(model).items()))
+
+    model.register_forward_pre_hook(look)
+    recipe = dataclasses.replace(RECIPE, optimizer=optimizer, lr=0.01)
+    snip.train(model, small_data, recipe, masks)
+    look()
+    assert all(seen[1:]) and len(seen) > 30  # the very first look is before the masks are applied
+    for name, weight in snip.prunable(model).items():
+        if weight.ndim == 2:
+            assert (weight != before[name])[masks[name]].all()
+
+
+def test_weight_decay_is_on_the_prunable_alone(small_data, device):
+    """Without gradients (zero images, zero biases) only decay moves a weight: w · (1 − lr · λ)ⁿ."""
+    model = small_net(device)
+    nn.init.constant_(model[2].weight, 0.5)
+    flat = dataclasses.replace(small_data, x_train=torch.zeros_like(small_data.x_train))
+    before = model[1].weight.detach().clone()
+    recipe = snip.Recipe(1, batch_size=8, lr=0.1, weight_decay=0.01, checkpoints=1)
+    snip.train(model, flat, recipe)
+    torch.testing.assert_close(model[1].weight, before * (1 - 0.1 * 0.01))
+    assert (model[2].weight == 0.5).all()
+
+
+def test_the_same_seed_gives_the_same_bits(small_data, device):
+    def trained(seed):
+        model = small_net(device)
+        history = snip.train(model, small_data, RECIPE, some_masks(model), seed)
+        return model.state_dict(), history
+
+    (first, a), (again, b), (other, _) = trained(1), trained(1), trained(2)
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
+    assert np.array_equal(a.loss, b.loss) and a.test_error == b.test_error
+    assert not torch.equal(first["1.weight"], other["1.weight"])
+
+
+def test_history(small_data, device):
+    model = small_net(device)
+    history = snip.train(model, small_data, dataclasses.replace(RECIPE, checkpoints=4))
+    assert history.iteration == [7, 15, 22, 30]
+    assert (
+        history.error
+        == history.test_error[-1]
+        == snip.evaluate(model, small_data.x_test, small_data.y_test)
+    )
+    assert history.error_best == min(history.test_error)
+    assert history.loss.shape == (30,) and history.loss[-5:].mean() < history.loss[:5].mean()
+
+
+def test_a_real_network_learns_real_digits(digits):
+    model = snip.build_model("lenet-5-caffe")
+    x, y = snip.draw_batch(digits, 100, seed=0)
+    masks = snip.keep_top(snip.sensitivity(model.to(x.device), x, y), 0.9)
+    history = snip.train(model, digits, snip.recipe_for("lenet-5-caffe", 60, 1), masks)
+    assert history.error < 15  # ten classes: 90 % by chance
+
+
+def test_evaluate_counts_wrong_answers(device):
+    class Threshold(nn.Module):
+        def forward(self, x):  # says class 1 where the first pixel is positive
+            assert not self.training
+            return torch.stack([torch.zeros(len(x), device=x.device), x[:, 0]], 1)
+
+    model = Threshold().train()
+    x = torch.tensor([[1.0], [-1.0], [2.0], [-2.0]] * 300, device=device)
+    y = torch.tensor([1, 1, 1, 0] * 300, device=device)
+    assert snip.evaluate(model, x, y) == 25.0
+    assert model.training
+
+
+def test_augmentation_flips_and_moves_whole_images():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(200, 3, 6, 5) + 1  # no pixel is 0, the filling
+    out = snip.augment(x, generator)
+    assert out.shape == x.shape and out.is_contiguous(memory_format=torch.channels_last)
+    padded = F.pad(x, (4, 4, 4, 4))
+    found = []
+    for image, result in zip(padded, out, strict=True):
+        found += [
+            (flip, dy, dx)
+            for flip, source in ((False, image), (True, image.flip(2)))
+            for dy in range(9)
+            for dx in range(9)
+            if torch.equal(source[:, dy : dy + 6, dx : dx + 5], result)
+        ]
+    assert len(found) == 200
+    flips, rows, columns = zip(*found, strict=True)
+    assert 70 < sum(flips) < 130
+    assert set(rows) == set(columns) == set(range(9))
+
+
+def test_a_scoring_batch_is_drawn_without_repeats(digits):
+    x, y = snip.draw_batch(digits, 3600, seed=0)
+    assert torch.equal(y.sort().values, digits.y_train.sort().values) and len(x) == 3600
+    again, other = snip.draw_batch(digits, 10, 0), snip.draw_batch(digits, 10, 1)
+    assert torch.equal(again[0], x[:10]) and not torch.equal(other[0], x[:10])
+    for size in (0, 3601):
+        with pytest.raises(
+            ValueError, match=f"a scoring batch of {size} cannot be drawn from 3600"
+        ):
+            snip.draw_batch(digits, size, 0)
+
+
+# ----------------------------------------------------------------------------------- bad input
+
+
+def test_a_diverging_loss_names_the_iteration(small_data, device):
+    recipe = dataclasses.replace(RECIPE, lr=1e20)
+    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at iteration \d+"):
+        snip.train(small_net(device), small_data, recipe)
+
+
+def test_data_that_do_not_fit_the_model(small_data, device):
+    def but(**changes):
+        return dataclasses.replace(small_data, **changes)
+
+    for bad, message in (
+        (but(x_train=small_data.x_train * math.nan), "NaN or Inf"),
+        (but(x_test=small_data.x_test * math.inf), "NaN or Inf"),
+        (
+            but(y_train=small_data.y_train + 1),
+            "labels run from 1 to 3; the model has classes 0 to 2",
+        ),
+        (but(y_train=small_data.y_train[:7]), "40 images need as many labels"),
+        (but(x_train=small_data.x_train[:0], y_train=small_data.y_train[:0]), "batch is empty"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            snip.train(small_net(device), bad, RECIPE)
+    with pytest.raises(ValueError, match="batch_size 100 is more than the 40 train images"):
+        snip.train(small_net(device), small_data, snip.Recipe(5, checkpoints=1))
+    with pytest.raises(ValueError, match="masks and model do not fit"):
+        snip.train(small_net(device), small_data, RECIPE, {})
+
+
+def test_recipes_that_make_no_sense():
+    for changes, message in (
+        ({"iterations": 0}, "iterations 0 is below 1"),
+        ({"batch_size": 0}, "batch_size 0 is below 1"),
+        ({"checkpoints": 31}, "31 checkpoints in 30 iterations"),
+        ({"optimizer": "lion"}, "unknown optimizer 'lion'; known: sgd, adam"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            dataclasses.replace(RECIPE, **changes)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_cuda_where_there_is_none():
+    with pytest.raises(
+        RuntimeError, match="device='cuda', but PyTorch sees no CUDA here: use 'cpu'"
+    ):
+        snip.load_data("digits", device="cuda")
