@@ -1,0 +1,30 @@
+"""What the README shows is run as it stands."""
+
+import re
+from pathlib import Path
+
+import snipcore as snip
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_example_on_ones_own_network_runs():
+    (code,) = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
+    names = {}
+    exec(code, names)
+    pruned = [~names["masks"][name] for name in names["masks"]]
+    weights = snip.prunable(names["model"]).values()
+    assert all(not w[cut].any() for w, cut in zip(weights, pruned, strict=True))
+    assert sum(int(cut.sum()) for cut in pruned) == round(0.95 * sum(cut.numel() for cut in pruned))
+
+
+def test_every_file_and_target_it_names_is_there():
+    for path in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
+        assert (ROOT / path).exists(), path
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"\bmake ([a-z]+)", README)) <= set(targets)
+
+
+def test_every_profile_is_in_its_table():
+    assert re.findall(r"^\| `([a-z]+)` \|", README, re.MULTILINE) == list(snip.PROFILES)
