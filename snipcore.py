@@ -27,6 +27,7 @@ import socket
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 import warnings
 import zipfile
@@ -946,8 +947,24 @@ def run(config: Config, data: Data) -> dict:
 _cached_data = lru_cache(maxsize=2)(load_data)  # a worker runs many configurations on one data set
 
 
+@lru_cache
+def _end_with_parent() -> None:
+    """In a worker: end when the process that started it is gone, by a kernel's restart, say.
+    Otherwise it would go on with its run for nobody."""
+    parent = os.getppid()
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _row(config: Config, source: str, device: str, threads: int) -> dict:
     """One run in a worker, as a row; what goes wrong becomes the row's status."""
+    if multiprocessing.current_process().name != "MainProcess":
+        _end_with_parent()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     row = {**_identity(config, source), **OUTCOME, "threads": threads}

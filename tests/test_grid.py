@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ import filelock
 import joblib
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 
@@ -133,13 +133,15 @@ if __name__ == "__main__":
 def test_a_killed_sweep_goes_on_as_if_nothing_had_been(tmp_path):
     script, killed, whole = tmp_path / "sweep.py", tmp_path / "killed.csv", tmp_path / "whole.csv"
     script.write_text(SWEEP)
-    process = subprocess.Popen([sys.executable, script, killed], start_new_session=True)
+    process = subprocess.Popen([sys.executable, script, killed])
     deadline = time.monotonic() + 120
     while not killed.exists() or len(snip.read_results(killed)) < 3:  # readable at every moment
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
     process.wait()
+    assert len(workers) > 1 and not psutil.wait_procs(workers, timeout=30)[1]  # none goes on
     survived = snip.read_results(killed)
     assert 3 <= len(survived) < 12
     subprocess.run([sys.executable, script, killed], check=True)
