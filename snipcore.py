@@ -157,7 +157,7 @@ def load_data(
         except (OSError, RuntimeError) as error:  # no network, a full disk, a damaged download
             missing = (
                 f"no {name} here: there is no {archive.resolve()}, and torchvision's download "
-                f"failed ({error})"
+                f"failed ({' '.join(str(error).split())})"
             )
             if name == "kmnist":
                 raise FileNotFoundError(f"{missing}; put kmnist.npz there") from error
