@@ -18,7 +18,6 @@ import csv
 import dataclasses
 import hashlib
 import json
-import lzma
 import math
 import multiprocessing
 import os
@@ -30,7 +29,6 @@ import textwrap
 import threading
 import time
 import warnings
-import zipfile
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -194,10 +192,11 @@ def _mean_and_std(pixels: np.ndarray) -> tuple[Tensor, Tensor]:
         np.bincount(channel.ravel(), minlength=256)
         for channel in np.moveaxis(pixels.reshape(*pixels.shape[:3], -1), -1, 0)
     ])  # fmt: skip
-    share = counts / counts.sum(1, keepdims=True)
-    mean = share @ np.arange(256)
-    std = np.sqrt(share @ np.arange(256) ** 2 - mean**2)
-    if not (std > 0).all():
+    share = counts / counts.sum(1, keepdims=True)  # (C, 256)
+    values = np.arange(256)
+    mean = share @ values
+    std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(1))
+    if not std.all():
         raise ValueError("all train images are one flat colour: nothing to learn, nothing to scale")
     return tuple(torch.tensor(v, dtype=torch.float32).view(-1, 1, 1) for v in (mean, std))
 
@@ -207,8 +206,7 @@ def _read_npz(path: Path, shape: tuple[int, ...]) -> tuple[dict[str, np.ndarray]
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
-            NotImplementedError, AttributeError) as error:  # fmt: skip
+    except Exception as error:  # zip, its four compressions and NumPy's header raise a dozen kinds
         raise ValueError(
             f"{path} cannot be read ({error}); it is damaged, or no .npz of plain arrays. "
             "Replace it, or delete it to have the data downloaded"
@@ -888,8 +886,8 @@ def _identity(config: Config, source: str) -> dict:
     fields = dataclasses.asdict(config)
     recipe = fields.pop("recipe")
     row = {"version": RESULTS_VERSION, **fields, **recipe, "source": source}
-    key = hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:16]
-    return {"run": key, **row}
+    text = json.dumps(row, sort_keys=True, default=lambda number: number.item())  # NumPy's numbers
+    return {"run": hashlib.sha256(text.encode()).hexdigest()[:16], **row}
 
 
 OUTCOME = {  # column: value until the run has one
@@ -944,7 +942,15 @@ def run(config: Config, data: Data) -> dict:
     }
 
 
-_cached_data = lru_cache(maxsize=2)(load_data)  # a worker runs many configurations on one data set
+@lru_cache(maxsize=2)
+def _worker_data(name: str, device: str, source: str) -> Data:
+    """`load_data`, once in a worker for its many runs, of the data that `run_grid` has seen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # `run_grid` has passed on that of a fallback
+        data = load_data(name, device=device)
+    if data.source != source:
+        raise RuntimeError(f"the data changed during the runs: {data.source}, not {source}")
+    return data
 
 
 @lru_cache
@@ -970,12 +976,7 @@ def _row(config: Config, source: str, device: str, threads: int) -> dict:
     row = {**_identity(config, source), **OUTCOME, "threads": threads}
     row["hardware"] = hardware(torch.device(device))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a fallback was told by `run_grid`
-            data = _cached_data(config.dataset, device=device)
-        if data.source != source:
-            raise RuntimeError(f"the data changed during the runs: {data.source}, not {source}")
-        row |= run(config, data)
+        row |= run(config, _worker_data(config.dataset, device, source))
     except FloatingPointError as error:
         row["status"] = f"diverged: {error}"
     except Exception as error:  # a row that says so; the other runs go on
@@ -994,7 +995,7 @@ def read_results(path: str | os.PathLike) -> pd.DataFrame:
     path = Path(path)
     if not path.exists():
         return pd.DataFrame(columns=list(COLUMNS))
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8", errors="replace")
     lines = list(csv.reader(text.splitlines()))
     if not lines or lines[0][:2] != ["run", "version"]:
         raise ValueError(f"{path} is no file of results; move it away, or write elsewhere")
@@ -1011,7 +1012,7 @@ def read_results(path: str | os.PathLike) -> pd.DataFrame:
             f"line {n} of {path} is torn, as by a full disk or a copy cut short; delete that line, "
             "and its run is done again"
         )
-    rows = pd.DataFrame(lines[1:], columns=COLUMNS)
+    rows = pd.DataFrame(lines[1:], columns=list(COLUMNS))
     for name, kind in COLUMNS.items():
         if kind is bool:
             rows[name] = rows[name] == "True"
@@ -1023,7 +1024,7 @@ def read_results(path: str | os.PathLike) -> pd.DataFrame:
 def _write_results(rows: pd.DataFrame, path: Path) -> None:
     """Replace the file as a whole: whoever reads it, after a kill too, finds the old or the new."""
     draft = path.with_name(f".{path.name}.draft")
-    with draft.open("w") as file:
+    with draft.open("w", encoding="utf-8") as file:
         rows.to_csv(file, index=False)
         file.flush()
         os.fsync(file.fileno())
@@ -1062,7 +1063,7 @@ def run_grid(
     if n_jobs == 0:
         raise ValueError("n_jobs 0 does nothing: give the number of workers, or -1 for all cores")
     cores = joblib.cpu_count()
-    workers = (1 if device != "cpu" else cores) if n_jobs < 0 else n_jobs
+    workers = 1 if device != "cpu" and n_jobs < 0 else joblib.effective_n_jobs(n_jobs)
     threads = max(1, cores // workers)  # not by how many runs are left: a resumed sweep is the same
     results = Path(results)
     results.parent.mkdir(parents=True, exist_ok=True)
