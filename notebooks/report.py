@@ -48,7 +48,7 @@ def execute(source: Path, folder: Path, profile: str) -> float:
         )
     except papermill.PapermillExecutionError as error:
         sys.exit(
-            f"{source.name} stopped in cell {error.exec_count}: {strip_ansi(str(error))}\n"
+            f"{source.name} stopped at In [{error.exec_count}]: {strip_ansi(str(error))}\n"
             f"As far as it came: {os.path.relpath(target)}. Runs that ended are kept: "
             "mend the cause, and the same command goes on from there."
         )
@@ -104,7 +104,8 @@ def main() -> None:
     folder = snip.output_folder(profile)
     seconds = {path: execute(path, folder, profile) for path in NOTEBOOKS}
     report = folder / "report.html"
-    report.write_text(join([folder / path.name for path in NOTEBOOKS], f"SNIP, re-run ({profile})"))
+    page = join([folder / path.name for path in NOTEBOOKS], f"SNIP, re-run ({profile})")
+    report.write_text(page, encoding="utf-8")
     for path, duration in seconds.items():
         print(f"{path.stem}: {duration:.0f} s")
     print(os.path.relpath(report))
