@@ -305,25 +305,25 @@ class ModelSpec:
     dataset: str
     sparsity: float | None
     input_shape: tuple[int, int, int]  # (C, H, W)
-    build: Callable[[], nn.Module]
+    build: Callable[[int], nn.Module]  # from the number of classes
 
 
 def _stack(**layers: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
-def lenet_300_100() -> nn.Module:
+def lenet_300_100(classes: int) -> nn.Module:
     return _stack(
         flatten=nn.Flatten(),  # (B, 784)
         fc1=nn.Linear(784, 300),
         relu1=nn.ReLU(),
         fc2=nn.Linear(300, 100),
         relu2=nn.ReLU(),
-        fc3=nn.Linear(100, 10),
+        fc3=nn.Linear(100, classes),
     )
 
 
-def lenet_5_caffe() -> nn.Module:
+def lenet_5_caffe(classes: int) -> nn.Module:
     """As in Caffe's example: no padding, and no ReLU after the convolutions."""
     return _stack(
         conv1=nn.Conv2d(1, 20, 5),  # (B, 20, 24, 24)
@@ -333,24 +333,285 @@ def lenet_5_caffe() -> nn.Module:
         flatten=nn.Flatten(),  # (B, 800)
         fc1=nn.Linear(800, 500),
         relu1=nn.ReLU(),
-        fc2=nn.Linear(500, 10),
+        fc2=nn.Linear(500, classes),
     )
 
 
-MODELS = {
-    "lenet-300-100": ModelSpec("LeNet", "LeNet-300-100", "mnist", None, (1, 28, 28), lenet_300_100),
-    "lenet-5-caffe": ModelSpec("LeNet", "LeNet-5-Caffe", "mnist", None, (1, 28, 28), lenet_5_caffe),
-}
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Convolution with "same" padding, batch norm, ReLU."""
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
-def build_model(name: str, init: str = "vs", seed: int = 0) -> nn.Module:
+def _dense(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU())
+
+
+def _pool_and_classify(width: int, classes: int) -> nn.Sequential:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+
+
+def alexnet(width: int) -> Callable[[int], nn.Module]:
+    """Every convolution has stride 2: 32×32 becomes 1×1 after the fifth."""
+
+    def build(classes: int) -> nn.Module:
+        return nn.Sequential(
+            *(_conv(3, 96, 11, 2), _conv(96, 256, 5, 2), _conv(256, 384, 3, 2)),
+            *(_conv(384, 384, 3, 2), _conv(384, 256, 3, 2), nn.Flatten()),  # (B, 256)
+            *(_dense(256, width), _dense(width, width), nn.Linear(width, classes)),
+        )
+
+    return build
+
+
+def vgg(third_kernel: int, hidden: int) -> Callable[[int], nn.Module]:
+    """VGG-16's 13 convolutions; the third of blocks 3 to 5 with its own kernel; `hidden` layers."""
+
+    def build(classes: int) -> nn.Module:
+        layers, width = [], 3
+        for outputs, kernels in (
+            *((64, (3, 3)), (128, (3, 3))),
+            *((outputs, (3, 3, third_kernel)) for outputs in (256, 512, 512)),
+        ):
+            for kernel in kernels:
+                layers.append(_conv(width, outputs, kernel))
+                width = outputs
+            layers.append(nn.MaxPool2d(2))
+        layers += [nn.Flatten(), *(_dense(512, 512) for _ in range(hidden))]  # (B, 512)
+        return nn.Sequential(*layers, nn.Linear(512, classes))
+
+    return build
+
+
+class BasicBlock(nn.Module):
+    """ResNet's block; its shortcut has no parameters: average-pool, and pad with channels of 0."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        self.residual = nn.Sequential(
+            _conv(inputs, outputs, 3, stride),
+            nn.Conv2d(outputs, outputs, 3, padding=1),
+            nn.BatchNorm2d(outputs),
+        )
+        self.stride, self.added = stride, outputs - inputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = F.avg_pool2d(x, self.stride) if self.stride > 1 else x
+        shortcut = F.pad(shortcut, (0, 0, 0, 0, 0, self.added))  # at the end of the channels
+        return F.relu(self.residual(x) + shortcut)
+
+
+def resnet(*depths: int) -> Callable[[int], nn.Module]:
+    """CIFAR's stem and four stages of `depths` blocks."""
+
+    def build(classes: int) -> nn.Module:
+        layers, width = [_conv(3, 64, 3)], 64
+        for stage, depth in enumerate(depths):
+            for block in range(depth):
+                outputs = 64 * 2**stage
+                stride = 2 if stage > 0 and block == 0 else 1
+                layers.append(BasicBlock(width, outputs, stride))
+                width = outputs
+        return nn.Sequential(*layers, _pool_and_classify(512, classes))
+
+    return build
+
+
+class Fire(nn.Module):
+    """Squeeze to few channels by 1×1, expand by 1×1 and 3×3; with a bypass, if asked for."""
+
+    def __init__(self, inputs: int, squeeze: int, expand: int, bypass: bool):
+        super().__init__()
+        self.squeeze = _conv(inputs, squeeze, 1)
+        self.expand_1 = _conv(squeeze, expand, 1)
+        self.expand_3 = _conv(squeeze, expand, 3)
+        self.bypass = bypass
+
+    def forward(self, x: Tensor) -> Tensor:
+        squeezed = self.squeeze(x)
+        out = torch.cat([self.expand_1(squeezed), self.expand_3(squeezed)], 1)
+        return out + x if self.bypass else out
+
+
+def squeezenet(bypass: bool) -> Callable[[int], nn.Module]:
+    """Version 1.0; the simple bypass runs around fire modules 3, 5, 7 and 9."""
+    fires = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
+
+    def build(classes: int) -> nn.Module:
+        layers, width = [_conv(3, 96, 7, 2), nn.MaxPool2d(3, 2, 1)], 96
+        for number, (squeeze, expand) in enumerate(fires, 2):
+            layers.append(Fire(width, squeeze, expand, bypass and number in (3, 5, 7, 9)))
+            width = 2 * expand
+            if number in (4, 8):
+                layers.append(nn.MaxPool2d(3, 2, 1))
+        head = (nn.Conv2d(width, classes, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        return nn.Sequential(*layers, *head)
+
+    return build
+
+
+class Inception(nn.Module):
+    """Four branches side by side; `kernels` are those of the "3×3" and "5×5" branches."""
+
+    def __init__(self, inputs: int, filters: tuple[int, ...], kernels: tuple[int, int]):
+        super().__init__()
+        one, reduce_3, three, reduce_5, five, pool = filters
+        self.one = _conv(inputs, one, 1)
+        self.three = nn.Sequential(_conv(inputs, reduce_3, 1), _conv(reduce_3, three, kernels[0]))
+        self.five = nn.Sequential(_conv(inputs, reduce_5, 1), _conv(reduce_5, five, kernels[1]))
+        self.pool = nn.Sequential(nn.MaxPool2d(3, 1, 1), _conv(inputs, pool, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.one(x), self.three(x), self.five(x), self.pool(x)], 1)
+
+
+def googlenet(*kernels: int) -> Callable[[int], nn.Module]:
+    """The published count arises with `kernels` 1, 1; the network as its paper has it with 3, 5."""
+    filters = (  # 1×1, 3×3 reduced, 3×3, 5×5 reduced, 5×5, pooled: modules 3a, 3b, 4a … 5b
+        *((64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64), (192, 96, 208, 16, 48, 64)),
+        *((160, 112, 224, 24, 64, 64), (128, 128, 256, 24, 64, 64), (112, 144, 288, 32, 64, 64)),
+        *((256, 160, 320, 32, 128, 128), (256, 160, 320, 32, 128, 128)),
+        (384, 192, 384, 48, 128, 128),
+    )
+
+    def build(classes: int) -> nn.Module:
+        layers = [_conv(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1), _conv(64, 64, 1), _conv(64, 192, 3)]
+        layers, width = [*layers, nn.MaxPool2d(3, 2, 1)], 192
+        for number, row in enumerate(filters):
+            layers.append(Inception(width, row, kernels))
+            width = row[0] + row[2] + row[4] + row[5]
+            if number in (1, 6):
+                layers.append(nn.MaxPool2d(3, 2, 1))
+        head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.4), nn.Linear(width, classes))
+        return nn.Sequential(*layers, *head)
+
+    return build
+
+
+def _preactivated(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Batch norm, ReLU, convolution."""
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2)
+    return nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU(), convolution)
+
+
+class DenseLayer(nn.Module):
+    """DenseNet's bottleneck: its 32 new channels are added to those it was given."""
+
+    def __init__(self, inputs: int):
+        super().__init__()
+        self.new = nn.Sequential(_preactivated(inputs, 128, 1), _preactivated(128, 32, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self.new(x)], 1)
+
+
+def densenet(*depths: int) -> Callable[[int], nn.Module]:
+    """Growth rate 32. The published counts arise if every transition reduces to 32 channels."""
+
+    def build(classes: int) -> nn.Module:
+        layers, width = [_conv(3, 32, 7, 2), nn.MaxPool2d(3, 2, 1)], 32
+        for block, depth in enumerate(depths):
+            if block:
+                layers += [_preactivated(width, 32, 1), nn.AvgPool2d(2)]
+                width = 32
+            layers += [DenseLayer(width + 32 * layer) for layer in range(depth)]
+            width += 32 * depth
+        layers += [nn.BatchNorm2d(width), nn.ReLU()]
+        return nn.Sequential(*layers, _pool_and_classify(width, classes))
+
+    return build
+
+
+class WideBlock(nn.Module):
+    """Wide ResNet's block, activated before its convolutions; 1×1 where the width changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        self.activate = nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU())
+        self.residual = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, padding=1), _preactivated(outputs, outputs, 3)
+        )
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride) if inputs != outputs else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        active = self.activate(x)
+        return self.residual(active) + (self.shortcut(active) if self.shortcut else x)
+
+
+def wide_resnet(depth: int, factor: int) -> Callable[[int], nn.Module]:
+    def build(classes: int) -> nn.Module:
+        layers, width = [nn.Conv2d(3, 16, 3, padding=1)], 16
+        for stage in range(3):
+            outputs = 16 * factor * 2**stage
+            for block in range((depth - 4) // 6):
+                layers.append(WideBlock(width, outputs, 2 if stage and block == 0 else 1))
+                width = outputs
+        layers += [nn.BatchNorm2d(width), nn.ReLU()]
+        return nn.Sequential(*layers, _pool_and_classify(width, classes))
+
+    return build
+
+
+class RowReader(nn.Module):
+    """A linear map, one recurrent cell and a classifier over the rows of an image."""
+
+    def __init__(self, cell: type[nn.RNNBase], width: int, classes: int):
+        super().__init__()
+        self.embed = nn.Linear(28, width)
+        self.cell = cell(width, width, batch_first=True)
+        self.classify = nn.Linear(width, classes)
+        # One bias vector a gate: PyTorch's second stays 0 and is not trained.
+        self.cell.bias_hh_l0.requires_grad_(False).zero_()
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, 1, 28, 28)
+        states, _ = self.cell(self.embed(x.squeeze(1)))  # (B, 28, width)
+        return self.classify(states[:, -1])
+
+
+def row_reader(cell: type[nn.RNNBase], width: int) -> Callable[[int], nn.Module]:
+    return lambda classes: RowReader(cell, width, classes)
+
+
+_DIGIT, _RGB = (1, 28, 28), (3, 32, 32)
+_ROWS = (  # name, family, title, data set, sparsity, input, network: in the order of the tables
+    ("lenet-300-100", "LeNet", "LeNet-300-100", "mnist", None, _DIGIT, lenet_300_100),
+    ("lenet-5-caffe", "LeNet", "LeNet-5-Caffe", "mnist", None, _DIGIT, lenet_5_caffe),
+    ("alexnet-s", "Convolutional", "AlexNet-s", "cifar10", 0.9, _RGB, alexnet(1024)),
+    ("alexnet-b", "Convolutional", "AlexNet-b", "cifar10", 0.9, _RGB, alexnet(2048)),
+    ("vgg-c", "Convolutional", "VGG-C", "cifar10", 0.95, _RGB, vgg(1, 2)),
+    ("vgg-d", "Convolutional", "VGG-D", "cifar10", 0.95, _RGB, vgg(3, 2)),
+    ("vgg-like", "Convolutional", "VGG-like", "cifar10", 0.97, _RGB, vgg(3, 1)),
+    ("resnet-18", "Residual", "ResNet-18", "cifar10", 0.95, _RGB, resnet(2, 2, 2, 2)),
+    ("resnet-34", "Residual", "ResNet-34", "cifar10", 0.95, _RGB, resnet(3, 4, 6, 3)),
+    ("squeezenet-vanilla", "Squeeze", "SqueezeNet-vanilla", "cifar10", 0.95, _RGB,
+     squeezenet(False)),
+    ("squeezenet-bypass", "Squeeze", "SqueezeNet-bypass", "cifar10", 0.95, _RGB,
+     squeezenet(True)),
+    ("googlenet", "Inception", "GoogLeNet", "cifar10", 0.95, _RGB, googlenet(1, 1)),
+    ("googlenet-full", "Inception", "GoogLeNet-full", "cifar10", 0.95, _RGB, googlenet(3, 5)),
+    ("densenet-121", "Dense", "DenseNet-121", "cifar10", 0.95, _RGB, densenet(6, 12, 24, 16)),
+    ("densenet-169", "Dense", "DenseNet-169", "cifar10", 0.95, _RGB, densenet(6, 12, 32, 32)),
+    ("densenet-201", "Dense", "DenseNet-201", "cifar10", 0.95, _RGB, densenet(6, 12, 48, 32)),
+    ("densenet-264", "Dense", "DenseNet-264", "cifar10", 0.95, _RGB, densenet(6, 12, 64, 48)),
+    ("wrn-16-8", "Residual", "WRN-16-8", "cifar10", 0.95, _RGB, wide_resnet(16, 8)),
+    ("wrn-16-10", "Residual", "WRN-16-10", "cifar10", 0.95, _RGB, wide_resnet(16, 10)),
+    ("wrn-22-8", "Residual", "WRN-22-8", "cifar10", 0.95, _RGB, wide_resnet(22, 8)),
+    ("lstm-s", "Recurrent", "LSTM-s", "mnist", 0.95, _DIGIT, row_reader(nn.LSTM, 128)),
+    ("lstm-b", "Recurrent", "LSTM-b", "mnist", 0.95, _DIGIT, row_reader(nn.LSTM, 256)),
+    ("gru-s", "Recurrent", "GRU-s", "mnist", 0.95, _DIGIT, row_reader(nn.GRU, 128)),
+    ("gru-b", "Recurrent", "GRU-b", "mnist", 0.95, _DIGIT, row_reader(nn.GRU, 256)),
+)  # fmt: skip
+MODELS = {name: ModelSpec(*fields) for name, *fields in _ROWS}
+
+
+def build_model(name: str, init: str = "vs", seed: int = 0, classes: int = 10) -> nn.Module:
     """A network of MODELS on the CPU, its weights drawn by `initialize(…, init, seed)`.
 
     Raises ValueError for an unknown model or initialiser.
     """
     _known(name, MODELS, "model")
     with torch.random.fork_rng(devices=[]):  # PyTorch's own initial weights are thrown away
-        model = MODELS[name].build()
+        model = MODELS[name].build(classes)
     model.input_shape = MODELS[name].input_shape  # lets a wrong input be named as such
     # Measured: a training step of LeNet-5-Caffe on the CPU takes 1.7 times as long without.
     model.to(memory_format=torch.channels_last)

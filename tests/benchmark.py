@@ -65,7 +65,7 @@ def step_cost(name: str, data: snip.Data, steps: int, masked: bool) -> dict:
 def layout_cost(data: snip.Data) -> dict:
     x, y = data.x_train[:100].clone(), data.y_train[:100].clone()
 
-    default = snip.initialize(snip.lenet_5_caffe(), "vs", seed=0).to(x.device)
+    default = snip.initialize(snip.lenet_5_caffe(10), "vs", seed=0).to(x.device)
     ours = snip.build_model("lenet-5-caffe").to(x.device)
     return compare(
         "lenet-5-caffe: step in channels-last / in the default layout",

@@ -11,23 +11,70 @@ from torch import nn
 
 import snipcore as snip
 
-COUNTS = {"lenet-300-100": 266_610, "lenet-5-caffe": 431_080}
+# m and κ as published; where (1 − κ̄) · m ends in .5 either neighbour is right
+COUNTS = {
+    "lenet-300-100": (266_610, None),
+    "lenet-5-caffe": (431_080, None),
+    "alexnet-s": (5_070_218, 507_022),
+    "alexnet-b": (8_490_378, 849_038),
+    "vgg-c": (10_526_538, 526_327),
+    "vgg-d": (15_245_130, 762_256.5),
+    "vgg-like": (14_982_474, 449_474),
+    "resnet-18": (10_996_234, 549_812),
+    "resnet-34": (21_100_682, 1_055_034),
+    "squeezenet-vanilla": (740_554, 37_028),
+    "squeezenet-bypass": (740_554, 37_028),
+    "googlenet": (2_754_106, 137_705),
+    "googlenet-full": (5_983_802, 299_190),
+    "densenet-121": (4_395_114, 219_756),
+    "densenet-169": (7_836_522, 391_826),
+    "densenet-201": (11_099_498, 554_975),
+    "densenet-264": (18_662_762, 933_138),
+    "wrn-16-8": (10_958_666, 547_933),
+    "wrn-16-10": (17_113_258, 855_663),
+    "wrn-22-8": (17_153_610, 857_680.5),
+    "lstm-s": (136_586, 6_829),
+    "lstm-b": (535_306, 26_765),
+    "gru-s": (103_690, 5_184.5),
+    "gru-b": (403_978, 20_199),
+}
 
 
-@pytest.mark.parametrize(("name", "m"), COUNTS.items())
-def test_parameter_counts_are_the_published_ones(name, m):
-    model = snip.build_model(name)
+def test_the_models_are_those_of_the_tables():
+    assert list(snip.MODELS) == list(COUNTS)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_every_model_has_the_published_counts_and_can_be_scored(name, device):
+    m, kappa = COUNTS[name]
+    spec, model = snip.MODELS[name], snip.build_model(name).to(device)
     assert sum(weight.numel() for weight in snip.prunable(model).values()) == m
-    assert model(torch.zeros(2, *snip.MODELS[name].input_shape)).shape == (2, 10)
+    x = torch.randn(4, *spec.input_shape, device=device)
+    assert model(x).shape == (4, 10)
+    scores = snip.sensitivity(model, x, torch.arange(4, device=device))
+    assert all(score.any() for score in scores.values() if score.ndim > 1)  # each weight counts
+    if kappa:
+        masks = snip.keep_top(scores, spec.sparsity)
+        assert abs(sum(int(mask.sum()) for mask in masks.values()) - kappa) <= 0.5
 
 
 @pytest.mark.parametrize("sparsity", [0, *snip.ALL])
-@pytest.mark.parametrize(("name", "m"), COUNTS.items())
-def test_kappa_is_exact(name, m, sparsity):
-    scores = snip.random_scores(snip.build_model(name), seed=0)
-    masks = snip.keep_top(scores, sparsity)
+@pytest.mark.parametrize("name", ["lenet-300-100", "lenet-5-caffe"])
+def test_kappa_is_exact_at_every_sparsity(name, sparsity):
+    masks = snip.keep_top(snip.random_scores(snip.build_model(name), seed=0), sparsity)
     percent = round(100 * sparsity)
-    assert sum(int(mask.sum()) for mask in masks.values()) == (m * (100 - percent) + 50) // 100
+    kept = (COUNTS[name][0] * (100 - percent) + 50) // 100
+    assert sum(int(mask.sum()) for mask in masks.values()) == kept
+
+
+def test_another_number_of_classes():
+    assert snip.build_model("gru-s", classes=3)(torch.zeros(2, 1, 28, 28)).shape == (2, 3)
+
+
+def test_a_recurrent_model_trains_one_bias_vector_alone(digits):
+    model = snip.build_model("lstm-s")
+    snip.train(model, digits, snip.recipe_for("lstm-s", 3, 1))
+    assert not model.cell.bias_hh_l0.any() and model.cell.bias_ih_l0.any()
 
 
 # ---------------------------------------------------------------------------------- initialise
