@@ -1375,7 +1375,8 @@ ALL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 CONTROLS = ("shuffled", "magnitude", "random")
 
 # What each section runs under each profile. The sweep: iterations, seeds, checkpoints, and the
-# sparsities for each method; a dense run for each seed is always among them.
+# sparsities for each method; a dense run for each seed is always among them. The connections of the
+# first layer: seeds; each scores once for every class, and nothing is trained.
 PROFILES = {
     "smoke": {
         "sweep": {
@@ -1386,25 +1387,29 @@ PROFILES = {
                 {"snip": (0.5, 0.9, 0.98), **dict.fromkeys(CONTROLS, (0.9,))},
             ),
             "lenet-5-caffe": (10, 2, 1, {"snip": (0.9,), "random": (0.9,)}),
-        }
+        },
+        "connections": 1,
     },
     "quick": {
         "sweep": {
             "lenet-300-100": (1080, 3, 4, {"snip": ALL, **dict.fromkeys(CONTROLS, (0.9, 0.99))}),
             "lenet-5-caffe": (900, 3, 2, {"snip": (0.9,), "random": (0.9,)}),
-        }
+        },
+        "connections": 3,
     },
     "desktop": {
         "sweep": {
             "lenet-300-100": (2700, 5, 10, dict.fromkeys(("snip", *CONTROLS), ALL)),
             "lenet-5-caffe": (1080, 3, 4, dict.fromkeys(("snip", *CONTROLS), ALL)),
-        }
+        },
+        "connections": 10,
     },
     "paper": {
         "sweep": {
             "lenet-300-100": (75_000, 20, 75, dict.fromkeys(("snip", *CONTROLS), ALL)),
             "lenet-5-caffe": (75_000, 20, 75, dict.fromkeys(("snip", *CONTROLS), ALL)),
-        }
+        },
+        "connections": 20,
     },
 }
 
