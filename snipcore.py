@@ -14,6 +14,7 @@ is removed, κ the number kept. Sparsity is a fraction, 0 ≤ κ̄ < 1; errors a
 """
 
 import contextlib
+import copy
 import csv
 import dataclasses
 import hashlib
@@ -907,6 +908,30 @@ def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
         weight.masked_fill_(~masks[name].to(weight.device), 0)
 
 
+@torch.no_grad()
+def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x: Tensor) -> list[str]:
+    """What a mask cuts: names of weights it keeps none of, and "no path from input to
+    output"; an empty list, if all is well.
+
+    Ones are sent through a copy of the network whose weights are the masks, divided by their
+    fan-in: whatever comes out came along a kept path. (Activations must let positive values pass.)
+
+    Args:
+        x: (B, …) inputs of the network; only their shape counts.
+    """
+    _check_masks(model, masks)
+    cut = [name for name, mask in masks.items() if mask.ndim > 1 and not mask.any()]
+    probe = copy.deepcopy(model).double().eval()
+    for module in probe.modules():
+        if isinstance(module, NORM_LAYERS):
+            module.reset_parameters()
+    for name, weight in prunable(probe).items():
+        weight.copy_(masks[name] / weight[0].numel() if weight.ndim > 1 else 0)
+    if not probe(torch.ones_like(x[:1], dtype=torch.float64)).any():
+        cut.append("no path from input to output")
+    return cut
+
+
 def digest(masks: Mapping[str, Tensor]) -> str:
     """Twelve hexadecimal digits that change when any mask does: for a test to compare."""
     bits = hashlib.sha256()
@@ -924,6 +949,9 @@ METHODS = {  # name: (how figures call it, colour, marker): the same in every fi
 }
 
 
+SCORING_CHUNK = 1000  # images per pass: a batch of the whole train split needs no more memory
+
+
 def make_masks(
     model: nn.Module, method: str, sparsity: float, x: Tensor, y: Tensor, seed: int
 ) -> dict[str, Tensor] | None:
@@ -935,7 +963,7 @@ def make_masks(
         return keep_top(random_scores(model, seed), sparsity)
     if method == "magnitude":
         return keep_top(magnitude_scores(model), sparsity)
-    masks = keep_top(sensitivity(model, x, y), sparsity)
+    masks = keep_top(sensitivity(model, x, y, chunk_size=SCORING_CHUNK), sparsity)
     return shuffle_masks(masks, seed) if method == "shuffled" else masks
 
 
@@ -981,6 +1009,7 @@ class History:
     """What a training run went through."""
 
     loss: np.ndarray  # (iterations,) mini-batch loss before each step
+    train_error: np.ndarray  # (iterations,) mini-batch error before each step, percent
     iteration: list[int]  # steps done at each checkpoint
     test_error: list[float]  # percent, at each checkpoint
     seconds: float
@@ -1034,7 +1063,8 @@ def train(
     """Train `model` in place on the device of `data`; pruned entries are zero after every step.
 
     Args:
-        masks: as from `keep_top`; None trains the dense network.
+        masks: as from `keep_top`; None trains the dense network. A warning names what they cut
+            through, as `collapsed` does.
         seed: of the order of the batches and of their augmentation. On one machine, with one
             number of threads, the same seed gives the same weights to the bit.
 
@@ -1056,6 +1086,8 @@ def train(
     pruning: list[tuple[Tensor, Tensor]] = []
     if masks is not None:
         apply_masks(model, masks)
+        if cut := collapsed(model, masks, data.x_train):
+            warnings.warn(f"the masks cut the network: {'; '.join(cut)}", stacklevel=2)
         # As numbers in the weight's own layout: a product of two like tensors is the fastest mask.
         pruning = [
             (w.detach(), torch.empty_like(w).detach().copy_(masks[n])) for n, w in weights.items()
@@ -1071,7 +1103,7 @@ def train(
         optimizer = torch.optim.Adam(groups, recipe.lr, fused=True)
 
     generator = _generator(seed, "batches")
-    losses = torch.empty(recipe.iterations, device=device)
+    losses, wrong = torch.empty(2, recipe.iterations, device=device)
     epoch = count // batch  # steps; images left over sit out until the next shuffle
     at = [(k + 1) * recipe.iterations // recipe.checkpoints for k in range(recipe.checkpoints)]
     errors, checked = [], 0
@@ -1086,13 +1118,15 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr * recipe.decay ** (i * recipe.stages // recipe.iterations)
 
-        loss = F.cross_entropy(model(x), y)
+        logits = model(x)  # (B, classes)
+        loss = F.cross_entropy(logits, y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         for weight, mask in pruning:
             weight.mul_(mask)
         losses[i] = loss.detach()
+        wrong[i] = (logits.detach().argmax(1) != y).sum()
 
         done = i + 1
         if done in at or done % 100 == 0:  # not at every step: it waits for the device
@@ -1103,12 +1137,13 @@ def train(
             checked = done
         if done in at:
             errors.append(evaluate(model, data.x_test, data.y_test))
-    return History(losses.cpu().numpy(), at, errors, time.perf_counter() - started)
+    train_error = 100 * wrong.cpu().numpy() / batch
+    return History(losses.cpu().numpy(), train_error, at, errors, time.perf_counter() - started)
 
 
 # ----------------------------------------------------------------------------------- experiments
 
-RESULTS_VERSION = 1  # of the columns and of what they mean; another version is not read as this one
+RESULTS_VERSION = 2  # of the columns and of what they mean; another version is not read as this one
 
 
 @dataclass(frozen=True)
@@ -1124,7 +1159,9 @@ class Config:
     dataset: str = ""  # default: the model's own
     init: str = "vs"
     reinit: str = ""  # initialiser of new weights under the mask; default: train those scored
-    scoring_batch: int = 100
+    scoring_batch: int = 100  # images; 0: the whole train split
+    labels: str = "true"  # "random": train on labels dealt out anew; scored on true ones always
+    train_images: int = 0  # train on so many of the train images, drawn by the seed; 0: on all
 
     def __post_init__(self):
         _known(self.model, MODELS, "model")
@@ -1138,8 +1175,10 @@ class Config:
         kept_count(2**62, self.sparsity)
         if self.method == "dense" and self.sparsity:
             raise ValueError(f"a dense network has sparsity 0, not {self.sparsity}")
-        if self.seed < 0:
-            raise ValueError(f"seed {self.seed} is below 0")
+        _known(self.labels, ("true", "random"), "kind of labels")
+        for name in ("seed", "scoring_batch", "train_images"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)} is below 0")
 
 
 def _identity(config: Config, source: str) -> dict:
@@ -1156,9 +1195,13 @@ OUTCOME = {  # column: value until the run has one
     "m": 0,
     "kept": 0,
     "masks": "",  # their digest
+    "collapsed": "",  # what they cut: see `collapsed`
     "error": math.nan,
     "error_best": math.nan,
-    "train_loss": math.nan,  # mean over the last tenth of the iterations
+    "train_loss": math.nan,  # mini-batches of the last tenth of the iterations
+    "train_error": math.nan,  # the same
+    "loss_curve": "",  # means over CURVE_POINTS equal parts of the run, separated by spaces
+    "error_curve": "",  # the same of the train error
     "seconds": math.nan,
     "hardware": "",
     "threads": 0,
@@ -1182,23 +1225,51 @@ def hardware(device: torch.device | None = None) -> str:
     return f"{name}, {joblib.cpu_count()} cores, torch {torch.__version__}"
 
 
+CURVE_POINTS = 100
+
+
+def curve_text(values: np.ndarray) -> str:
+    """Means over CURVE_POINTS equal parts (or all values, if they are fewer), as a table keeps
+    them: "2.303 1.71 …"."""
+    parts = np.array_split(values, min(CURVE_POINTS, len(values)))
+    return " ".join(f"{part.mean():.4g}" for part in parts)
+
+
+def random_labels(y: Tensor, seed: int) -> Tensor:
+    """The labels `y`, (N,), dealt out anew: as many of each class, at random images (§5.6)."""
+    return y[torch.randperm(len(y), generator=_generator(seed, "random labels")).to(y.device)]
+
+
 def run(config: Config, data: Data) -> dict:
     """Build, score, prune and train as `config` says; the outcome columns of its row."""
     device = data.x_train.device
     model = build_model(config.model, config.init, config.seed).to(device)
     m = sum(weight.numel() for weight in prunable(model).values())
-    x, y = draw_batch(data, config.scoring_batch, config.seed)
+    x, y = draw_batch(data, config.scoring_batch or len(data.y_train), config.seed)
     masks = make_masks(model, config.method, config.sparsity, x, y, config.seed)
+    cut = [] if masks is None else collapsed(model, masks, x)
     if config.reinit:
         initialize(model, config.reinit, _seed(config.seed, "weights after pruning"))
-    history = train(model, data, config.recipe, masks, config.seed)
+    if config.train_images:
+        x, y = draw_batch(data, config.train_images, _seed(config.seed, "train images"))
+        data = dataclasses.replace(data, x_train=x, y_train=y)
+    if config.labels == "random":
+        data = dataclasses.replace(data, y_train=random_labels(data.y_train, config.seed))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the masks cut", UserWarning)  # it is in the row
+        history = train(model, data, config.recipe, masks, config.seed)
+    last = -max(1, len(history.loss) // 10)
     return {
         "m": m,
         "kept": m if masks is None else sum(int(mask.sum()) for mask in masks.values()),
         "masks": "" if masks is None else digest(masks),
+        "collapsed": "; ".join(cut),
         "error": history.error,
         "error_best": history.error_best,
-        "train_loss": float(history.loss[-max(1, len(history.loss) // 10) :].mean()),
+        "train_loss": float(history.loss[last:].mean()),
+        "train_error": float(history.train_error[last:].mean()),
+        "loss_curve": curve_text(history.loss),
+        "error_curve": curve_text(history.train_error),
         "seconds": history.seconds,
     }
 

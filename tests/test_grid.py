@@ -71,6 +71,61 @@ def test_rows_that_are_there_are_not_run_again(tmp_path, monkeypatch):
     assert runs == [0.5, 0.9, 0.99]
 
 
+def test_random_labels_train_alone_and_leave_the_mask(tmp_path, digits):
+    configs = [
+        config(labels=labels, train_images=200, recipe=snip.Recipe(150, checkpoints=1, lr=0.05))
+        for labels in ("true", "random")
+    ]
+    rows = snip.run_grid(configs, tmp_path / "results.csv", n_jobs=1)
+    true, noise = rows.iloc[0], rows.iloc[1]
+    assert true.masks == noise.masks  # scored on the true labels of the whole train split
+    assert true.error < 40 and noise.error > 70  # tested on true labels, and 200 images are few
+    assert true.train_error < 1 and true.train_loss < noise.train_loss
+    for row in (true, noise):
+        loss, wrong = (np.array(c.split(), float) for c in (row.loss_curve, row.error_curve))
+        assert len(loss) == len(wrong) == snip.CURVE_POINTS
+        assert abs(loss[-10:].mean() - row.train_loss) < 0.01
+        assert abs(wrong[-10:].mean() - row.train_error) < 1
+        assert 2 < loss[0] < 3 and 60 < wrong[0] <= 100
+
+
+def test_labels_dealt_out_anew(digits):
+    y = digits.y_train
+    dealt = snip.random_labels(y, seed=3)
+    assert dealt.bincount().tolist() == y.bincount().tolist()
+    assert 0.05 < (dealt == y).float().mean() < 0.15  # chance among ten classes
+    assert dealt.equal(snip.random_labels(y, seed=3))
+    assert not dealt.equal(snip.random_labels(y, seed=4))
+
+
+def test_curves_are_means_of_equal_parts():
+    assert snip.curve_text(np.arange(1000.0)).split()[:2] == ["4.5", "14.5"]
+    assert snip.curve_text(np.array([1.5, 2.0])) == "1.5 2"
+
+
+def test_the_scoring_batch_can_be_the_whole_train_split(tmp_path, digits):
+    whole = config(scoring_batch=0)
+    rows = snip.run_grid([whole, config()], tmp_path / "results.csv", n_jobs=1)
+    model = snip.build_model("lenet-300-100").to(digits.x_train.device)
+    scores = snip.sensitivity(model, digits.x_train, digits.y_train)  # in one piece
+    same = sum(
+        int((mask == other).sum())
+        for mask, other in zip(
+            snip.keep_top(scores, 0.9).values(),
+            snip.make_masks(model, "snip", 0.9, digits.x_train, digits.y_train, 0).values(),
+            strict=True,
+        )
+    )
+    assert same > 266_600  # but for rounding at the threshold
+    assert rows.masks[0] != rows.masks[1] and rows.kept.tolist() == [26_661] * 2
+
+
+def test_what_collapsed_is_in_the_row(tmp_path):
+    configs = [config(method="magnitude", sparsity=0.98), config(sparsity=0.98)]
+    rows = snip.run_grid(configs, tmp_path / "results.csv", n_jobs=1)
+    assert rows.collapsed.tolist() == ["fc1.weight; no path from input to output", ""]
+
+
 def test_other_data_are_another_run(tmp_path, monkeypatch, archive):
     path = tmp_path / "results.csv"
     mnist = config(
@@ -224,6 +279,8 @@ def test_configurations_that_cannot_be_right():
         ({"sparsity": 90}, "for 90 % write 0.9"),
         ({"method": "dense"}, "a dense network has sparsity 0, not 0.9"),
         ({"seed": -1}, "seed -1 is below 0"),
+        ({"train_images": -1}, "train_images -1 is below 0"),
+        ({"labels": "shuffled"}, "unknown kind of labels 'shuffled'; known: true, random"),
     ):
         with pytest.raises(ValueError, match=message):
             config(**changes)

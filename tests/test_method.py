@@ -403,6 +403,33 @@ def test_nothing_to_prune():
         snip.sensitivity(nn.BatchNorm1d(3), torch.zeros(2, 3), torch.zeros(2).long())
 
 
+def test_a_cut_network_is_named(device):
+    """784 … 300 … 100 … 10 with one connection in each layer, joined up or not."""
+    model = snip.build_model("lenet-300-100").to(device)
+    before = copy.deepcopy(model.state_dict())
+    x = torch.zeros(1, 1, 28, 28, device=device)
+    masks = {n: torch.zeros_like(w, dtype=torch.bool) for n, w in snip.prunable(model).items()}
+    masks["fc1.weight"][7, 500] = masks["fc2.weight"][3, 7] = masks["fc3.weight"][9, 3] = True
+    assert snip.collapsed(model, masks, x) == []
+    masks["fc2.weight"][3, 7], masks["fc2.weight"][3, 8] = False, True  # no layer is empty
+    assert snip.collapsed(model, masks, x) == ["no path from input to output"]
+    masks["fc3.weight"][9, 3] = False
+    assert snip.collapsed(model, masks, x) == ["fc3.weight", "no path from input to output"]
+    for name, value in model.state_dict().items():
+        assert value.equal(before[name])
+
+
+@pytest.mark.parametrize("name", ["resnet-18", "densenet-121", "squeezenet-bypass", "gru-s"])
+def test_whole_networks_hang_together_and_a_lost_layer_shows(name, device):
+    model = snip.build_model(name).to(device)
+    x = torch.zeros(1, *snip.MODELS[name].input_shape, device=device)
+    masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in snip.prunable(model).items()}
+    assert snip.collapsed(model, masks, x) == []
+    *_, last = (n for n, mask in masks.items() if mask.ndim > 1)
+    masks[last] = torch.zeros_like(masks[last])
+    assert snip.collapsed(model, masks, x) == [last, "no path from input to output"]
+
+
 def test_masks_that_do_not_fit(tiny, batch):
     masks = snip.keep_top(snip.sensitivity(tiny, *batch), 0.5)
     without = {name: mask for name, mask in masks.items() if name != "5.bias"}

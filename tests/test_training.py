@@ -105,6 +105,14 @@ def test_the_same_seed_gives_the_same_bits(small_data, device):
     assert not torch.equal(first["1.weight"], other["1.weight"])
 
 
+def test_a_cut_network_is_warned_of_and_trains_all_the_same(small_data, device):
+    model = small_net(device)
+    masks = some_masks(model)
+    masks["1.weight"] = torch.zeros_like(masks["1.weight"])
+    with pytest.warns(UserWarning, match="the masks cut the network: 1.weight; no path"):
+        snip.train(model, small_data, RECIPE, masks)
+
+
 def test_history(small_data, device):
     model = small_net(device)
     history = snip.train(model, small_data, dataclasses.replace(RECIPE, checkpoints=4))
@@ -116,6 +124,10 @@ def test_history(small_data, device):
     )
     assert history.error_best == min(history.test_error)
     assert history.loss.shape == (30,) and history.loss[-5:].mean() < history.loss[:5].mean()
+    assert history.train_error.shape == (30,) and set(history.train_error * 8 / 100) <= set(
+        range(9)
+    )
+    assert history.train_error[-5:].mean() < history.train_error[:5].mean()
 
 
 def test_a_real_network_learns_real_digits(digits):
