@@ -1470,8 +1470,13 @@ PROFILES = {
     },
     "desktop": {
         "sweep": {
-            "lenet-300-100": (2700, 5, 10, dict.fromkeys(("snip", *CONTROLS), ALL)),
-            "lenet-5-caffe": (1080, 3, 4, dict.fromkeys(("snip", *CONTROLS), ALL)),
+            "lenet-300-100": (2700, 3, 10, dict.fromkeys(("snip", *CONTROLS), ALL)),
+            "lenet-5-caffe": (
+                1080,
+                3,
+                4,
+                {"snip": ALL, **dict.fromkeys(CONTROLS, (0.9, 0.95, 0.98, 0.99))},
+            ),
         },
         "connections": 10,
     },
