@@ -1240,6 +1240,16 @@ def random_labels(y: Tensor, seed: int) -> Tensor:
     return y[torch.randperm(len(y), generator=_generator(seed, "random labels")).to(y.device)]
 
 
+def training_data(config: Config, data: Data) -> Data:
+    """What `config` trains on: as many of the train images as it says, with the labels it says."""
+    if config.train_images:
+        x, y = draw_batch(data, config.train_images, _seed(config.seed, "train images"))
+        data = dataclasses.replace(data, x_train=x, y_train=y)
+    if config.labels == "random":
+        data = dataclasses.replace(data, y_train=random_labels(data.y_train, config.seed))
+    return data
+
+
 def run(config: Config, data: Data) -> dict:
     """Build, score, prune and train as `config` says; the outcome columns of its row."""
     device = data.x_train.device
@@ -1250,11 +1260,7 @@ def run(config: Config, data: Data) -> dict:
     cut = [] if masks is None else collapsed(model, masks, x)
     if config.reinit:
         initialize(model, config.reinit, _seed(config.seed, "weights after pruning"))
-    if config.train_images:
-        x, y = draw_batch(data, config.train_images, _seed(config.seed, "train images"))
-        data = dataclasses.replace(data, x_train=x, y_train=y)
-    if config.labels == "random":
-        data = dataclasses.replace(data, y_train=random_labels(data.y_train, config.seed))
+    data = training_data(config, data)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the masks cut", UserWarning)  # it is in the row
         history = train(model, data, config.recipe, masks, config.seed)
@@ -1447,7 +1453,9 @@ CONTROLS = ("shuffled", "magnitude", "random")
 
 # What each section runs under each profile. The sweep: iterations, seeds, checkpoints, and the
 # sparsities for each method; a dense run for each seed is always among them. The connections of the
-# first layer: seeds; each scores once for every class, and nothing is trained.
+# first layer: seeds; each scores once for every class, and nothing is trained. Random labels:
+# iterations, seeds, train images (0: all) and sparsities, of SNIP and of random pruning alike; few
+# images, because a network must see each of them often to learn it by heart.
 PROFILES = {
     "smoke": {
         "sweep": {
@@ -1460,6 +1468,10 @@ PROFILES = {
             "lenet-5-caffe": (10, 2, 1, {"snip": (0.9,), "random": (0.9,)}),
         },
         "connections": 1,
+        "random_labels": {
+            "lenet-5-caffe": (5, 1, 200, (0.99,)),
+            "lenet-300-100": (20, 2, 200, (0.99,)),
+        },
     },
     "quick": {
         "sweep": {
@@ -1467,6 +1479,10 @@ PROFILES = {
             "lenet-5-caffe": (900, 3, 2, {"snip": (0.9,), "random": (0.9,)}),
         },
         "connections": 3,
+        "random_labels": {
+            "lenet-5-caffe": (150, 2, 500, (0.9, 0.99)),
+            "lenet-300-100": (200, 3, 500, (0.9, 0.99)),
+        },
     },
     "desktop": {
         "sweep": {
@@ -1479,6 +1495,10 @@ PROFILES = {
             ),
         },
         "connections": 10,
+        "random_labels": {
+            "lenet-5-caffe": (900, 3, 3000, (0.5, 0.8, 0.9, 0.95, 0.99)),
+            "lenet-300-100": (1500, 5, 3000, (0.5, 0.8, 0.9, 0.95, 0.99)),
+        },
     },
     "paper": {
         "sweep": {
@@ -1486,6 +1506,10 @@ PROFILES = {
             "lenet-5-caffe": (75_000, 20, 75, dict.fromkeys(("snip", *CONTROLS), ALL)),
         },
         "connections": 20,
+        "random_labels": {
+            "lenet-5-caffe": (75_000, 20, 0, (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)),
+            "lenet-300-100": (75_000, 20, 0, (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)),
+        },
     },
 }
 
