@@ -1453,9 +1453,11 @@ CONTROLS = ("shuffled", "magnitude", "random")
 
 # What each section runs under each profile. The sweep: iterations, seeds, checkpoints, and the
 # sparsities for each method; a dense run for each seed is always among them. The connections of the
-# first layer: seeds; each scores once for every class, and nothing is trained. Random labels:
-# iterations, seeds, train images (0: all) and sparsities, of SNIP and of random pruning alike; few
-# images, because a network must see each of them often to learn it by heart.
+# first layer: seeds; each scores once for every class, and nothing is trained. Data and
+# initialisation: iterations, seeds and scoring batches (0: the whole train split); and, for each
+# network of the initialisers, iterations and seeds. Random labels: iterations, seeds, train images
+# (0: all) and sparsities, of SNIP and of random pruning alike; few images, because a network must
+# see each of them often to learn it by heart.
 PROFILES = {
     "smoke": {
         "sweep": {
@@ -1472,6 +1474,7 @@ PROFILES = {
             "lenet-5-caffe": (5, 1, 200, (0.99,)),
             "lenet-300-100": (20, 2, 200, (0.99,)),
         },
+        "data_and_init": ((20, 2, (1, 100, 0)), {"lenet-300-100": (20, 2), "gru-s": (6, 1)}),
     },
     "quick": {
         "sweep": {
@@ -1483,6 +1486,15 @@ PROFILES = {
             "lenet-5-caffe": (150, 2, 500, (0.9, 0.99)),
             "lenet-300-100": (200, 3, 500, (0.9, 0.99)),
         },
+        "data_and_init": (
+            (360, 3, (1, 10, 100, 1000, 10_000, 0)),
+            {
+                "lenet-300-100": (360, 3),
+                "lenet-5-caffe": (60, 2),
+                "lstm-s": (140, 2),
+                "gru-s": (140, 2),
+            },
+        ),
     },
     "desktop": {
         "sweep": {
@@ -1499,6 +1511,15 @@ PROFILES = {
             "lenet-5-caffe": (900, 3, 3000, (0.5, 0.8, 0.9, 0.95, 0.99)),
             "lenet-300-100": (1500, 5, 3000, (0.5, 0.8, 0.9, 0.95, 0.99)),
         },
+        "data_and_init": (
+            (1620, 5, (1, 10, 100, 1000, 10_000, 0)),
+            {
+                "lenet-300-100": (1080, 5),
+                "lenet-5-caffe": (300, 3),
+                "lstm-s": (720, 3),
+                "gru-s": (720, 3),
+            },
+        ),
     },
     "paper": {
         "sweep": {
@@ -1510,6 +1531,10 @@ PROFILES = {
             "lenet-5-caffe": (75_000, 20, 0, (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)),
             "lenet-300-100": (75_000, 20, 0, (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)),
         },
+        "data_and_init": (
+            (75_000, 20, (1, 10, 100, 1000, 10_000, 0)),
+            dict.fromkeys(("lenet-300-100", "lenet-5-caffe", "lstm-s", "gru-s"), (75_000, 20)),
+        ),
     },
 }
 
