@@ -1240,16 +1240,6 @@ def random_labels(y: Tensor, seed: int) -> Tensor:
     return y[torch.randperm(len(y), generator=_generator(seed, "random labels")).to(y.device)]
 
 
-def training_data(config: Config, data: Data) -> Data:
-    """What `config` trains on: as many of the train images as it says, with the labels it says."""
-    if config.train_images:
-        x, y = draw_batch(data, config.train_images, _seed(config.seed, "train images"))
-        data = dataclasses.replace(data, x_train=x, y_train=y)
-    if config.labels == "random":
-        data = dataclasses.replace(data, y_train=random_labels(data.y_train, config.seed))
-    return data
-
-
 def run(config: Config, data: Data) -> dict:
     """Build, score, prune and train as `config` says; the outcome columns of its row."""
     device = data.x_train.device
@@ -1260,7 +1250,11 @@ def run(config: Config, data: Data) -> dict:
     cut = [] if masks is None else collapsed(model, masks, x)
     if config.reinit:
         initialize(model, config.reinit, _seed(config.seed, "weights after pruning"))
-    data = training_data(config, data)
+    if config.train_images:
+        x, y = draw_batch(data, config.train_images, _seed(config.seed, "train images"))
+        data = dataclasses.replace(data, x_train=x, y_train=y)
+    if config.labels == "random":
+        data = dataclasses.replace(data, y_train=random_labels(data.y_train, config.seed))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the masks cut", UserWarning)  # it is in the row
         history = train(model, data, config.recipe, masks, config.seed)
