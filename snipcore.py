@@ -18,6 +18,7 @@ import copy
 import csv
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 import multiprocessing
@@ -1526,8 +1527,16 @@ def _result(history: History, engine: str) -> dict:
     }
 
 
-def _train_by(engine: str, models: list, data: Data, recipe: Recipe, masks: list, seed: int):
-    """Train `models` by one of the engines; a list of History or FloatingPointError."""
+def train_with(
+    engine: str,
+    models: Sequence[nn.Module],
+    data: Data,
+    recipe: Recipe,
+    masks: Sequence[Mapping[str, Tensor] | None],
+    seed: int = 0,
+) -> list[History | FloatingPointError]:
+    """Train networks by one of ENGINES: a history of each, or why it has none."""
+    _known(engine, ENGINES, "engine")
     if engine == "stacked":
         return train_stacked(models, data, recipe, masks, seed)
     histories = []
@@ -1542,6 +1551,11 @@ def _train_by(engine: str, models: list, data: Data, recipe: Recipe, masks: list
     return histories
 
 
+ENGINES = {  # name: (how figures call it, colour, marker)
+    "masked": ("masked", "#d55e00", "s"),
+    "sparse": ("sparse", "#56b4e9", "o"),
+    "stacked": ("sparse and stacked", "#0072b2", "D"),
+}
 TRIAL_STEPS = 8  # of each engine, twice; a run of fewer than TRIAL_WORTH steps is not worth them
 TRIAL_WORTH = 200
 TRIAL_SPARSITY = 0.9  # below it, no sparse engine has ever won
@@ -1569,7 +1583,7 @@ def fastest_engine(models: list, data: Data, recipe: Recipe, masks: list, seed: 
     for engine in ("masked", "sparse", *(["stacked"] if together else [])) * 2:
         some = len(models) if engine == "stacked" else 1
         trial = (copy.deepcopy(models[:some]), few, short, masks[:some], seed)
-        history = _train_by(engine, *trial)[0]
+        history = train_with(engine, *trial)[0]
         if isinstance(history, History):  # else it diverges at once, by whatever engine
             seconds[engine] = min(history.step_seconds, seconds.get(engine, math.inf))
     return min(seconds, key=seconds.get, default="masked")
@@ -1590,7 +1604,7 @@ def run(configs: Sequence[Config], data: Data) -> list[dict | Exception]:
     models, masks, train_data, _ = (list(part) for part in zip(*ready, strict=True))
     recipe, seed = configs[0].recipe, configs[0].seed
     engine = fastest_engine(models, train_data[0], recipe, masks, seed)
-    histories = iter(_train_by(engine, models, train_data[0], recipe, masks, seed))
+    histories = iter(train_with(engine, models, train_data[0], recipe, masks, seed))
     for k, outcome in enumerate(outcomes):
         if isinstance(outcome, dict):
             history = next(histories)
@@ -1843,6 +1857,49 @@ PROFILES = {
         "connections": 20,
     },
 }
+
+
+def step_costs(
+    model: str,
+    sparsities: Iterable[float],
+    data: Data,
+    rounds: int = 5,
+    steps: int = 20,
+    networks: int = STACK,
+    threads: int = 1,
+) -> pd.DataFrame:
+    """What a training step costs, by engine and sparsity, each beside dense steps of its round.
+
+    Args:
+        model: one for which `stackable` is true.
+        networks: how many are stacked.
+
+    Returns:
+        Columns round, sparsity, engine, seconds (of a step of one network) and speed: the dense
+        step's seconds over these.
+    """
+    few = dataclasses.replace(data, x_test=data.x_test[:10], y_test=data.y_test[:10])
+    recipe = dataclasses.replace(recipe_for(model, steps, 1), lr=0.01)
+    device, rows = data.x_train.device, []
+    x, y = draw_batch(data, 100, seed=0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        models = [build_model(model, seed=seed).to(device) for seed in range(networks)]
+        scores = [sensitivity(m, x, y) for m in models]
+        masks = {s: [keep_top(score, s) for score in scores] for s in sparsities}
+        for number in _progress(range(rounds + 1), desc="timing", unit="round"):
+            dense = train_with("masked", copy.deepcopy(models[:1]), few, recipe, [None])
+            for sparsity, engine in itertools.product(masks, ENGINES):
+                some = networks if engine == "stacked" else 1
+                trial = (copy.deepcopy(models[:some]), few, recipe, masks[sparsity][:some])
+                seconds = train_with(engine, *trial)[0].step_seconds
+                speed = dense[0].step_seconds / seconds
+                rows.append((number, sparsity, engine, seconds, speed))
+    finally:
+        torch.set_num_threads(before)
+    table = pd.DataFrame(rows, columns=["round", "sparsity", "engine", "seconds", "speed"])
+    return table[table["round"] > 0]  # the first round warms up
 
 
 def recipe_for(model: str, iterations: int, checkpoints: int) -> Recipe:

@@ -193,6 +193,14 @@ def test_every_engine_gives_the_rows_of_the_masked_one(tmp_path, monkeypatch, en
     np.testing.assert_allclose(rows.train_loss, expected.train_loss, rtol=0.01)
 
 
+def test_step_costs_cover_every_engine(digits):
+    before = torch.get_num_threads()
+    table = snip.step_costs("lenet-300-100", (0.9, 0.98), digits, rounds=2, steps=3, networks=2)
+    assert table.groupby(["sparsity", "engine"]).size().tolist() == [2] * 6
+    assert (table.seconds > 0).all() and (table.speed > 0).all()
+    assert torch.get_num_threads() == before
+
+
 def test_the_engine_is_timed_and_dense_networks_are_not(digits, device):
     models, masks = pruned(2, device, digits, sparsities=(0.98,))
     before = copy.deepcopy(models[0].state_dict())
