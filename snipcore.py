@@ -18,6 +18,7 @@ import copy
 import csv
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 import multiprocessing
@@ -32,7 +33,7 @@ import time
 import warnings
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -68,7 +69,7 @@ def _generator(seed: int, purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(_seed(seed, purpose))
 
 
-def _progress(iterable: Iterable, **options) -> tqdm:
+def _progress(iterable: Iterable | None, **options) -> tqdm:
     """A bar on what takes more than three seconds, where somebody looks: on a terminal or in an
     open notebook, not in a worker, in papermill's logs or in nbconvert."""
     watched = sys.stderr.isatty() or any(
@@ -926,7 +927,8 @@ def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x: Tensor) -> list[
         if isinstance(module, NORM_LAYERS):
             module.reset_parameters()
     for name, weight in prunable(probe).items():
-        weight.copy_(masks[name] / weight[0].numel() if weight.ndim > 1 else 0)
+        is_bias = name.rpartition(".")[2].startswith("bias")
+        weight.copy_(0 if is_bias else masks[name] / max(1, weight[:1].numel()))
     if not probe(torch.ones_like(x[:1], dtype=torch.float64)).any():
         cut.append("no path from input to output")
     return cut
@@ -994,6 +996,12 @@ class Recipe:
         if self.checkpoints > self.iterations:
             raise ValueError(f"{self.checkpoints} checkpoints in {self.iterations} iterations")
 
+    @property
+    def at(self) -> list[int]:
+        """The numbers of steps after which the checkpoints come."""
+        parts = range(1, self.checkpoints + 1)
+        return [part * self.iterations // self.checkpoints for part in parts]
+
 
 PROTOCOLS = {  # §5; by data set, but for a model that needs its own
     "mnist": Recipe(iterations=75_000),
@@ -1013,6 +1021,7 @@ class History:
     iteration: list[int]  # steps done at each checkpoint
     test_error: list[float]  # percent, at each checkpoint
     seconds: float
+    step_seconds: float  # of a training step, in the mean, without the evaluations
 
     @property
     def error(self) -> float:
@@ -1053,6 +1062,57 @@ def evaluate(model: nn.Module, x: Tensor, y: Tensor) -> float:
     return 100 * wrong / len(y)
 
 
+def _check_training(model: nn.Module, data: Data, recipe: Recipe) -> None:
+    """Raise ValueError where the data do not fit the model or the recipe."""
+    _check_batch(model, data.x_train, data.y_train)
+    with torch.no_grad():
+        _forward(model.eval(), data.x_train[:2], data.y_train)  # are all labels among the classes?
+    if recipe.batch_size > len(data.y_train):
+        raise ValueError(
+            f"batch_size {recipe.batch_size} is more than the {len(data.y_train)} train images"
+        )
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    decayed = list(prunable(model).values())
+    rest = [p for p in model.parameters() if all(p is not weight for weight in decayed)]
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, recipe.lr, recipe.momentum, fused=True)
+    return torch.optim.Adam(groups, recipe.lr, fused=True)
+
+
+def _pruning(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Each prunable parameter with its mask as numbers in the weight's own layout: a product of two
+    like tensors is the fastest mask."""
+    return [
+        (w.detach(), torch.empty_like(w).detach().copy_(masks[n]))
+        for n, w in prunable(model).items()
+    ]
+
+
+def _steps(
+    data: Data, recipe: Recipe, seed: int, optimizer: torch.optim.Optimizer
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Number, images (B, C, H, W) and labels (B,) of each step; the learning rate is set."""
+    generator = _generator(seed, "batches")
+    count, batch = len(data.y_train), recipe.batch_size
+    epoch = count // batch  # steps; images left over sit out until the next shuffle
+    for i in _progress(range(recipe.iterations), desc="training", unit="step"):
+        if i % epoch == 0:
+            order = torch.randperm(count, generator=generator).to(data.y_train.device)
+        index = order[i % epoch * batch :][:batch]
+        x, y = data.x_train[index], data.y_train[index]
+        if recipe.augment:
+            x = augment(x, generator)
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr * recipe.decay ** (i * recipe.stages // recipe.iterations)
+        yield i, x, y
+
+
 def train(
     model: nn.Module,
     data: Data,
@@ -1075,49 +1135,20 @@ def train(
     started = time.perf_counter()
     device = data.x_train.device
     model.to(device)
-    _check_batch(model, data.x_train, data.y_train)
-    with torch.no_grad():
-        _forward(model.eval(), data.x_train[:2], data.y_train)  # are all labels among the classes?
-    count, batch = len(data.y_train), recipe.batch_size
-    if batch > count:
-        raise ValueError(f"batch_size {batch} is more than the {count} train images")
-
-    weights = prunable(model)
-    pruning: list[tuple[Tensor, Tensor]] = []
+    _check_training(model, data, recipe)
+    pruning = []
     if masks is not None:
         apply_masks(model, masks)
         if cut := collapsed(model, masks, data.x_train):
             warnings.warn(f"the masks cut the network: {'; '.join(cut)}", stacklevel=2)
-        # As numbers in the weight's own layout: a product of two like tensors is the fastest mask.
-        pruning = [
-            (w.detach(), torch.empty_like(w).detach().copy_(masks[n])) for n, w in weights.items()
-        ]
-    decayed = {id(weight) for weight in weights.values()}
-    groups = [
-        {"params": list(weights.values()), "weight_decay": recipe.weight_decay},
-        {"params": [p for p in model.parameters() if id(p) not in decayed], "weight_decay": 0.0},
-    ]
-    if recipe.optimizer == "sgd":
-        optimizer = torch.optim.SGD(groups, recipe.lr, recipe.momentum, fused=True)
-    else:
-        optimizer = torch.optim.Adam(groups, recipe.lr, fused=True)
+        pruning = _pruning(model, masks)
+    optimizer = _optimizer(model, recipe)
 
-    generator = _generator(seed, "batches")
     losses, wrong = torch.empty(2, recipe.iterations, device=device)
-    epoch = count // batch  # steps; images left over sit out until the next shuffle
-    at = [(k + 1) * recipe.iterations // recipe.checkpoints for k in range(recipe.checkpoints)]
-    errors, checked = [], 0
+    at, errors, checked, evaluating = recipe.at, [], 0, 0.0
     model.train()
-    for i in _progress(range(recipe.iterations), desc="training", unit="step"):
-        if i % epoch == 0:
-            order = torch.randperm(count, generator=generator).to(device)
-        index = order[i % epoch * batch :][:batch]
-        x, y = data.x_train[index], data.y_train[index]  # (B, C, H, W), (B,)
-        if recipe.augment:
-            x = augment(x, generator)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr * recipe.decay ** (i * recipe.stages // recipe.iterations)
-
+    begun = time.perf_counter()
+    for i, x, y in _steps(data, recipe, seed, optimizer):  # (B, C, H, W), (B,)
         logits = model(x)  # (B, classes)
         loss = F.cross_entropy(logits, y)
         optimizer.zero_grad()
@@ -1136,9 +1167,226 @@ def train(
                 raise FloatingPointError(f"the loss is {losses[first].item()} at iteration {first}")
             checked = done
         if done in at:
+            paused = time.perf_counter()
             errors.append(evaluate(model, data.x_test, data.y_test))
-    train_error = 100 * wrong.cpu().numpy() / batch
-    return History(losses.cpu().numpy(), train_error, at, errors, time.perf_counter() - started)
+            evaluating += time.perf_counter() - paused
+    ended = time.perf_counter()
+    return History(
+        losses.cpu().numpy(),
+        100 * wrong.cpu().numpy() / recipe.batch_size,
+        *(at, errors, ended - started),
+        (ended - begun - evaluating) / recipe.iterations,
+    )
+
+
+# ------------------------------------------------------------------------------- sparse training
+
+# Whoever wants the method alone may skip this section. It trains to the same weights, up to
+# rounding, in less time where few connections are left.
+
+
+class SparseProduct(torch.autograd.Function):
+    """Wx + b of a sparse W, and the gradient of its kept values alone."""
+
+    @staticmethod
+    def forward(ctx, values: Tensor, bias: Tensor, x: Tensor, layer: "SparseLinear") -> Tensor:
+        ctx.save_for_backward(values, x)  # (nnz,), (I, B)
+        ctx.layer = layer
+        return torch.addmm(bias.unsqueeze(1), layer.matrix(values), x)  # (O, B)
+
+    @staticmethod
+    def backward(ctx, d_out: Tensor) -> tuple[Tensor | None, ...]:  # (O, B)
+        (values, x), layer, d_x = ctx.saved_tensors, ctx.layer, None
+        d_out = d_out.contiguous()
+        if ctx.needs_input_grad[2]:
+            d_x = layer.transposed(values[layer.order]) @ d_out  # (I, B)
+        zero = layer.matrix(torch.zeros_like(values))
+        product = torch.sparse.sampled_addmm(zero, d_out, x.t(), beta=0)  # d_out xᵀ where W is kept
+        return product.values(), d_out.sum(1), d_x, None
+
+
+class SparseLinear(nn.Linear):
+    """One linear layer, or K of one shape side by side, that holds the kept weights alone.
+
+    K layers I → O take (B, I), if they share their input, or (B, K·I), and give (B, K·O).
+
+    Args:
+        layers: the K layers; `write_back` returns the trained values to them.
+        masks: the masks of their weights, (O, I) each.
+        shared: they read the same input.
+    """
+
+    def __init__(self, layers: Sequence[nn.Linear], masks: Sequence[Tensor], shared: bool = True):
+        nn.Module.__init__(self)
+        outputs, inputs = layers[0].weight.shape
+        self.layers, self.places = tuple(layers), [m.nonzero(as_tuple=True) for m in masks]
+        apart = 0 if shared else inputs
+        rows = torch.cat([row + k * outputs for k, (row, _) in enumerate(self.places)])
+        columns = torch.cat([column + k * apart for k, (_, column) in enumerate(self.places)])
+        shape = (len(layers) * outputs, inputs if shared else len(layers) * inputs)
+        self.out_features, self.in_features = shape
+        kept = [layer.weight.detach()[p] for layer, p in zip(layers, self.places, strict=True)]
+        self.values = nn.Parameter(torch.cat(kept))  # (nnz,)
+        self.bias = None
+        if layers[0].bias is not None:
+            self.bias = nn.Parameter(torch.cat([layer.bias.detach() for layer in layers]))  # (O,)
+        self.order = torch.argsort(columns, stable=True)  # of the values, by rows of the transpose
+        self.matrix = self._csr(rows, columns, shape)
+        self.transposed = self._csr(columns[self.order], rows[self.order], shape[::-1])
+
+    @staticmethod
+    def _csr(rows: Tensor, columns: Tensor, shape: tuple) -> Callable[[Tensor], Tensor]:
+        """From values to the matrix that has them in these places."""
+        counts = torch.bincount(rows, minlength=shape[0])
+        ends, columns = F.pad(counts.cumsum(0), (1, 0)).int(), columns.int()
+        with warnings.catch_warnings():  # PyTorch says once that this layout is "in beta state"
+            warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
+            torch.zeros(1, 1).to_sparse_csr()
+        return lambda values: torch.sparse_csr_tensor(
+            ends, columns, values, shape, check_invariants=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:  # (…, I) -> (…, O)
+        bias = x.new_zeros(self.out_features) if self.bias is None else self.bias
+        flat = x.reshape(-1, self.in_features).t().contiguous()  # nothing to copy after the first
+        return SparseProduct.apply(self.values, bias, flat, self).t().unflatten(0, x.shape[:-1])
+
+    @torch.no_grad()
+    def write_back(self) -> None:
+        parts = self.values.split([len(rows) for rows, _ in self.places])
+        for layer, place, values in zip(self.layers, self.places, parts, strict=True):
+            layer.weight.zero_()[place] = values
+        if self.bias is not None:
+            for layer, bias in zip(self.layers, self.bias.chunk(len(self.layers)), strict=True):
+                layer.bias.copy_(bias)
+
+
+@contextlib.contextmanager
+def sparse_linears(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """Inside the block, the linear layers of `model` hold their kept weights alone.
+
+        with sparse_linears(model, masks) as rest:
+            train(model, data, recipe, rest)
+
+    Gives the masks of the model as it is inside. After the block it is made as before, trained.
+    """
+    _check_masks(model, masks)
+    uses = [id(weight) for _, weight in model.named_parameters(remove_duplicate=False)]
+    swapped, rest = [], dict(masks)
+    for name, layer in list(model.named_modules()):
+        if name and type(layer) is nn.Linear and uses.count(id(layer.weight)) == 1:
+            sparse = SparseLinear([layer], [rest.pop(f"{name}.weight").to(layer.weight.device)])
+            rest[f"{name}.values"] = torch.ones_like(sparse.values, dtype=torch.bool)
+            parent, _, leaf = name.rpartition(".")
+            swapped.append((model.get_submodule(parent), leaf, layer, sparse))
+    try:
+        for parent, leaf, _, sparse in swapped:
+            setattr(parent, leaf, sparse)
+        yield rest
+    finally:
+        for parent, leaf, layer, sparse in swapped:
+            sparse.write_back()
+            setattr(parent, leaf, layer)
+
+
+def _stack_networks(
+    models: Sequence[nn.Module], masks: Sequence[Mapping[str, Tensor]]
+) -> tuple[nn.Sequential, dict[str, Tensor]]:
+    """Networks of one shape as one: (B, …) to (B, K · classes), and the masks of that one."""
+    stack, stacked_masks = OrderedDict(), {}
+    for name, layer in models[0].named_children():
+        if isinstance(layer, nn.Linear):
+            layers = [model.get_submodule(name) for model in models]
+            parts = [mask[f"{name}.weight"] for mask in masks]
+            layer = SparseLinear(layers, parts, shared=not stacked_masks)
+            stacked_masks[f"{name}.values"] = torch.ones_like(layer.values, dtype=torch.bool)
+            if layer.bias is not None:
+                stacked_masks[f"{name}.bias"] = torch.cat([mask[f"{name}.bias"] for mask in masks])
+        stack[name] = layer
+    return nn.Sequential(stack), stacked_masks
+
+
+def stackable(model: nn.Module) -> bool:
+    """Whether `train_stacked` takes it: linear layers and ReLU one after the other, no more."""
+    kinds = (nn.Flatten, nn.Linear, nn.ReLU)
+    return type(model) is nn.Sequential and all(type(layer) in kinds for layer in model)
+
+
+def train_stacked(
+    models: Sequence[nn.Module],
+    data: Data,
+    recipe: Recipe,
+    masks: Sequence[Mapping[str, Tensor]],
+    seed: int = 0,
+) -> list[History | FloatingPointError]:
+    """`train` for K pruned networks of one shape, as one network: they see the same batches.
+
+    Their first layers read one input, later layers are block-diagonal; there is one sparse product
+    for all, and one optimiser. Each network trains as it would alone, up to rounding; one whose
+    loss is NaN or Inf gets the error in place of its history, and the others go on.
+
+    Args:
+        models: of one architecture, for which `stackable` is true; trained in place.
+        masks: of each.
+
+    Raises ValueError as `train` does, and for networks that cannot be stacked.
+    """
+    started = time.perf_counter()
+    device, count = data.x_train.device, len(models)
+    if not all(stackable(model) for model in models):
+        raise ValueError("only networks of linear layers and ReLU can be stacked")
+    for model, mask in zip(models, masks, strict=True):
+        model.to(device)
+        apply_masks(model, mask)
+    _check_training(models[0], data, recipe)
+    network, stacked_masks = _stack_networks(models, masks)
+    pruning = _pruning(network, stacked_masks)
+    optimizer = _optimizer(network, recipe)
+
+    losses, wrong = torch.empty(2, recipe.iterations, count, device=device)
+    errors, evaluating = [], 0.0
+    begun = time.perf_counter()
+    for i, x, y in _steps(data, recipe, seed, optimizer):
+        logits = network(x).t().unflatten(0, (count, -1))  # (K, classes, B)
+        labels = y.expand(count, -1)  # (K, B)
+        loss = F.cross_entropy(logits, labels, reduction="none").mean(1)  # (K,)
+        optimizer.zero_grad()
+        loss.sum().backward()
+        optimizer.step()
+        for weight, mask in pruning:
+            weight.mul_(mask)
+        losses[i] = loss.detach()
+        wrong[i] = (logits.detach().argmax(1) != labels).sum(1)
+        if i + 1 in recipe.at:
+            paused = time.perf_counter()
+            errors.append(_evaluate_stacked(network, data, count))
+            evaluating += time.perf_counter() - paused
+    for layer in network:
+        if isinstance(layer, SparseLinear):
+            layer.write_back()
+    ended = time.perf_counter()
+    seconds = np.array([ended - started, (ended - begun - evaluating) / recipe.iterations]) / count
+    losses, wrong = losses.cpu().numpy(), 100 * wrong.cpu().numpy() / recipe.batch_size
+    histories = []
+    for k in range(count):
+        bad = np.flatnonzero(~np.isfinite(losses[:, k]))
+        if len(bad):
+            text = f"the loss is {losses[bad[0], k]} at iteration {bad[0]}"
+            histories.append(FloatingPointError(text))
+        else:
+            test_error = [error[k] for error in errors]
+            histories.append(History(losses[:, k], wrong[:, k], recipe.at, test_error, *seconds))
+    return histories
+
+
+@torch.no_grad()
+def _evaluate_stacked(network: nn.Module, data: Data, count: int) -> list[float]:
+    """Test error in percent of each of the `count` networks."""
+    wrong = 0
+    for x, y in zip(data.x_test.split(500), data.y_test.split(500), strict=True):
+        logits = network(x).t().unflatten(0, (count, -1))  # (K, classes, 500)
+        wrong = wrong + (logits.argmax(1) != y).sum(1)
+    return [100 * number / len(data.y_test) for number in wrong.tolist()]
 
 
 # ----------------------------------------------------------------------------------- experiments
@@ -1202,7 +1450,9 @@ OUTCOME = {  # column: value until the run has one
     "train_error": math.nan,  # the same
     "loss_curve": "",  # means over CURVE_POINTS equal parts of the run, separated by spaces
     "error_curve": "",  # the same of the train error
+    "engine": "",  # how it was trained: "masked", "sparse" or "stacked"
     "seconds": math.nan,
+    "step_seconds": math.nan,  # of a training step, in the mean
     "hardware": "",
     "threads": 0,
 }
@@ -1240,14 +1490,17 @@ def random_labels(y: Tensor, seed: int) -> Tensor:
     return y[torch.randperm(len(y), generator=_generator(seed, "random labels")).to(y.device)]
 
 
-def run(config: Config, data: Data) -> dict:
-    """Build, score, prune and train as `config` says; the outcome columns of its row."""
-    device = data.x_train.device
-    model = build_model(config.model, config.init, config.seed).to(device)
+def _prepare(config: Config, data: Data) -> tuple[nn.Module, dict | None, Data, dict]:
+    """Build, score and prune: the model, its masks, the data to train on, and outcome columns."""
+    model = build_model(config.model, config.init, config.seed).to(data.x_train.device)
     m = sum(weight.numel() for weight in prunable(model).values())
     x, y = draw_batch(data, config.scoring_batch or len(data.y_train), config.seed)
     masks = make_masks(model, config.method, config.sparsity, x, y, config.seed)
-    cut = [] if masks is None else collapsed(model, masks, x)
+    outcome = {"m": m, "kept": m}
+    if masks is not None:
+        outcome["kept"] = sum(int(mask.sum()) for mask in masks.values())
+        outcome["masks"] = digest(masks)
+        outcome["collapsed"] = "; ".join(collapsed(model, masks, x))
     if config.reinit:
         initialize(model, config.reinit, _seed(config.seed, "weights after pruning"))
     if config.train_images:
@@ -1255,23 +1508,109 @@ def run(config: Config, data: Data) -> dict:
         data = dataclasses.replace(data, x_train=x, y_train=y)
     if config.labels == "random":
         data = dataclasses.replace(data, y_train=random_labels(data.y_train, config.seed))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "the masks cut", UserWarning)  # it is in the row
-        history = train(model, data, config.recipe, masks, config.seed)
+    return model, masks, data, outcome
+
+
+def _result(history: History, engine: str) -> dict:
+    """The outcome columns of a run that was trained."""
     last = -max(1, len(history.loss) // 10)
     return {
-        "m": m,
-        "kept": m if masks is None else sum(int(mask.sum()) for mask in masks.values()),
-        "masks": "" if masks is None else digest(masks),
-        "collapsed": "; ".join(cut),
         "error": history.error,
         "error_best": history.error_best,
         "train_loss": float(history.loss[last:].mean()),
         "train_error": float(history.train_error[last:].mean()),
         "loss_curve": curve_text(history.loss),
         "error_curve": curve_text(history.train_error),
+        "engine": engine,
         "seconds": history.seconds,
+        "step_seconds": history.step_seconds,
     }
+
+
+def train_with(
+    engine: str,
+    models: Sequence[nn.Module],
+    data: Data,
+    recipe: Recipe,
+    masks: Sequence[Mapping[str, Tensor] | None],
+    seed: int = 0,
+) -> list[History | FloatingPointError]:
+    """Train networks by one of ENGINES: a history of each, or why it has none."""
+    _known(engine, ENGINES, "engine")
+    if engine == "stacked":
+        return train_stacked(models, data, recipe, masks, seed)
+    histories = []
+    for model, mask in zip(models, masks, strict=True):
+        sparse = sparse_linears(model, mask) if engine == "sparse" else None
+        with sparse or contextlib.nullcontext(mask) as fitting, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "the masks cut", UserWarning)  # it is in the row
+            try:
+                histories.append(train(model, data, recipe, fitting, seed))
+            except FloatingPointError as error:
+                histories.append(error)
+    return histories
+
+
+ENGINES = {  # name: (how figures call it, colour, marker)
+    "masked": ("masked", "#d55e00", "s"),
+    "sparse": ("sparse", "#56b4e9", "o"),
+    "stacked": ("sparse and stacked", "#0072b2", "D"),
+}
+TRIAL_STEPS = 8  # of each engine, twice; a run of fewer than TRIAL_WORTH steps is not worth them
+TRIAL_WORTH = 200
+TRIAL_SPARSITY = 0.9  # below it, no sparse engine has ever won
+
+
+def fastest_engine(models: list, data: Data, recipe: Recipe, masks: list, seed: int) -> str:
+    """The engine that trains these networks in the least time here and now, by a few timed steps of
+    each on copies: "masked", "sparse" where linear layers are sparse, "stacked" for several."""
+    linear = [
+        mask[f"{name}.weight"]
+        for model, mask in zip(models, masks, strict=True)
+        for name, layer in model.named_modules()
+        if mask is not None and type(layer) is nn.Linear
+    ]
+    size = sum(mask.numel() for mask in linear)
+    m = sum(mask.numel() for every in masks if every is not None for mask in every.values())
+    kept = sum(int(mask.sum()) for mask in linear)
+    worth = size > m / 2 and kept < (1.01 - TRIAL_SPARSITY) * size
+    if not worth or recipe.iterations < TRIAL_WORTH:
+        return "masked"
+    short = dataclasses.replace(recipe, iterations=TRIAL_STEPS, checkpoints=1)
+    few = dataclasses.replace(data, x_test=data.x_test[:10], y_test=data.y_test[:10])
+    together = len(models) > 1 and all(stackable(model) for model in models)
+    seconds = {}
+    for engine in ("masked", "sparse", *(["stacked"] if together else [])) * 2:
+        some = len(models) if engine == "stacked" else 1
+        trial = (copy.deepcopy(models[:some]), few, short, masks[:some], seed)
+        history = train_with(engine, *trial)[0]
+        if isinstance(history, History):  # else it diverges at once, by whatever engine
+            seconds[engine] = min(history.step_seconds, seconds.get(engine, math.inf))
+    return min(seconds, key=seconds.get, default="masked")
+
+
+def run(configs: Sequence[Config], data: Data) -> list[dict | Exception]:
+    """Build, score, prune and train as each of `configs` says: the outcome columns of its row, or
+    what went wrong. They must share seed, recipe and train images, and so their batches."""
+    outcomes, ready = [], []
+    for config in configs:
+        try:
+            ready.append(_prepare(config, data))
+            outcomes.append(ready[-1][-1])
+        except Exception as error:  # its own row says so; the others go on
+            outcomes.append(error)
+    if not ready:
+        return outcomes
+    models, masks, train_data, _ = (list(part) for part in zip(*ready, strict=True))
+    recipe, seed = configs[0].recipe, configs[0].seed
+    engine = fastest_engine(models, train_data[0], recipe, masks, seed)
+    histories = iter(train_with(engine, models, train_data[0], recipe, masks, seed))
+    for k, outcome in enumerate(outcomes):
+        if isinstance(outcome, dict):
+            history = next(histories)
+            failed = isinstance(history, Exception)
+            outcomes[k] = history if failed else outcome | _result(history, engine)
+    return outcomes
 
 
 @lru_cache(maxsize=2)
@@ -1299,24 +1638,54 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _row(config: Config, source: str, device: str, threads: int) -> dict:
-    """One run in a worker, as a row; what goes wrong becomes the row's status."""
+def _rows(configs: Sequence[Config], source: str, device: str, threads: int) -> list[dict]:
+    """Runs in a worker, as rows; what goes wrong becomes a row's status."""
     if multiprocessing.current_process().name != "MainProcess":
         _end_with_parent()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    row = {**_identity(config, source), **OUTCOME, "threads": threads}
-    row["hardware"] = hardware(torch.device(device))
     try:
-        row |= run(config, _worker_data(config.dataset, device, source))
-    except FloatingPointError as error:
-        row["status"] = f"diverged: {error}"
-    except Exception as error:  # a row that says so; the other runs go on
-        row["status"] = f"failed: {type(error).__name__}: {error}"
+        outcomes = run(configs, _worker_data(configs[0].dataset, device, source))
+    except Exception as error:  # rows that say so; the other runs go on
+        outcomes = [error] * len(configs)
     finally:
         torch.set_num_threads(before)
-    row["status"] = " ".join(row["status"].split())[:300]
-    return row
+    common = {"threads": threads, "hardware": hardware(torch.device(device))}
+    rows = []
+    for config, outcome in zip(configs, outcomes, strict=True):
+        row = {**_identity(config, source), **OUTCOME, **common}
+        if isinstance(outcome, dict):
+            row |= outcome
+        elif isinstance(outcome, FloatingPointError):
+            row["status"] = f"diverged: {outcome}"
+        else:
+            row["status"] = f"failed: {type(outcome).__name__}: {outcome}"
+        row["status"] = " ".join(row["status"].split())[:300]
+        rows.append(row)
+    return rows
+
+
+STACK = 16  # networks trained as one, at most: more gain nothing, and are lost together by a kill
+
+
+def _together(configs: Sequence[Config], workers: int) -> list[list[Config]]:
+    """The configurations in groups, each for one worker at a time: those that `train_stacked` can
+    train as one network, sparse ones first, and every other by itself."""
+    shapes = {name: stackable(build_model(name)) for name in {c.model for c in configs}}
+    alone, groups = 0, {}
+    for config in configs:
+        sparse = config.sparsity >= TRIAL_SPARSITY and config.recipe.iterations >= TRIAL_WORTH
+        key = (config.model, config.recipe, config.seed, config.dataset)
+        key += (config.labels, config.train_images)
+        if not (sparse and shapes[config.model]):
+            key, alone = alone, alone + 1
+        groups.setdefault(key, []).append(config)
+    size = min(STACK, max(4, -(-(len(configs) - alone) // workers)))
+    return [
+        group[start : start + size]
+        for group in (sorted(g, key=lambda c: -c.sparsity) for g in groups.values())
+        for start in range(0, len(group), size)
+    ]
 
 
 def read_results(path: str | os.PathLike) -> pd.DataFrame:
@@ -1415,16 +1784,21 @@ def run_grid(
         }
         wanted = {_identity(c, sources[c.dataset])["run"]: c for c in configs}
         done = set(rows.run[~rows.status.str.startswith("failed")]) if len(rows) else set()
-        todo = [
-            (c, sources[c.dataset], device, threads) for key, c in wanted.items() if key not in done
+        todo = [c for key, c in wanted.items() if key not in done]
+        tasks = [
+            (group, sources[group[0].dataset], device, threads)
+            for group in _together(todo, workers)
         ]
         finished = joblib.Parallel(
-            n_jobs=min(workers, max(1, len(todo))), return_as="generator_unordered", batch_size=1
-        )(joblib.delayed(_row)(*task) for task in todo)
-        for row in _progress(finished, total=len(todo), desc="runs", unit="run"):
-            others = rows[rows.run != row["run"]]
-            rows = pd.concat([others, pd.DataFrame([row])]) if len(others) else pd.DataFrame([row])
+            n_jobs=min(workers, max(1, len(tasks))), return_as="generator_unordered", batch_size=1
+        )(joblib.delayed(_rows)(*task) for task in tasks)
+        bar = _progress(None, total=len(todo), desc="runs", unit="run")
+        for new in map(pd.DataFrame, finished):
+            others = rows[~rows.run.isin(new.run)]
+            rows = pd.concat([others, new]) if len(others) else new
             _write_results(rows, results)
+            bar.update(len(new))
+        bar.close()
     finally:
         lock.release()
     if not len(rows):
@@ -1531,6 +1905,49 @@ PROFILES = {
         ),
     },
 }
+
+
+def step_costs(
+    model: str,
+    sparsities: Iterable[float],
+    data: Data,
+    rounds: int = 5,
+    steps: int = 20,
+    networks: int = STACK,
+    threads: int = 1,
+) -> pd.DataFrame:
+    """What a training step costs, by engine and sparsity, each beside dense steps of its round.
+
+    Args:
+        model: one for which `stackable` is true.
+        networks: how many are stacked.
+
+    Returns:
+        Columns round, sparsity, engine, seconds (of a step of one network) and speed: the dense
+        step's seconds over these.
+    """
+    few = dataclasses.replace(data, x_test=data.x_test[:10], y_test=data.y_test[:10])
+    recipe = dataclasses.replace(recipe_for(model, steps, 1), lr=0.01)
+    device, rows = data.x_train.device, []
+    x, y = draw_batch(data, 100, seed=0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        models = [build_model(model, seed=seed).to(device) for seed in range(networks)]
+        scores = [sensitivity(m, x, y) for m in models]
+        masks = {s: [keep_top(score, s) for score in scores] for s in sparsities}
+        for number in _progress(range(rounds + 1), desc="timing", unit="round"):
+            dense = train_with("masked", copy.deepcopy(models[:1]), few, recipe, [None])
+            for sparsity, engine in itertools.product(masks, ENGINES):
+                some = networks if engine == "stacked" else 1
+                trial = (copy.deepcopy(models[:some]), few, recipe, masks[sparsity][:some])
+                seconds = train_with(engine, *trial)[0].step_seconds
+                speed = dense[0].step_seconds / seconds
+                rows.append((number, sparsity, engine, seconds, speed))
+    finally:
+        torch.set_num_threads(before)
+    table = pd.DataFrame(rows, columns=["round", "sparsity", "engine", "seconds", "speed"])
+    return table[table["round"] > 0]  # the first round warms up
 
 
 def recipe_for(model: str, iterations: int, checkpoints: int) -> Recipe:

@@ -58,7 +58,12 @@ def test_rows_say_what_was_run(tmp_path, digits):
 def test_rows_that_are_there_are_not_run_again(tmp_path, monkeypatch):
     runs = []
     real = snip.run
-    monkeypatch.setattr(snip, "run", lambda c, data: (runs.append(c.sparsity), real(c, data))[1])
+
+    def recorded(configs, data):
+        runs.extend(config.sparsity for config in configs)
+        return real(configs, data)
+
+    monkeypatch.setattr(snip, "run", recorded)
     path = tmp_path / "results.csv"
     first = snip.run_grid(GRID[:2], path, n_jobs=1)
     both = snip.run_grid([GRID[2], GRID[1], GRID[1]], path, n_jobs=1)  # another order, one twice
@@ -156,7 +161,7 @@ def test_a_run_that_fails_or_diverges_is_a_row_and_the_others_go_on(tmp_path, mo
 
     # called again, it tries what failed once more, and nothing else
     tried = []
-    monkeypatch.setattr(snip, "run", lambda c, data: tried.append(c) or {"error": 1.0})
+    monkeypatch.setattr(snip, "run", lambda cs, data: tried.extend(cs) or [{"error": 1.0}])
     with pytest.warns(UserWarning, match="1 of 3"):
         rows = snip.run_grid([diverging, impossible, config()], path, n_jobs=1)
     assert tried == [impossible] and rows.status[1] == "ok"
@@ -201,7 +206,9 @@ def test_a_killed_sweep_goes_on_as_if_nothing_had_been(tmp_path):
     subprocess.run([sys.executable, script, whole], check=True)
 
     def sort(rows):
-        return rows.drop(columns="seconds").sort_values("run").reset_index(drop=True)
+        return (
+            rows.drop(columns=["seconds", "step_seconds"]).sort_values("run").reset_index(drop=True)
+        )
 
     resumed = snip.read_results(killed)
     assert len(resumed) == 12 and (resumed.status == "ok").all()
