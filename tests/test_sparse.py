@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -143,6 +144,30 @@ def test_one_that_diverges_leaves_the_others_alone(digits, device):
     np.testing.assert_allclose(histories[2].loss, alone[0].loss, rtol=1e-5)
 
 
+def test_logits_that_overflow_after_the_last_loss_are_no_result(monkeypatch, digits, device):
+    models, masks = pruned(3, device, digits)
+    recipe = snip.Recipe(iterations=1, lr=0.05, checkpoints=1)
+    with torch.no_grad():
+        models[1].fc3.bias.fill_(math.inf)
+    network, _ = snip._stack_networks(models, masks)
+    errors = snip._evaluate_stacked(network, digits, 3)
+    assert math.isnan(errors[1]) and all(0 < errors[k] <= 100 for k in (0, 2))
+    monkeypatch.setattr(snip, "_evaluate_stacked", lambda *stack: errors)
+    histories = snip.train_stacked(pruned(3, device, digits)[0], digits, recipe, masks)
+    assert str(histories[1]) == "NaN or Inf in the logits" and histories[2].error == errors[2]
+
+
+@pytest.mark.parametrize("fastest", snip.ENGINES)
+def test_the_engine_of_the_shortest_step_is_taken(monkeypatch, digits, device, fastest):
+    def timed(engine, models, data, recipe, masks, seed):
+        seconds = 1.0 if engine == fastest else 2.0
+        return [snip.History(np.zeros(1), np.zeros(1), [1], [0.0], 0.0, seconds)] * len(models)
+
+    monkeypatch.setattr(snip, "train_with", timed)
+    models, masks = pruned(2, device, digits, sparsities=(0.98,))
+    assert snip.fastest_engine(models, digits, RECIPE, masks, 0) == fastest
+
+
 def test_what_cannot_be_stacked(digits, device):
     model = snip.build_model("lenet-5-caffe").to(device)
     masks = snip.keep_top(snip.random_scores(model, 0), 0.9)
@@ -173,10 +198,11 @@ def test_what_is_trained_together():
     assert len(groups) == 6 and {c.seed for c in groups[2]} == {0}
     assert len(snip._together(grid(iterations=20), 2)) == 14  # too short to be worth it
     assert len(snip._together(grid(model="lenet-5-caffe"), 2)) == 14
-    many = [c for c in grid() for c in [c] if c.sparsity >= 0.9] * 8
+    many = [c for c in grid() if c.sparsity >= 0.9] * 8
     assert [len(group) for group in snip._together(many, 1)] == [16, 16, 8] * 2
 
 
+@pytest.mark.filterwarnings("ignore:1 of 5 masks cut")
 @pytest.mark.parametrize("engine", ["masked", "sparse", "stacked"])
 def test_every_engine_gives_the_rows_of_the_masked_one(tmp_path, monkeypatch, engine):
     results = {}
@@ -206,7 +232,7 @@ def test_the_engine_is_timed_and_dense_networks_are_not(digits, device):
     before = copy.deepcopy(models[0].state_dict())
     long = dataclasses.replace(RECIPE, iterations=snip.TRIAL_WORTH)
     trial = (models, digits, long, masks, 0)
-    assert snip.fastest_engine(*trial) in ("masked", "sparse", "stacked")
+    assert snip.fastest_engine(*trial) in snip.ENGINES
     for name, value in models[0].state_dict().items():
         assert value.equal(before[name])  # trials train copies
     assert snip.fastest_engine(models[:1], digits, long, [None], 0) == "masked"
