@@ -615,7 +615,7 @@ def build_model(name: str, init: str = "vs", seed: int = 0, classes: int = 10) -
     with torch.random.fork_rng(devices=[]):  # PyTorch's own initial weights are thrown away
         model = MODELS[name].build(classes)
     model.input_shape = MODELS[name].input_shape  # lets a wrong input be named as such
-    # Measured: a training step of LeNet-5-Caffe on the CPU takes 1.7 times as long without.
+    # What convolutions are fastest in, or no slower: figures/benchmark.csv has the ratio.
     model.to(memory_format=torch.channels_last)
     return initialize(model, init, seed)
 
@@ -1142,7 +1142,7 @@ def train(
     optimizer = _optimizer(model, recipe)
 
     losses, wrong = torch.empty(2, recipe.iterations, device=device)
-    at, errors, checked, evaluating = recipe.at, [], 0, 0.0
+    at, errors, recent, checked, evaluating = recipe.at, [], [], 0, 0.0
     model.train()
     begun = time.perf_counter()
     for i, x, y in _steps(data, recipe, seed, optimizer):  # (B, C, H, W), (B,)
@@ -1153,11 +1153,13 @@ def train(
         optimizer.step()
         for weight, mask in pruning:
             weight.mul_(mask)
-        losses[i] = loss.detach()
-        wrong[i] = (logits.detach().argmax(1) != y).sum()
+        recent.append((loss.detach(), logits.detach(), y))
 
         done = i + 1
-        if done in at or done % 100 == 0:  # not at every step: it waits for the device
+        if done in at or done % 100 == 0:  # at every step it would slow small networks
+            loss, logits, y = (torch.stack(part) for part in zip(*recent, strict=True))
+            losses[checked:done], wrong[checked:done] = loss, (logits.argmax(2) != y).sum(1)
+            recent.clear()
             bad = (~losses[checked:done].isfinite()).nonzero()
             if len(bad):
                 first = checked + int(bad[0])
