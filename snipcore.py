@@ -708,11 +708,24 @@ def _check_batch(model: nn.Module, x: Tensor, y: Tensor) -> None:
         )
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise ValueError(f"labels are {y.dtype}; they must be integers (torch.int64)")
-    if expected and tuple(x.shape[1:]) != expected:
-        takes = ", ".join(map(str, expected))
-        raise ValueError(f"inputs of shape {tuple(x.shape)}; this model takes (batch, {takes})")
+    if expected:
+        # Average pooling before the classifier makes one vector of an image of any size.
+        larger = any(isinstance(module, nn.AdaptiveAvgPool2d) for module in model.modules())
+        fits = x.ndim == 4 and x.shape[1] == expected[0] and min(x.shape[2:]) >= expected[1]
+        if tuple(x.shape[1:]) != expected and not (larger and fits):
+            takes = f"(batch, {', '.join(map(str, expected))}){' or larger' if larger else ''}"
+            raise ValueError(f"inputs of shape {tuple(x.shape)}; this model takes {takes}")
     if not torch.stack(x.aminmax()).isfinite().all():  # one pass over the images, no copy of them
         raise ValueError("the inputs hold NaN or Inf")
+
+
+def _check_statistics(model: nn.Module, images: int) -> None:
+    """Raise ValueError if a batch of so many has no spread for batch normalisation to divide by."""
+    if images == 1 and any(isinstance(m, nn.modules.batchnorm._NormBase) for m in model.modules()):
+        raise ValueError(
+            "a batch of one image cannot be normalised by its own statistics, and this model has "
+            "batch normalisation: take two images or more"
+        )
 
 
 def _forward(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -776,8 +789,9 @@ def sensitivity(
         {name: tensor of the parameter's shape}, non-negative, summing to 1 over all of them.
 
     Raises:
-        ValueError: nothing prunable; an empty batch; inputs or labels that do not fit; NaN or Inf
-            in the inputs; an unknown `norm`; all sensitivities zero.
+        ValueError: nothing prunable; an empty batch, or one image (in a chunk) to be normalised
+            by its own statistics; inputs or labels that do not fit; NaN or Inf in the inputs; an
+            unknown `norm`; all sensitivities zero.
         FloatingPointError: NaN or Inf in a sensitivity.
     """
     _known(norm, ("batch", "initial"), "norm")
@@ -788,6 +802,8 @@ def sensitivity(
         raise ValueError(f"chunk_size {chunk_size} is below 1")
     _check_batch(model, x, y)
     size = chunk_size or len(x)
+    if norm == "batch":
+        _check_statistics(model, min(size, len(x) % size or size))
     gradients: list[Tensor] = []
     with _scoring(model, norm), torch.enable_grad():
         for part_x, part_y in zip(x.split(size), y.split(size), strict=True):
@@ -954,7 +970,13 @@ SCORING_CHUNK = 1000  # images per pass: a batch of the whole train split needs 
 
 
 def make_masks(
-    model: nn.Module, method: str, sparsity: float, x: Tensor, y: Tensor, seed: int
+    model: nn.Module,
+    method: str,
+    sparsity: float,
+    x: Tensor,
+    y: Tensor,
+    seed: int,
+    norm: str = "batch",
 ) -> dict[str, Tensor] | None:
     """The masks of one of METHODS; None for "dense". Arguments as for `sensitivity`, `keep_top`."""
     _known(method, METHODS, "method")
@@ -964,7 +986,7 @@ def make_masks(
         return keep_top(random_scores(model, seed), sparsity)
     if method == "magnitude":
         return keep_top(magnitude_scores(model), sparsity)
-    masks = keep_top(sensitivity(model, x, y, chunk_size=SCORING_CHUNK), sparsity)
+    masks = keep_top(sensitivity(model, x, y, norm, SCORING_CHUNK), sparsity)
     return shuffle_masks(masks, seed) if method == "shuffled" else masks
 
 
@@ -986,9 +1008,11 @@ class Recipe:
     decay: float = 0.1
     augment: bool = False
     checkpoints: int = 10  # evenly spaced; the test error is taken at each
+    precision: str = "float32"  # of products; "bfloat16"; "auto": that where it is faster
 
     def __post_init__(self):
         _known(self.optimizer, ("sgd", "adam"), "optimizer")
+        _known(self.precision, ("float32", "bfloat16", "auto"), "precision")
         for name in ("iterations", "batch_size", "stages", "checkpoints"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} is below 1")
@@ -1004,7 +1028,9 @@ class Recipe:
 
 PROTOCOLS = {  # §5; by data set, but for a model that needs its own
     "mnist": Recipe(iterations=75_000),
-    "cifar10": Recipe(iterations=150_000, batch_size=128, stages=5, decay=0.2, augment=True),
+    "cifar10": Recipe(
+        iterations=150_000, batch_size=128, stages=5, decay=0.2, augment=True, precision="auto"
+    ),
     # At the published 0.1 with momentum 0.9 the dense network's loss is Inf within ten steps,
     # whatever the seed; notebook 1 shows it. (The reference's default is SGD without momentum.)
     "lenet-5-caffe": Recipe(iterations=75_000, lr=0.02),
@@ -1021,6 +1047,7 @@ class History:
     test_error: list[float]  # percent, at each checkpoint
     seconds: float
     step_seconds: float  # of a training step, in the mean, without the evaluations
+    precision: str = "float32"  # what "auto" came to
 
     @property
     def error(self) -> float:
@@ -1064,12 +1091,37 @@ def evaluate(model: nn.Module, x: Tensor, y: Tensor) -> float:
 def _check_training(model: nn.Module, data: Data, recipe: Recipe) -> None:
     """Raise ValueError where the data do not fit the model or the recipe."""
     _check_batch(model, data.x_train, data.y_train)
+    _check_statistics(model, recipe.batch_size)
     with torch.no_grad():
         _forward(model.eval(), data.x_train[:2], data.y_train)  # are all labels among the classes?
     if recipe.batch_size > len(data.y_train):
         raise ValueError(
             f"batch_size {recipe.batch_size} is more than the {len(data.y_train)} train images"
         )
+
+
+@lru_cache
+def gains_by_bfloat16(device: torch.device) -> bool:
+    """Whether a convolution, forward and backward, takes less than 0.8 of its float32 time in
+    bfloat16: processors without units for it emulate it, and may be many times slower."""
+    x = torch.randn(16, 64, 16, 16, device=device).to(memory_format=torch.channels_last)
+    layer = nn.Conv2d(64, 64, 3, padding=1, device=device).to(memory_format=torch.channels_last)
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16) * 3:
+        started = time.perf_counter()
+        for _ in range(3):
+            with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+                layer(x).float().sum().backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds[dtype] = min(time.perf_counter() - started, seconds.get(dtype, math.inf))
+    return seconds[torch.bfloat16] < 0.8 * seconds[torch.float32]
+
+
+def _precision(recipe: Recipe, device: torch.device) -> str:
+    if recipe.precision != "auto":
+        return recipe.precision
+    return "bfloat16" if gains_by_bfloat16(device) else "float32"
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -1127,8 +1179,12 @@ def train(
         seed: of the order of the batches and of their augmentation. On one machine, with one
             number of threads, the same seed gives the same weights to the bit.
 
+    In bfloat16 only products and convolutions are computed, of steps and evaluations alike;
+    weights, statistics of normalisation, loss and optimiser stay in float32.
+
     Raises:
-        ValueError: data, masks and model that do not fit; NaN or Inf in the images.
+        ValueError: data, masks and model that do not fit; NaN or Inf in the images; batches of one
+            image for a model with batch normalisation.
         FloatingPointError: the loss is NaN or Inf, with the iteration where it became so.
     """
     started = time.perf_counter()
@@ -1140,13 +1196,16 @@ def train(
         apply_masks(model, masks)
         pruning = _pruning(model, masks)
     optimizer = _optimizer(model, recipe)
+    precision = _precision(recipe, device)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
     losses, wrong = torch.empty(2, recipe.iterations, device=device)
     at, errors, recent, checked, evaluating = recipe.at, [], [], 0, 0.0
     model.train()
     begun = time.perf_counter()
     for i, x, y in _steps(data, recipe, seed, optimizer):  # (B, C, H, W), (B,)
-        logits = model(x)  # (B, classes)
+        with autocast:
+            logits = model(x).float()  # (B, classes)
         loss = F.cross_entropy(logits, y)
         optimizer.zero_grad()
         loss.backward()
@@ -1167,7 +1226,8 @@ def train(
             checked = done
         if done in at:
             paused = time.perf_counter()
-            errors.append(evaluate(model, data.x_test, data.y_test))
+            with autocast:
+                errors.append(evaluate(model, data.x_test, data.y_test))
             evaluating += time.perf_counter() - paused
     ended = time.perf_counter()
     return History(
@@ -1175,6 +1235,7 @@ def train(
         100 * wrong.cpu().numpy() / recipe.batch_size,
         *(at, errors, ended - started),
         (ended - begun - evaluating) / recipe.iterations,
+        precision,
     )
 
 
@@ -1246,9 +1307,12 @@ class SparseLinear(nn.Linear):
         )
 
     def forward(self, x: Tensor) -> Tensor:  # (…, I) -> (…, O)
+        x = x.to(self.values.dtype)
         bias = x.new_zeros(self.out_features) if self.bias is None else self.bias
         flat = x.reshape(-1, self.in_features).t().contiguous()  # nothing to copy after the first
-        return SparseProduct.apply(self.values, bias, flat, self).t().unflatten(0, x.shape[:-1])
+        with torch.autocast(x.device.type, enabled=False):  # there is no sparse bfloat16 product
+            out = SparseProduct.apply(self.values, bias, flat, self)
+        return out.t().unflatten(0, x.shape[:-1])
 
     @torch.no_grad()
     def write_back(self) -> None:
@@ -1393,7 +1457,7 @@ def _evaluate_stacked(network: nn.Module, data: Data, count: int) -> list[float]
 
 # ----------------------------------------------------------------------------------- experiments
 
-RESULTS_VERSION = 2  # of the columns and of what they mean; another version is not read as this one
+RESULTS_VERSION = 3  # of the columns and of what they mean; another version is not read as this one
 
 
 @dataclass(frozen=True)
@@ -1410,8 +1474,10 @@ class Config:
     init: str = "vs"
     reinit: str = ""  # initialiser of new weights under the mask; default: train those scored
     scoring_batch: int = 100  # images; 0: the whole train split
+    norm: str = "batch"  # or "initial": statistics of normalisation while scoring
     labels: str = "true"  # "random": train on labels dealt out anew; scored on true ones always
     train_images: int = 0  # train on so many of the train images, drawn by the seed; 0: on all
+    test_images: int = 0  # test on the first so many; 0: on all
 
     def __post_init__(self):
         _known(self.model, MODELS, "model")
@@ -1425,8 +1491,9 @@ class Config:
         kept_count(2**62, self.sparsity)
         if self.method == "dense" and self.sparsity:
             raise ValueError(f"a dense network has sparsity 0, not {self.sparsity}")
+        _known(self.norm, ("batch", "initial"), "norm")
         _known(self.labels, ("true", "random"), "kind of labels")
-        for name in ("seed", "scoring_batch", "train_images"):
+        for name in ("seed", "scoring_batch", "train_images", "test_images"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} {getattr(self, name)} is below 0")
 
@@ -1453,6 +1520,7 @@ OUTCOME = {  # column: value until the run has one
     "loss_curve": "",  # means over CURVE_POINTS equal parts of the run, separated by spaces
     "error_curve": "",  # the same of the train error
     "engine": "",  # how it was trained: "masked", "sparse" or "stacked"
+    "trained_in": "",  # the precision: what "auto" came to
     "seconds": math.nan,
     "step_seconds": math.nan,  # of a training step, in the mean
     "hardware": "",
@@ -1497,7 +1565,7 @@ def _prepare(config: Config, data: Data) -> tuple[nn.Module, dict | None, Data, 
     model = build_model(config.model, config.init, config.seed).to(data.x_train.device)
     m = sum(weight.numel() for weight in prunable(model).values())
     x, y = draw_batch(data, config.scoring_batch or len(data.y_train), config.seed)
-    masks = make_masks(model, config.method, config.sparsity, x, y, config.seed)
+    masks = make_masks(model, config.method, config.sparsity, x, y, config.seed, config.norm)
     outcome = {"m": m, "kept": m}
     if masks is not None:
         outcome["kept"] = sum(int(mask.sum()) for mask in masks.values())
@@ -1508,6 +1576,9 @@ def _prepare(config: Config, data: Data) -> tuple[nn.Module, dict | None, Data, 
     if config.train_images:
         x, y = draw_batch(data, config.train_images, _seed(config.seed, "train images"))
         data = dataclasses.replace(data, x_train=x, y_train=y)
+    if config.test_images:
+        x, y = data.x_test[: config.test_images], data.y_test[: config.test_images]
+        data = dataclasses.replace(data, x_test=x, y_test=y)
     if config.labels == "random":
         data = dataclasses.replace(data, y_train=random_labels(data.y_train, config.seed))
     return model, masks, data, outcome
@@ -1524,6 +1595,7 @@ def _result(history: History, engine: str) -> dict:
         "loss_curve": curve_text(history.loss),
         "error_curve": curve_text(history.train_error),
         "engine": engine,
+        "trained_in": history.precision,
         "seconds": history.seconds,
         "step_seconds": history.step_seconds,
     }
@@ -1575,8 +1647,8 @@ def fastest_engine(models: list, data: Data, recipe: Recipe, masks: list, seed: 
     m = sum(mask.numel() for every in masks if every is not None for mask in every.values())
     kept = sum(int(mask.sum()) for mask in linear)
     worth = size > m / 2 and kept < (1.01 - TRIAL_SPARSITY) * size
-    if not worth or recipe.iterations < TRIAL_WORTH:
-        return "masked"
+    if not worth or recipe.iterations < TRIAL_WORTH or recipe.precision != "float32":
+        return "masked"  # PyTorch's sparse products are in float32
     short = dataclasses.replace(recipe, iterations=TRIAL_STEPS, checkpoints=1)
     few = dataclasses.replace(data, x_test=data.x_test[:10], y_test=data.y_test[:10])
     together = len(models) > 1 and all(stackable(model) for model in models)
@@ -1592,7 +1664,7 @@ def fastest_engine(models: list, data: Data, recipe: Recipe, masks: list, seed: 
 
 def run(configs: Sequence[Config], data: Data) -> list[dict | Exception]:
     """Build, score, prune and train as each of `configs` says: the outcome columns of its row, or
-    what went wrong. They must share seed, recipe and train images, and so their batches."""
+    what went wrong. They must share seed, recipe, train and test images, and so their batches."""
     outcomes, ready = [], []
     for config in configs:
         try:
@@ -1677,7 +1749,7 @@ def _together(configs: Sequence[Config], workers: int) -> list[list[Config]]:
     for config in configs:
         sparse = config.sparsity >= TRIAL_SPARSITY and config.recipe.iterations >= TRIAL_WORTH
         key = (config.model, config.recipe, config.seed, config.dataset)
-        key += (config.labels, config.train_images)
+        key += (config.labels, config.train_images, config.test_images)
         if not (sparse and shapes[config.model]):
             key, alone = alone, alone + 1
         groups.setdefault(key, []).append(config)
@@ -1828,9 +1900,16 @@ ALL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 
 CONTROLS = ("shuffled", "magnitude", "random")
 
+# What two cores can train: all but the Wide ResNets, whose steps take five times a ResNet-18's.
+AFFORDABLE = tuple(
+    name for name, spec in MODELS.items() if spec.sparsity and not name.startswith("wrn")
+)
+
 # What each section runs under each profile. The sweep: iterations, seeds, checkpoints, and the
 # sparsities for each method; a dense run for each seed is always among them. The connections of the
-# first layer: seeds; each scores once for every class, and nothing is trained. Data and
+# first layer: seeds; each scores once for every class, and nothing is trained. Architectures:
+# seeds, images of a scoring batch and of a training batch (0: as in the protocol), test images (0:
+# all), and the iterations of each network that is trained; every network is scored. Data and
 # initialisation: iterations, seeds and scoring batches (0: the whole train split); and, for each
 # network of the initialisers, iterations and seeds. Random labels: iterations, seeds, train images
 # (0: all) and sparsities, of SNIP and of random pruning alike; few images, because a network must
@@ -1847,6 +1926,7 @@ PROFILES = {
             "lenet-5-caffe": (10, 2, 1, {"snip": (0.9,), "random": (0.9,)}),
         },
         "connections": 1,
+        "architectures": (1, 8, 8, 100, {"squeezenet-vanilla": 3, "gru-s": 3}),
         "random_labels": {
             "lenet-5-caffe": (5, 1, 200, (0.99,)),
             "lenet-300-100": (20, 2, 200, (0.99,)),
@@ -1859,6 +1939,7 @@ PROFILES = {
             "lenet-5-caffe": (900, 3, 2, {"snip": (0.9,), "random": (0.9,)}),
         },
         "connections": 3,
+        "architectures": (1, 32, 24, 1000, dict.fromkeys(AFFORDABLE, 40)),
         "random_labels": {
             "lenet-5-caffe": (150, 2, 500, (0.9, 0.99)),
             "lenet-300-100": (200, 3, 500, (0.9, 0.99)),
@@ -1884,6 +1965,15 @@ PROFILES = {
             ),
         },
         "connections": 10,
+        "architectures": (  # epochs of CIFAR-10 have 351 iterations, of MNIST 540
+            *(1, 0, 0, 0),
+            {
+                **dict.fromkeys(AFFORDABLE, 1755),
+                **dict.fromkeys(("alexnet-s", "alexnet-b"), 3510),
+                **dict.fromkeys(("squeezenet-vanilla", "squeezenet-bypass", "googlenet"), 3510),
+                **dict.fromkeys(("lstm-s", "lstm-b", "gru-s", "gru-b"), 5400),
+            },
+        ),
         "random_labels": {
             "lenet-5-caffe": (900, 3, 3000, (0.5, 0.8, 0.9, 0.95, 0.99)),
             "lenet-300-100": (1500, 5, 3000, (0.5, 0.8, 0.9, 0.95, 0.99)),
@@ -1904,6 +1994,14 @@ PROFILES = {
             "lenet-5-caffe": (75_000, 20, 75, dict.fromkeys(("snip", *CONTROLS), ALL)),
         },
         "connections": 20,
+        "architectures": (
+            *(20, 0, 0, 0),
+            {
+                name: PROTOCOLS[spec.dataset].iterations
+                for name, spec in MODELS.items()
+                if spec.sparsity
+            },
+        ),
         "random_labels": {
             "lenet-5-caffe": (75_000, 20, 0, (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)),
             "lenet-300-100": (75_000, 20, 0, (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)),
@@ -2021,11 +2119,16 @@ def summarize(rows: pd.DataFrame, by: list[str], value: str = "error") -> pd.Dat
 
 def provenance(rows: pd.DataFrame, profile: str) -> str:
     """The line under a figure or table: data, seeds, iterations, profile and hardware of `rows`."""
-    parts = [f"Data: {'; '.join(rows.source.unique())}."]
-    for model, runs in rows.groupby("model", sort=False):
-        seeds = ", ".join(map(str, sorted(runs.seed.unique())))
-        iterations = " and ".join(f"{i:,}" for i in sorted(runs.iterations.unique()))
-        parts.append(f"{MODELS[model].title}: seeds {seeds}; {iterations} iterations.")
+    parts, runs = [f"Data: {'; '.join(rows.source.unique())}."], {}
+    for model, of_model in rows.groupby("model", sort=False):
+        seeds = ", ".join(map(str, sorted(of_model.seed.unique())))
+        iterations = " and ".join(f"{i:,}" for i in sorted(of_model.iterations.unique()))
+        how = f"seed{'s' * (len(seeds) > 1)} {seeds}; {iterations} iterations"
+        runs.setdefault(how, []).append(MODELS[model].title)
+    parts += [f"{', '.join(titles)}: {how}." for how, titles in runs.items()]
+    if (rows.precision != "float32").any():
+        trained = sorted(set(rows.trained_in) - {""})
+        parts.append(f"Trained in {' and '.join(trained)}.")
     return " ".join([*parts, f"Profile {profile}. {'; '.join(rows.hardware.unique())}."])
 
 

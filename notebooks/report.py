@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import joblib
 import latex2mathml.converter
 import nbformat
 import papermill
@@ -39,19 +40,22 @@ FOLDED = """{% extends "lab/index.html.j2" %}
 
 
 def execute(source: Path, folder: Path, profile: str) -> float:
-    """Run one notebook into `folder`; the seconds it took. A cell that fails ends the report."""
+    """Run one notebook into `folder`; the seconds it took.
+
+    Raises RuntimeError, with what to do next, when a cell fails.
+    """
     started = time.perf_counter()
-    target, bar = folder / source.name, sys.stderr.isatty()
+    target, bar = folder / source.name, sys.stderr.isatty() and profile != "smoke"
     try:
         papermill.execute_notebook(
             source, target, {"profile": profile}, progress_bar=bar, cwd=source.parent
         )
     except papermill.PapermillExecutionError as error:
-        sys.exit(
+        raise RuntimeError(
             f"{source.name} stopped at In [{error.exec_count}]: {strip_ansi(str(error))}\n"
             f"As far as it came: {os.path.relpath(target)}. Runs that ended are kept: "
             "mend the cause, and the same command goes on from there."
-        )
+        ) from error
     return time.perf_counter() - started
 
 
@@ -102,11 +106,19 @@ def main() -> None:
     parser.add_argument("profile", nargs="?", default="quick", choices=snip.PROFILES)
     profile = parser.parse_args().profile
     folder = snip.output_folder(profile)
-    seconds = {path: execute(path, folder, profile) for path in NOTEBOOKS}
+    # Under smoke most of the time goes by on one core, in imports and figures. Elsewhere the runs
+    # of one notebook fill the machine.
+    together = 2 if profile == "smoke" else 1
+    try:
+        seconds = joblib.Parallel(n_jobs=together, prefer="threads")(
+            joblib.delayed(execute)(path, folder, profile) for path in NOTEBOOKS
+        )
+    except RuntimeError as error:
+        sys.exit(str(error))
     report = folder / "report.html"
     page = join([folder / path.name for path in NOTEBOOKS], f"SNIP, re-run ({profile})")
     report.write_text(page, encoding="utf-8")
-    for path, duration in seconds.items():
+    for path, duration in zip(NOTEBOOKS, seconds, strict=True):
         print(f"{path.stem}: {duration:.0f} s")
     print(os.path.relpath(report))
 

@@ -41,7 +41,9 @@ def test_the_page_joins_the_notebooks_and_needs_no_network(tmp_path):
 def test_a_notebook_that_fails_says_where_and_keeps_what_it_has(tmp_path):
     source = write(tmp_path / "1.ipynb", new_code_cell("print('so far')"), new_code_cell("1 / 0"))
     (tmp_path / "out").mkdir()
-    with pytest.raises(SystemExit, match=r"1\.ipynb stopped at In \[3\]: [\s\S]*ZeroDivisionError"):
+    with pytest.raises(
+        RuntimeError, match=r"1\.ipynb stopped at In \[3\]: [\s\S]*ZeroDivisionError"
+    ):
         report.execute(source, tmp_path / "out", "smoke")
     assert "so far" in (tmp_path / "out" / "1.ipynb").read_text()
 

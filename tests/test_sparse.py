@@ -62,6 +62,14 @@ def test_the_product_and_its_gradients_are_those_of_the_masked_layer(device):
     assert not dense.weight.grad[~mask].any()
 
 
+def test_sparse_products_stay_in_float32_under_autocast(digits, device):
+    (model,), (masks,) = pruned(1, device, digits)
+    recipe = dataclasses.replace(RECIPE, iterations=20, precision="bfloat16")
+    with snip.sparse_linears(model, masks) as rest:
+        history = snip.train(model, digits, recipe, rest)
+    assert history.loss[-5:].mean() < history.loss[:5].mean()
+
+
 def test_a_layer_that_keeps_nothing(device):
     dense = nn.Linear(6, 4).to(device)
     sparse = snip.SparseLinear([dense], [torch.zeros(4, 6, dtype=torch.bool, device=device)])
