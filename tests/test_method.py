@@ -281,6 +281,16 @@ def test_keep_top_agrees_with_a_stable_sort(device):
         assert torch.equal(kept, order.sort().values)
 
 
+@pytest.mark.parametrize("k", [1, 7, 500, 9_000, 19_999, 20_000])
+@pytest.mark.parametrize("sample", ["fair", "all too large", "all too small"])
+def test_the_kth_largest_is_exact_however_its_sample_came_out(k, sample, device):
+    flat = torch.rand(20_000, generator=torch.Generator().manual_seed(0))
+    if sample != "fair":
+        flat[::64] += 5 if sample == "all too large" else -5
+    expected = flat.sort(descending=True).values[k - 1]
+    assert snip._kth_largest(flat.to(device), k).item() == expected.item()
+
+
 def test_random_scores_know_nothing_of_the_weights():
     model = snip.build_model("lenet-300-100", init="rn", seed=5)
     scores = snip.random_scores(model, seed=5)
