@@ -1724,10 +1724,24 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+@lru_cache
+def _own_gpu() -> tuple[str, filelock.FileLock | None]:
+    """A GPU that no other worker on this machine has taken, and the lock that says so for as long
+    as this process lives; any GPU, if all are taken."""
+    for number in range(torch.cuda.device_count()):
+        lock = filelock.FileLock(Path(tempfile.gettempdir()) / f"snip-gpu-{number}.lock", timeout=0)
+        with contextlib.suppress(filelock.Timeout):
+            lock.acquire()
+            return f"cuda:{number}", lock
+    return "cuda", None
+
+
 def _rows(configs: Sequence[Config], source: str, device: str, threads: int) -> list[dict]:
     """Runs in a worker, as rows; what goes wrong becomes a row's status."""
     if multiprocessing.current_process().name != "MainProcess":
         _end_with_parent()
+    if device == "cuda" and torch.cuda.device_count() > 1:
+        device, _ = _own_gpu()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -1833,7 +1847,9 @@ def run_grid(
     Args:
         configs: Configs, or mappings of their fields.
         results: a CSV file; its folder is made if need be.
-        n_jobs: workers, each with its share of the cores; -1: one for each core. On CUDA: one.
+        n_jobs: workers, each with its share of the cores; -1: one for each core, or, on CUDA, one
+            for each GPU, which it has to itself. Under `joblib.parallel_config(backend="dask")`
+            they are those of the cluster.
         device: default CUDA where there is one.
 
     Returns:
@@ -1850,7 +1866,8 @@ def run_grid(
     if n_jobs == 0:
         raise ValueError("n_jobs 0 does nothing: give the number of workers, or -1 for all cores")
     cores = joblib.cpu_count()
-    workers = 1 if device != "cpu" and n_jobs < 0 else joblib.effective_n_jobs(n_jobs)
+    gpus = torch.cuda.device_count() if device == "cuda" else 1
+    workers = gpus if device != "cpu" and n_jobs < 0 else joblib.effective_n_jobs(n_jobs)
     threads = max(1, cores // workers)  # not by how many runs are left: a resumed sweep is the same
     results = Path(results)
     results.parent.mkdir(parents=True, exist_ok=True)

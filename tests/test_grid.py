@@ -2,8 +2,10 @@
 
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 import filelock
@@ -319,3 +321,39 @@ def test_the_sweep_is_paired_and_complete():
     assert len(snip.sweep_configs("paper", seeds=1, iterations=5)) == 98
     for profile in snip.PROFILES:
         assert {c.method for c in snip.sweep_configs(profile)} == set(snip.METHODS)
+
+
+# --------------------------------------------------------------------------------- other machines
+
+
+def test_a_dask_cluster_that_loses_a_worker_ends_with_every_row_once(tmp_path):
+    distributed = pytest.importorskip("dask.distributed")
+    path, killed = tmp_path / "results.csv", []
+    configs = [dataclasses.replace(c, recipe=snip.Recipe(60, checkpoints=1)) for c in GRID]
+    options = dict(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        pid, *_ = client.run(os.getpid).values()
+
+        def kill_once_a_row_is_there():
+            while not path.exists():
+                time.sleep(0.01)
+            os.kill(pid, signal.SIGKILL)
+            killed.append(len(snip.read_results(path)))
+
+        killer = threading.Thread(target=kill_once_a_row_is_there, daemon=True)
+        killer.start()
+        with joblib.parallel_config(backend="dask"):
+            rows = snip.run_grid(configs, path, device="cpu")
+        killer.join(timeout=10)
+    assert killed and killed[0] < len(configs)  # in mid-run
+    assert rows.status.tolist() == ["ok"] * 6 and rows.run.is_unique
+    assert sorted(snip.read_results(path).run) == sorted(rows.run)
+
+
+def test_every_worker_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(snip.tempfile, "gettempdir", lambda: str(tmp_path))
+    taken = [snip._own_gpu.__wrapped__() for _ in range(3)]  # as three processes would
+    assert [device for device, _ in taken] == ["cuda:0", "cuda:1", "cuda"]
+    taken[0][1].release()  # as when the process ends
+    assert snip._own_gpu.__wrapped__()[0] == "cuda:0"
