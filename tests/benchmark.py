@@ -3,7 +3,12 @@
 Writes figures/benchmark.csv. Nothing in the tests depends on a time.
 """
 
+import copy
 import dataclasses
+import multiprocessing
+import resource
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +17,50 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from torch.nn.utils import prune
+from torchvision import datasets, transforms
 from tqdm import tqdm
 
 import snipcore as snip
 
-ROUNDS = 9
 FOLDER = Path(__file__).resolve().parent.parent / "figures"
+
+
+def compare(what: str, goal: str, ours: Callable, other: Callable, rounds: int = 9) -> dict:
+    """The seconds of `ours` over those of `other`, in pairs, one after the other: those that a
+    side returns, or those that it took."""
+    seconds = []
+    for _ in tqdm(range(rounds + 1), desc=what, leave=False):
+        pair = []
+        for side in (ours, other):
+            started = time.perf_counter()
+            returned = side()
+            pair.append(time.perf_counter() - started if returned is None else returned)
+        seconds.append(pair)
+    row = spread(what, goal, [a / b for a, b in seconds[1:]])  # the first pair warms up
+    print(f"{row['ratio']:8.3f}  ({row['quartile_1']:.3f} to {row['quartile_3']:.3f})  {what}")
+    return row
+
+
+def spread(what: str, goal: str, ratios: list[float]) -> dict:
+    low, median, high = np.quantile(ratios, (0.25, 0.5, 0.75))
+    return {
+        **{"what": what, "goal": goal, "ratio": median},
+        **{"quartile_1": low, "quartile_3": high, "pairs": len(ratios)},
+        **{"threads": torch.get_num_threads()},
+    }
+
+
+def few_tests(data: snip.Data) -> snip.Data:
+    return dataclasses.replace(data, x_test=data.x_test[:10], y_test=data.y_test[:10])
+
+
+def some_masks(model: torch.nn.Module, data: snip.Data, sparsity: float) -> dict:
+    x, y = snip.draw_batch(data, 100, seed=0)
+    return snip.keep_top(snip.sensitivity(model, x, y, norm="initial"), sparsity)
+
+
+# ------------------------------------------------------------------------------------ the plain way
 
 
 def bare_steps(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, steps: int) -> None:
@@ -30,27 +73,57 @@ def bare_steps(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, steps: 
         optimizer.step()
 
 
-def compare(what: str, ours: Callable[[], None], other: Callable[[], None]) -> dict:
-    """The time of `ours` over that of `other`, in ROUNDS pairs, one after the other."""
-    seconds = []
-    for _ in tqdm(range(ROUNDS + 1), desc=what, leave=False):
-        pair = []
-        for side in (ours, other):
-            started = time.perf_counter()
-            side()
-            pair.append(time.perf_counter() - started)
-        seconds.append(pair)
-    ratios = np.array([a / b for a, b in seconds[1:]])  # the first pair warms up
-    low, median, high = np.quantile(ratios, (0.25, 0.5, 0.75))
-    return {"what": what, "ratio": median, "quartile_1": low, "quartile_3": high, "pairs": ROUNDS}
+def torchvision_images(name: str) -> torch.utils.data.Dataset:
+    """torchvision's data set, images as PIL and all, filled with random pixels: what they show
+    does not change what they cost."""
+    rng, transform = np.random.default_rng(0), [transforms.ToTensor()]
+    if name == "mnist":
+        images = datasets.MNIST.__new__(datasets.MNIST)
+        images.data = torch.from_numpy(rng.integers(0, 256, (54_000, 28, 28), dtype=np.uint8))
+        images.targets = torch.from_numpy(rng.integers(0, 10, 54_000))
+        transform.append(transforms.Normalize((0.13,), (0.31,)))
+    else:
+        images = datasets.CIFAR10.__new__(datasets.CIFAR10)
+        images.data = rng.integers(0, 256, (45_000, 32, 32, 3), dtype=np.uint8)
+        images.targets = rng.integers(0, 10, 45_000).tolist()
+        flip = transforms.RandomHorizontalFlip()
+        normalize = transforms.Normalize((0.49, 0.48, 0.45), (0.25, 0.24, 0.26))
+        transform = [transforms.RandomCrop(32, padding=4), flip, *transform, normalize]
+    images.transform, images.target_transform = transforms.Compose(transform), None
+    return images
+
+
+def usual_steps(name: str, masks: dict, images: torch.utils.data.Dataset, steps: int) -> float:
+    """Seconds of a training step as it is usually written: a DataLoader with two workers, masks of
+    torch.nn.utils.prune, SGD. Counted from the first batch on."""
+    model = snip.initialize(snip.MODELS[name].build(10), "vs", seed=0)
+    for key, mask in masks.items():
+        layer, _, parameter = key.rpartition(".")
+        prune.custom_from_mask(model.get_submodule(layer), parameter, mask)
+    recipe = snip.recipe_for(name, steps, 1)
+    loader = torch.utils.data.DataLoader(
+        images, batch_size=recipe.batch_size, shuffle=True, num_workers=2
+    )
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.9, weight_decay=5e-4)
+    batches = iter(loader)
+    next(batches)
+    started = time.perf_counter()
+    for _ in range(steps):
+        x, y = next(batches)
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    return (time.perf_counter() - started) / steps
+
+
+# ------------------------------------------------------------------------------------------- items
 
 
 def step_cost(name: str, data: snip.Data, steps: int, masked: bool) -> dict:
-    few = dataclasses.replace(data, x_test=data.x_test[:100], y_test=data.y_test[:100])
-    recipe = snip.recipe_for(name, steps, checkpoints=1)
+    few, recipe = few_tests(data), snip.recipe_for(name, steps, checkpoints=1)
     x, y = data.x_train[:100].clone(), data.y_train[:100].clone()
     model = snip.build_model(name).to(x.device)
-    masks = snip.keep_top(snip.sensitivity(model, x, y), 0.9) if masked else None
+    masks = some_masks(model, data, 0.9) if masked else None
 
     def ours():
         snip.train(snip.build_model(name), few, recipe, masks)
@@ -59,7 +132,7 @@ def step_cost(name: str, data: snip.Data, steps: int, masked: bool) -> dict:
         bare_steps(snip.build_model(name).to(x.device), x, y, steps)
 
     kind = "masked (90 %)" if masked else "dense"
-    return compare(f"{name}: {kind} training / bare forward + backward + SGD", ours, bare)
+    return compare(f"{name}: {kind} training / bare forward + backward + SGD", "", ours, bare)
 
 
 def layout_cost(data: snip.Data) -> dict:
@@ -68,43 +141,145 @@ def layout_cost(data: snip.Data) -> dict:
     default = snip.initialize(snip.lenet_5_caffe(10), "vs", seed=0).to(x.device)
     ours = snip.build_model("lenet-5-caffe").to(x.device)
     return compare(
-        "lenet-5-caffe: step in channels-last / in the default layout",
+        *("lenet-5-caffe: step in channels-last / in the default layout", ""),
         lambda: bare_steps(ours, x, y, 20),
         lambda: bare_steps(default, x, y, 20),
     )
 
 
-def scoring_cost(name: str, data: snip.Data) -> dict:
-    x, y = snip.draw_batch(data, 100, seed=0)
-    model = snip.build_model(name).to(x.device)
+def scoring_cost(name: str, data: snip.Data, size: int, rounds: int, repeat: int) -> dict:
+    x, y = snip.draw_batch(data, size, seed=0)
+    x = x.contiguous(memory_format=torch.channels_last)
+    model = snip.build_model(name).to(x.device).train()
+    sparsity = snip.MODELS[name].sparsity or 0.9
 
     def ours():
-        for _ in range(5):
-            snip.keep_top(snip.sensitivity(model, x, y), 0.9)
+        for _ in range(repeat):
+            snip.keep_top(snip.sensitivity(model, x, y), sparsity)
 
     def plain():
-        for _ in range(5):
+        for _ in range(repeat):
+            model.zero_grad()
             F.cross_entropy(model(x), y).backward()
 
-    return compare(f"{name}: sensitivity + keep_top / one forward + backward", ours, plain)
+    what = f"{name}, batch {size}: sensitivity + keep_top / one forward + backward"
+    return compare(what, "≤ 1.10", ours, plain, rounds)
+
+
+def _peak(name: str, size: int, scoring: bool, pipe) -> None:
+    """In a process of its own: the most memory it took, in bytes, above that of the model."""
+    model = snip.build_model(name).train()
+    shape = snip.MODELS[name].input_shape
+    x, y = torch.randn(size, *shape).to(memory_format=torch.channels_last), torch.arange(size) % 10
+    unit = 1 if sys.platform == "darwin" else 1024
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if scoring:
+        snip.keep_top(snip.sensitivity(model, x, y), 0.95)
+    else:
+        F.cross_entropy(model(x), y).backward()
+    pipe.send(unit * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+
+
+def scoring_memory(name: str, size: int, rounds: int) -> dict:
+    context = multiprocessing.get_context("spawn")
+
+    def side(scoring):
+        here, there = context.Pipe()
+        process = context.Process(target=_peak, args=(name, size, scoring, there))
+        process.start()
+        taken = here.recv()
+        process.join()
+        return taken
+
+    what = f"{name}, batch {size}: peak memory of scoring / of one forward + backward"
+    return compare(what, "≤ 1.10", lambda: side(True), lambda: side(False), rounds)
+
+
+def masking_cost(name: str, data: snip.Data, precision: str, rounds: int) -> dict:
+    few = few_tests(data)
+    recipe = dataclasses.replace(snip.recipe_for(name, 3, 1), precision=precision)
+    model = snip.build_model(name).to(data.x_train.device)
+    masks = some_masks(model, data, snip.MODELS[name].sparsity)
+    what = f"{name}: masked step / dense step, {precision}"
+    return compare(
+        *(what, "≤ 1.03"),
+        lambda: snip.train(model, few, recipe, masks).step_seconds,
+        lambda: snip.train(model, few, recipe).step_seconds,
+        rounds,
+    )
+
+
+def engine_costs(data: snip.Data) -> list[dict]:
+    """How many times as fast as dense each engine is, on one thread, as in a sweep's worker."""
+    costs, rows = snip.step_costs("lenet-300-100", (0.9, 0.95, 0.98), data, rounds=9), []
+    goals = {("stacked", 0.95): "≥ 3.5", ("stacked", 0.98): "≥ 8"}
+    for (sparsity, engine), part in costs.groupby(["sparsity", "engine"]):
+        what = f"lenet-300-100 at {sparsity:.0%}: networks per second, {engine} / dense"
+        row = spread(what, goals.get((engine, sparsity), ""), part.speed.to_list())
+        rows.append(row | {"threads": 1})
+        print(f"{row['ratio']:8.3f}  ({row['quartile_1']:.3f} to {row['quartile_3']:.3f})  {what}")
+    return rows
+
+
+def usual_cost(name: str, data: snip.Data, steps: int, rounds: int, stacked: bool) -> dict:
+    """Ours against the usual way, both on all threads."""
+    few, recipe = few_tests(data), snip.recipe_for(name, steps, 1)
+    recipe = dataclasses.replace(recipe, lr=0.01)
+    model = snip.build_model(name).to(data.x_train.device)
+    masks, images = some_masks(model, data, 0.95), torchvision_images(snip.MODELS[name].dataset)
+    count = snip.STACK if stacked else 1
+    engine = "stacked" if stacked else "sparse" if name == "lenet-300-100" else "masked"
+
+    def ours():
+        models = [copy.deepcopy(model) for _ in range(count)]
+        return snip.train_with(engine, models, few, recipe, [masks] * count)[0].step_seconds
+
+    what = f"{name} at 95 %: DataLoader + torch.nn.utils.prune / ours, {engine}"
+    return compare(what, "", lambda: usual_steps(name, masks, images, steps), ours, rounds)
+
+
+def worker_gain(data: snip.Data) -> dict:
+    recipe = snip.recipe_for("lenet-5-caffe", 60, 1)
+    configs = [
+        snip.Config("lenet-5-caffe", recipe, seed=seed, test_images=100, dataset=data.name)
+        for seed in range(4)
+    ]
+
+    def sweep(n_jobs):
+        with tempfile.TemporaryDirectory() as folder:
+            snip.run_grid(configs, Path(folder) / "rows.csv", n_jobs, "cpu")
+
+    what = "lenet-5-caffe: four runs in one worker with two threads / in two with one"
+    return compare(what, "≥ 1.25", lambda: sweep(1), lambda: sweep(2), rounds=5)
 
 
 def main() -> None:
-    data = snip.load_data("mnist")
+    mnist, cifar = snip.load_data("mnist"), snip.load_data("cifar10")
     rows = [
-        step_cost("lenet-300-100", data, steps=540, masked=False),
-        step_cost("lenet-300-100", data, steps=540, masked=True),
-        step_cost("lenet-5-caffe", data, steps=60, masked=False),
-        layout_cost(data),
-        scoring_cost("lenet-300-100", data),
-        scoring_cost("lenet-5-caffe", data),
+        step_cost("lenet-300-100", mnist, steps=540, masked=False),
+        step_cost("lenet-300-100", mnist, steps=540, masked=True),
+        step_cost("lenet-5-caffe", mnist, steps=60, masked=False),
+        layout_cost(mnist),
+        scoring_cost("lenet-300-100", mnist, 100, rounds=9, repeat=5),
+        scoring_cost("lenet-5-caffe", mnist, 100, rounds=9, repeat=5),
+        scoring_cost("resnet-18", cifar, 128, rounds=7, repeat=1),
+        scoring_cost("densenet-264", cifar, 128, rounds=9, repeat=1),
+        scoring_memory("resnet-18", 128, rounds=3),
+        scoring_memory("densenet-264", 128, rounds=3),
+        masking_cost("resnet-18", cifar, "float32", rounds=7),
+        masking_cost("resnet-18", cifar, "bfloat16", rounds=7),
+        *engine_costs(mnist),
+        worker_gain(mnist),
+        usual_cost("lenet-300-100", mnist, steps=100, rounds=5, stacked=False),
+        usual_cost("lenet-300-100", mnist, steps=100, rounds=5, stacked=True),
+        usual_cost("resnet-18", cifar, steps=4, rounds=5, stacked=False),
     ]
-    device = data.x_train.device
-    table = pd.DataFrame(rows).assign(
-        hardware=snip.hardware(device), threads=torch.get_num_threads(), data=data.source
-    )
-    print(table[["what", "ratio", "quartile_1", "quartile_3"]].round(3).to_string(index=False))
-    print(f"{snip.hardware(device)}, {torch.get_num_threads()} threads. {data.source}.")
+    device = mnist.x_train.device
+    sources = "; ".join(dict.fromkeys([mnist.source, cifar.source]))
+    table = pd.DataFrame(rows).assign(hardware=snip.hardware(device), data=sources)
+    shown = table[["what", "goal", "ratio", "quartile_1", "quartile_3"]].round(3)
+    print(shown.to_string(index=False))
+    print(f"{snip.hardware(device)}. {sources}.")
     FOLDER.mkdir(exist_ok=True)
     table.to_csv(FOLDER / "benchmark.csv", index=False)
 
