@@ -6,15 +6,15 @@ Writes figures/benchmark.csv. Nothing in the tests depends on a time.
 import copy
 import dataclasses
 import multiprocessing
-import resource
-import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import torch
 import torch.nn.functional as F
 from torch.nn.utils import prune
@@ -167,17 +167,26 @@ def scoring_cost(name: str, data: snip.Data, size: int, rounds: int, repeat: int
 
 
 def _peak(name: str, size: int, scoring: bool, pipe) -> None:
-    """In a process of its own: the most memory it took, in bytes, above that of the model."""
+    """In a process of its own: the most memory it took, in bytes, above that of model and batch."""
     model = snip.build_model(name).train()
     shape = snip.MODELS[name].input_shape
     x, y = torch.randn(size, *shape).to(memory_format=torch.channels_last), torch.arange(size) % 10
-    unit = 1 if sys.platform == "darwin" else 1024
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    process, done = psutil.Process(), threading.Event()
+    seen = [process.memory_info().rss]
+
+    def watch():
+        while not done.wait(0.002):
+            seen.append(process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     if scoring:
         snip.keep_top(snip.sensitivity(model, x, y), 0.95)
     else:
         F.cross_entropy(model(x), y).backward()
-    pipe.send(unit * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+    done.set()
+    watcher.join()
+    pipe.send(max(seen) - seen[0])
 
 
 def scoring_memory(name: str, size: int, rounds: int) -> dict:
