@@ -36,7 +36,7 @@ def test_every_network_learns_at_the_published_rate(name, method, images, device
     masks = snip.make_masks(model, method, sparsity, x, y, seed=0, norm="initial")
     if masks is not None:
         assert snip.collapsed(model, masks, x) == []
-    recipe = dataclasses.replace(snip.recipe_for(name, 20, 1), batch_size=16, precision="float32")
+    recipe = dataclasses.replace(snip.recipe_for(name, 20, 1), batch_size=64)
     history = snip.train(model, data, recipe, masks)
     assert np.isfinite(history.loss).all()
     assert history.loss[-5:].mean() < history.loss[:5].mean()
