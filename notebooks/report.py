@@ -109,6 +109,8 @@ def main() -> None:
     # Under smoke most of the time goes by on one core, in imports and figures. Elsewhere the runs
     # of one notebook fill the machine.
     together = 2 if profile == "smoke" else 1
+    if together > 1:  # kernels whose threads share cores wait for each other most of the time
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         seconds = joblib.Parallel(n_jobs=together, prefer="threads")(
             joblib.delayed(execute)(path, folder, profile) for path in NOTEBOOKS
