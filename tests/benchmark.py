@@ -271,17 +271,17 @@ def main() -> None:
         layout_cost(mnist),
         scoring_cost("lenet-300-100", mnist, 100, rounds=9, repeat=5),
         scoring_cost("lenet-5-caffe", mnist, 100, rounds=9, repeat=5),
-        scoring_cost("resnet-18", cifar, 128, rounds=7, repeat=1),
+        scoring_cost("resnet-18", cifar, 128, rounds=5, repeat=1),
         scoring_cost("densenet-264", cifar, 128, rounds=9, repeat=1),
-        scoring_memory("resnet-18", 128, rounds=3),
-        scoring_memory("densenet-264", 128, rounds=3),
-        masking_cost("resnet-18", cifar, "float32", rounds=7),
-        masking_cost("resnet-18", cifar, "bfloat16", rounds=7),
+        scoring_memory("resnet-18", 128, rounds=2),
+        scoring_memory("densenet-264", 128, rounds=2),
+        masking_cost("resnet-18", cifar, "float32", rounds=5),
+        masking_cost("resnet-18", cifar, "bfloat16", rounds=5),
         *engine_costs(mnist),
         worker_gain(mnist),
         usual_cost("lenet-300-100", mnist, steps=100, rounds=5, stacked=False),
         usual_cost("lenet-300-100", mnist, steps=100, rounds=5, stacked=True),
-        usual_cost("resnet-18", cifar, steps=4, rounds=5, stacked=False),
+        usual_cost("resnet-18", cifar, steps=3, rounds=3, stacked=False),
     ]
     device = mnist.x_train.device
     sources = "; ".join(dict.fromkeys([mnist.source, cifar.source]))
