@@ -1192,8 +1192,8 @@ def train(
         seed: of the order of the batches and of their augmentation. On one machine, with one
             number of threads, the same seed gives the same weights to the bit.
 
-    In bfloat16 only products and convolutions are computed, of steps and evaluations alike;
-    weights, statistics of normalisation, loss and optimiser stay in float32.
+    In bfloat16, products and convolutions are computed and activations passed on, of steps and
+    evaluations alike; weights, statistics of normalisation, loss and optimiser stay in float32.
 
     Raises:
         ValueError: data, masks and model that do not fit; NaN or Inf in the images; batches of one
@@ -1849,7 +1849,7 @@ def run_grid(
         results: a CSV file; its folder is made if need be.
         n_jobs: workers, each with its share of the cores; -1: one for each core, or, on CUDA, one
             for each GPU, which it has to itself. Under `joblib.parallel_config(backend="dask")`
-            they are those of the cluster.
+            they are those of the cluster (on CUDA say how many).
         device: default CUDA where there is one.
 
     Returns:
@@ -1930,7 +1930,7 @@ ALL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 
 CONTROLS = ("shuffled", "magnitude", "random")
 
-# What two cores can train: all but the Wide ResNets, whose steps take five times a ResNet-18's.
+# What two cores can train: all but the Wide ResNets, whose steps take 3 to 6 of a ResNet-18's.
 AFFORDABLE = tuple(
     name for name, spec in MODELS.items() if spec.sparsity and not name.startswith("wrn")
 )
