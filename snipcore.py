@@ -1687,7 +1687,8 @@ ENGINES = {  # name: (how figures call it, colour, marker)
 }
 TRIAL_STEPS = 8  # of each engine, twice; a run of fewer than TRIAL_WORTH steps is not worth them
 TRIAL_WORTH = 200
-TRIAL_SPARSITY = 0.9  # at 80 % the best of them is about as fast as a dense step: see `step_costs`
+TRIAL_SPARSITY = 0.9  # below, no engine gains much on one network alone: see `step_costs`
+STACK_SPARSITY = 0.7  # the same for several
 
 
 def fastest_engine(models: list, data: Data, recipe: Recipe, masks: list, seed: int) -> str:
@@ -1702,12 +1703,13 @@ def fastest_engine(models: list, data: Data, recipe: Recipe, masks: list, seed: 
     size = sum(mask.numel() for mask in linear)
     m = sum(mask.numel() for every in masks if every is not None for mask in every.values())
     kept = sum(int(mask.sum()) for mask in linear)
-    worth = size > m / 2 and kept < (1.01 - TRIAL_SPARSITY) * size
+    together = len(models) > 1 and all(stackable(model) for model in models)
+    least = STACK_SPARSITY if together else TRIAL_SPARSITY
+    worth = size > m / 2 and kept < (1.01 - least) * size
     if not worth or recipe.iterations < TRIAL_WORTH or recipe.precision != "float32":
         return "masked"  # PyTorch's sparse products are in float32
     short = dataclasses.replace(recipe, iterations=TRIAL_STEPS, checkpoints=1)
     few = dataclasses.replace(data, x_test=data.x_test[:10], y_test=data.y_test[:10])
-    together = len(models) > 1 and all(stackable(model) for model in models)
     seconds = {}
     for engine in ("masked", "sparse", *(["stacked"] if together else [])) * 2:
         some = len(models) if engine == "stacked" else 1
@@ -1817,7 +1819,7 @@ def _together(configs: Sequence[Config], workers: int) -> list[list[Config]]:
     shapes = {name: stackable(build_model(name)) for name in {c.model for c in configs}}
     alone, groups = 0, {}
     for config in configs:
-        sparse = config.sparsity >= TRIAL_SPARSITY and config.recipe.iterations >= TRIAL_WORTH
+        sparse = config.sparsity >= STACK_SPARSITY and config.recipe.iterations >= TRIAL_WORTH
         key = (config.model, config.recipe, config.seed, config.dataset)
         key += (config.labels, config.train_images, config.test_images)
         if not (sparse and shapes[config.model]):
