@@ -1285,67 +1285,60 @@ class SparseProduct(torch.autograd.Function):
     def forward(ctx, values: Tensor, bias: Tensor, x: Tensor, layer: "SparseLinear") -> Tensor:
         ctx.save_for_backward(values, x)  # (nnz,), (I, B)
         ctx.layer = layer
-        return _sparse_dense(layer.ends, layer.columns, values, x).add_(bias.unsqueeze(1))  # (O, B)
+        return _sparse_dense(layer.places, values, x).add_(bias.unsqueeze(1))  # (O, B)
 
     @staticmethod
     def backward(ctx, d_out: Tensor) -> tuple[Tensor | None, ...]:  # (O, B)
         (values, x), layer, d_x = ctx.saved_tensors, ctx.layer, None
         d_out = d_out.contiguous()
         if ctx.needs_input_grad[2]:
-            turned = values.index_select(0, layer.order)
-            d_x = _sparse_dense(layer.turned_ends, layer.rows, turned, d_out)  # Wᵀ d_out (I, B)
+            transposed = values.index_select(0, layer.order)
+            d_x = _sparse_dense(layer.transposed_places, transposed, d_out)  # Wᵀ d_out (I, B)
         product = torch.sparse.sampled_addmm(layer.pattern, d_out, x.t(), beta=0)
         return product.values(), d_out.sum(1), d_x, None  # d_out xᵀ where W is kept
 
 
-def _sparse_dense(ends: Tensor, columns: Tensor, values: Tensor, x: Tensor) -> Tensor:
-    """Sparse (O, I), in rows that end at `ends`, times dense (I, B). A bag of weighted embeddings
-    is just that, and takes less than half the time of `addmm` with a CSR tensor."""
-    return F.embedding_bag(
-        columns, x, ends, mode="sum", per_sample_weights=values, include_last_offset=True
-    )
+def _sparse_dense(places: tuple[Tensor, Tensor], values: Tensor, x: Tensor) -> Tensor:
+    """Sparse (O, I) times dense (I, B). A bag of weighted embeddings is just that, and takes less
+    than half the time of `addmm` with a CSR tensor."""
+    ends, columns = places
+    options = {"mode": "sum", "include_last_offset": True}
+    return F.embedding_bag(columns, x, ends, per_sample_weights=values, **options)
 
 
 class SparseLinear(nn.Linear):
     """One linear layer, or K of one shape side by side, that holds the kept weights alone.
 
-    K layers I → O take (B, I), if they share their input, or (B, K·I), and give (B, K·O).
-
-    Args:
-        layers: the K layers; `write_back` returns the trained values to them.
-        masks: the masks of their weights, (O, I) each.
-        shared: they read the same input.
+    K layers I → O, with their masks (O, I), take (B, I) if they share their input, else (B, K·I),
+    and give (B, K·O). `write_back` returns the trained values to them.
     """
 
     def __init__(self, layers: Sequence[nn.Linear], masks: Sequence[Tensor], shared: bool = True):
         nn.Module.__init__(self)
         outputs, inputs = layers[0].weight.shape
-        self.layers, self.places = tuple(layers), [m.nonzero(as_tuple=True) for m in masks]
+        self.layers, self.kept = tuple(layers), [m.nonzero(as_tuple=True) for m in masks]
         apart = 0 if shared else inputs
-        rows = torch.cat([row + k * outputs for k, (row, _) in enumerate(self.places)])
-        columns = torch.cat([column + k * apart for k, (_, column) in enumerate(self.places)])
-        self.out_features = len(layers) * outputs
-        self.in_features = inputs if shared else len(layers) * inputs
-        kept = [layer.weight.detach()[p] for layer, p in zip(layers, self.places, strict=True)]
-        self.values = nn.Parameter(torch.cat(kept))  # (nnz,), row by row
+        rows = torch.cat([row + k * outputs for k, (row, _) in enumerate(self.kept)])  # (nnz,)
+        columns = torch.cat([column + k * apart for k, (_, column) in enumerate(self.kept)])
+        shape = (len(layers) * outputs, inputs if shared else len(layers) * inputs)
+        self.out_features, self.in_features = shape
+        values = [layer.weight.detach()[k] for layer, k in zip(layers, self.kept, strict=True)]
+        self.values = nn.Parameter(torch.cat(values))  # (nnz,), row by row
         self.bias = None
         if layers[0].bias is not None:
             self.bias = nn.Parameter(torch.cat([layer.bias.detach() for layer in layers]))  # (O,)
+        self.places = self._places(rows, columns, shape[0])
         self.order = torch.argsort(columns, stable=True)  # of the values, by rows of the transpose
-        self.rows, self.columns = rows[self.order].int(), columns.int()  # (nnz,)
-        self.ends, self.turned_ends = (  # (O + 1,), (I + 1,): 0, and where each row of W, Wᵀ ends
-            F.pad(torch.bincount(index, minlength=size).cumsum(0), (1, 0)).int()
-            for index, size in ((rows, self.out_features), (columns, self.in_features))
-        )
+        self.transposed_places = self._places(columns[self.order], rows[self.order], shape[1])
         with warnings.catch_warnings():  # PyTorch says once that this layout is "in beta state"
             warnings.filterwarnings("ignore", "Sparse", UserWarning)
-            zero, shape = (
-                torch.zeros_like(self.values.detach()),
-                (self.out_features, self.in_features),
-            )
-            self.pattern = torch.sparse_csr_tensor(
-                self.ends, self.columns, zero, shape, check_invariants=False
-            )
+            csr = (*self.places, torch.zeros_like(self.values.detach()), shape)
+            self.pattern = torch.sparse_csr_tensor(*csr, check_invariants=False)
+
+    @staticmethod
+    def _places(rows: Tensor, columns: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        """Where each of `size` rows ends, after a 0, (size + 1,), and the columns, (nnz,)."""
+        return F.pad(rows.bincount(minlength=size).cumsum(0), (1, 0)).int(), columns.int()
 
     def product(self, x: Tensor) -> Tensor:  # (I, B) -> (O, B)
         bias = x.new_zeros(self.out_features) if self.bias is None else self.bias
@@ -1358,9 +1351,9 @@ class SparseLinear(nn.Linear):
 
     @torch.no_grad()
     def write_back(self) -> None:
-        parts = self.values.split([len(rows) for rows, _ in self.places])
-        for layer, place, values in zip(self.layers, self.places, parts, strict=True):
-            layer.weight.zero_()[place] = values
+        parts = self.values.split([len(rows) for rows, _ in self.kept])
+        for layer, kept, values in zip(self.layers, self.kept, parts, strict=True):
+            layer.weight.zero_()[kept] = values
         if self.bias is not None:
             for layer, bias in zip(self.layers, self.bias.chunk(len(self.layers)), strict=True):
                 layer.bias.copy_(bias)

@@ -3,13 +3,15 @@
 Writes figures/benchmark.csv. Nothing in the tests depends on a time.
 """
 
+import contextlib
 import copy
 import dataclasses
 import multiprocessing
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+import unittest.mock
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +39,7 @@ def compare(what: str, goal: str, ours: Callable, other: Callable, rounds: int =
             returned = side()
             pair.append(time.perf_counter() - started if returned is None else returned)
         seconds.append(pair)
-    row = spread(what, goal, [a / b for a, b in seconds[1:]])  # the first pair warms up
-    print(f"{row['ratio']:8.3f}  ({row['quartile_1']:.3f} to {row['quartile_3']:.3f})  {what}")
-    return row
+    return show(spread(what, goal, [a / b for a, b in seconds[1:]]))  # the first pair warms up
 
 
 def spread(what: str, goal: str, ratios: list[float]) -> dict:
@@ -49,6 +49,12 @@ def spread(what: str, goal: str, ratios: list[float]) -> dict:
         **{"quartile_1": low, "quartile_3": high, "pairs": len(ratios)},
         **{"threads": torch.get_num_threads()},
     }
+
+
+def show(row: dict) -> dict:
+    spread = f"({row['quartile_1']:.3f} to {row['quartile_3']:.3f})"
+    print(f"{row['ratio']:8.3f}  {spread}  {row['what']}")
+    return row
 
 
 def few_tests(data: snip.Data) -> snip.Data:
@@ -219,16 +225,73 @@ def masking_cost(name: str, data: snip.Data, precision: str, rounds: int) -> dic
     )
 
 
+@contextlib.contextmanager
+def threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    yield
+    torch.set_num_threads(before)
+
+
 def engine_costs(data: snip.Data) -> list[dict]:
-    """How many times as fast as dense each engine is, on one thread, as in a sweep's worker."""
-    costs, rows = snip.step_costs("lenet-300-100", (0.9, 0.95, 0.98), data, rounds=9), []
-    goals = {("stacked", 0.95): "≥ 3.5", ("stacked", 0.98): "≥ 8"}
-    for (sparsity, engine), part in costs.groupby(["sparsity", "engine"]):
-        what = f"lenet-300-100 at {sparsity:.0%}: networks per second, {engine} / dense"
-        row = spread(what, goals.get((engine, sparsity), ""), part.speed.to_list())
-        rows.append(row | {"threads": 1})
-        print(f"{row['ratio']:8.3f}  ({row['quartile_1']:.3f} to {row['quartile_3']:.3f})  {what}")
+    """How many times as fast as dense each engine is, on one thread, as in a sweep's worker; and
+    what that promises for the sweep of notebook 1, beside what the sweep gains."""
+    configs = snip.sweep_configs("quick", data.name, seeds=1, iterations=540)
+    configs = [config for config in configs if config.model == "lenet-300-100"]
+    stacked = [config.sparsity for config in configs if config.sparsity >= snip.STACK_SPARSITY]
+    costs = snip.step_costs("lenet-300-100", sorted({*stacked}), data, rounds=9)
+    goals, rows = {("stacked", 0.95): "≥ 3.5", ("stacked", 0.98): "≥ 8"}, []
+    with threads(1):
+        for (sparsity, engine), part in costs.groupby(["sparsity", "engine"]):
+            what = f"lenet-300-100 at {sparsity:.0%}: networks per second, {engine} / dense"
+            goal = goals.get((engine, sparsity), "")
+            rows.append(show(spread(what, goal, part.speed.to_list())))
+        steps = costs[costs.engine == "stacked"].pivot(
+            index="round", columns="sparsity", values="speed"
+        )
+        taken = len(configs) - len(stacked) + sum(1 / steps[sparsity] for sparsity in stacked)
+        what = f"lenet-300-100, the {len(configs)} runs of a seed in notebook 1, masked / as chosen"
+        rows.append(
+            show(spread(f"{what}: by the steps above", "", (len(configs) / taken).to_list()))
+        )
+        groups = snip._together(configs, workers=2)
+
+        def masked():
+            with unittest.mock.patch.object(snip, "fastest_engine", lambda *_: "masked"):
+                snip.run(configs, data)
+
+        def chosen():
+            for group in groups:
+                snip.run(group, data)
+
+        rows.append(compare(f"{what}: measured", "", masked, chosen, rounds=4))
     return rows
+
+
+def worker_gains(data: snip.Data) -> list[dict]:
+    """Two workers of one thread beside one of two; and twice a step of two threads over a step of
+    one, which is the most that they could gain."""
+    recipe = snip.recipe_for("lenet-5-caffe", 150, 1)
+    configs = [
+        snip.Config("lenet-5-caffe", recipe, seed=seed, test_images=100, dataset=data.name)
+        for seed in range(4)
+    ]
+
+    def sweep(n_jobs):
+        with tempfile.TemporaryDirectory() as folder:
+            snip.run_grid(configs, Path(folder) / "rows.csv", n_jobs, "cpu")
+
+    def step(number):
+        with threads(number):
+            model, few = snip.build_model("lenet-5-caffe"), few_tests(data)
+            return snip.train(model, few, recipe).step_seconds
+
+    what = "lenet-5-caffe: four runs in one worker with two threads / in two with one"
+    most = "lenet-5-caffe: twice a step of two threads / a step of one"
+    return [
+        compare(what, "≥ 1.25", lambda: sweep(1), lambda: sweep(2), rounds=5),
+        compare(most, "", lambda: 2 * step(2), lambda: step(1), rounds=5),
+    ]
 
 
 def usual_cost(name: str, data: snip.Data, steps: int, rounds: int, stacked: bool) -> dict:
@@ -279,7 +342,7 @@ def main() -> None:
         masking_cost("resnet-18", cifar, "float32", rounds=5),
         masking_cost("resnet-18", cifar, "bfloat16", rounds=5),
         *engine_costs(mnist),
-        worker_gain(mnist),
+        *worker_gains(mnist),
         usual_cost("lenet-300-100", mnist, steps=100, rounds=5, stacked=False),
         usual_cost("lenet-300-100", mnist, steps=100, rounds=5, stacked=True),
         usual_cost("resnet-18", cifar, steps=3, rounds=3, stacked=False),
