@@ -901,9 +901,11 @@ def keep_top(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]
         {name: bool tensor of the same shape}, True where kept.
 
     Raises:
-        ValueError: sparsity out of range or so high that nothing is kept; all scores zero.
+        ValueError: sparsity out of range or so high that nothing is kept; no scores, or all zero.
         FloatingPointError: NaN or Inf among the scores.
     """
+    if not scores:
+        raise ValueError("no scores: there is nothing to prune")
     total = _total(scores)
     if not math.isfinite(total):
         for name, score in scores.items():

@@ -266,15 +266,28 @@ def test_equal_scores_are_kept_by_position(device):
 def test_keep_top_agrees_with_a_stable_sort(device):
     generator = torch.Generator().manual_seed(0)
     for trial in range(50):
-        flat = torch.randint(0, 6, (60,), generator=generator).float()  # many ties
+        flat = torch.randint(-2, 4, (60,), generator=generator).float()  # many ties
         flat[0] = 1
         sparsity = trial / 51
         order = torch.sort(flat, descending=True, stable=True).indices[: round((1 - sparsity) * 60)]
-        masks = snip.keep_top(
-            {"a": flat[:24].view(4, 6).to(device), "b": flat[24:].to(device)}, sparsity
-        )
-        kept = torch.cat([masks["a"].flatten(), masks["b"]]).nonzero().squeeze(1).cpu()
+        a = flat[:24].view(2, 3, 2, 2).to(device, memory_format=torch.channels_last)
+        b = flat[24:].view(3, 12).to(device).t().contiguous().t()  # its memory is in another order
+        masks = snip.keep_top({"a": a, "b": b}, sparsity)
+        kept = torch.cat([mask.flatten() for mask in masks.values()]).nonzero().squeeze(1).cpu()
         assert torch.equal(kept, order.sort().values)
+
+
+def test_scores_that_tell_nothing():
+    with pytest.raises(ValueError, match="no scores"):
+        snip.keep_top({}, 0.5)
+    for scores in ({"a": torch.zeros(3)}, {"a": torch.zeros(3), "b": torch.zeros(2, 2)}):
+        with pytest.raises(ValueError, match="all scores are 0"):
+            snip.keep_top(scores, 0.5)
+    opposite = {"a": torch.tensor([1.0, -1.0])}  # their sum is 0, they are not
+    assert snip.keep_top(opposite, 0.5)["a"].tolist() == [True, False]
+    large = {"a": torch.full((4,), 3e38)}  # their sum is beyond float32, none of them is
+    large["a"][2] = 1.0
+    assert snip.keep_top(large, 0.5)["a"].tolist() == [True, True, False, False]
 
 
 @pytest.mark.parametrize("k", [1, 7, 500, 9_000, 19_999, 20_000])
