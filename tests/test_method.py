@@ -277,12 +277,14 @@ def test_keep_top_agrees_with_a_stable_sort(device):
         assert torch.equal(kept, order.sort().values)
 
 
-def test_scores_that_tell_nothing():
+def test_odd_scores():
     with pytest.raises(ValueError, match="no scores"):
         snip.keep_top({}, 0.5)
     for scores in ({"a": torch.zeros(3)}, {"a": torch.zeros(3), "b": torch.zeros(2, 2)}):
         with pytest.raises(ValueError, match="all scores are 0"):
             snip.keep_top(scores, 0.5)
+    every_other = {"a": torch.arange(6.0)[::2]}
+    assert snip.keep_top(every_other, 0.5)["a"].tolist() == [False, True, True]
     opposite = {"a": torch.tensor([1.0, -1.0])}  # their sum is 0, they are not
     assert snip.keep_top(opposite, 0.5)["a"].tolist() == [True, False]
     large = {"a": torch.full((4,), 3e38)}  # their sum is beyond float32, none of them is
