@@ -752,12 +752,13 @@ def _scoring(model: nn.Module, weights: Iterable[nn.Parameter], norm: str) -> It
         recurrent = isinstance(module, nn.RNNBase) and module.dropout == 0
         module.training = recurrent or (is_norm and norm == "batch")
         if is_norm and module.running_mean is not None:
-            statistics.append((module, dict(module._buffers)))
-            # None: those of the batch, and nothing is written down.
-            mean, var = None, None
-            if norm == "initial":
-                mean, var = (torch.full_like(module.running_mean, value) for value in (0, 1))
-            module._buffers.update(running_mean=mean, running_var=var, num_batches_tracked=None)
+            statistics.append((module, dict(module._buffers), module.track_running_stats))
+            if norm == "batch":  # and nothing is written down
+                module.track_running_stats = False
+                module.running_mean = module.running_var = None
+            else:
+                module.running_mean = torch.zeros_like(module.running_mean)
+                module.running_var = torch.ones_like(module.running_var)
     try:
         for weight in frozen:
             weight.requires_grad_(True)
@@ -765,8 +766,9 @@ def _scoring(model: nn.Module, weights: Iterable[nn.Parameter], norm: str) -> It
     finally:
         for weight in frozen:
             weight.requires_grad_(False)
-        for module, kept in statistics:
-            module._buffers.update(kept)
+        for module, buffers, tracked in statistics:
+            module._buffers.update(buffers)
+            module.track_running_stats = tracked
         for module, mode in modes:
             module.training = mode
 

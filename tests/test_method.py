@@ -220,6 +220,30 @@ def test_scoring_leaves_the_model_as_it_was(tiny, batch, norm, fails):
     assert tiny[0].weight.grad is None and (tiny[5].weight.grad == 7).all()
 
 
+@pytest.mark.parametrize("norm", ["batch", "initial"])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.BatchNorm2d(4, momentum=None),
+        nn.BatchNorm2d(4, affine=False),
+        nn.BatchNorm2d(4, track_running_stats=False),
+        nn.InstanceNorm2d(4, track_running_stats=True),
+    ],
+    ids=str,
+)
+def test_no_kind_of_normalisation_remembers_the_scoring_batch(layer, norm, device):
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), copy.deepcopy(layer), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 10)
+    ).to(device)
+    x, y = torch.randn(6, 1, 8, 8, device=device), torch.arange(6, device=device)
+    before, tracks = copy.deepcopy(model.state_dict()), model[1].track_running_stats
+    snip.sensitivity(model, x, y, norm=norm)
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+    assert model[1].track_running_stats == tracks
+    model(x)
+    assert not tracks or (model[1].running_mean != 0).any()  # in training it does
+
+
 def test_any_module_of_the_known_layers_can_be_scored(device):
     class Rows(nn.Module):
         """An image as a sequence of rows; two normalisations that are not batch norm."""
