@@ -311,21 +311,6 @@ def usual_cost(name: str, data: snip.Data, steps: int, rounds: int, stacked: boo
     return compare(what, "", lambda: usual_steps(name, masks, images, steps), ours, rounds)
 
 
-def worker_gain(data: snip.Data) -> dict:
-    recipe = snip.recipe_for("lenet-5-caffe", 60, 1)
-    configs = [
-        snip.Config("lenet-5-caffe", recipe, seed=seed, test_images=100, dataset=data.name)
-        for seed in range(4)
-    ]
-
-    def sweep(n_jobs):
-        with tempfile.TemporaryDirectory() as folder:
-            snip.run_grid(configs, Path(folder) / "rows.csv", n_jobs, "cpu")
-
-    what = "lenet-5-caffe: four runs in one worker with two threads / in two with one"
-    return compare(what, "≥ 1.25", lambda: sweep(1), lambda: sweep(2), rounds=5)
-
-
 def main() -> None:
     mnist, cifar = snip.load_data("mnist"), snip.load_data("cifar10")
     rows = [
