@@ -773,9 +773,16 @@ def _scoring(model: nn.Module, weights: Iterable[nn.Parameter], norm: str) -> It
             module.training = mode
 
 
-def _total(scores: Mapping[str, Tensor]) -> float:
-    """The sum over all tensors; NaN or Inf, if there is one."""
-    return float(torch.stack([score.sum() for score in scores.values()]).sum(dtype=torch.float64))
+def _total(scores: Mapping[str, Tensor], what: str) -> float:
+    """The sum over all tensors. Raises FloatingPointError for NaN or Inf, naming the tensor."""
+    total = float(torch.stack([score.sum() for score in scores.values()]).sum(dtype=torch.float64))
+    if not math.isfinite(total):
+        for name, score in scores.items():
+            if not score.isfinite().all():
+                raise FloatingPointError(f"NaN or Inf in the {what} of {name}")
+        # All are finite; only their sum is beyond float32.
+        total = sum(float(score.sum(dtype=torch.float64)) for score in scores.values())
+    return total
 
 
 def sensitivity(
@@ -831,10 +838,7 @@ def sensitivity(
             name: gradient.mul_(weight).abs_()
             for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
         }
-        total = _total(scores)
-        if not math.isfinite(total):
-            name = next(name for name, score in scores.items() if not score.isfinite().all())
-            raise FloatingPointError(f"NaN or Inf in the sensitivity of {name}")
+        total = _total(scores, "sensitivity")
         if total == 0:
             raise ValueError("all sensitivities are 0: the loss does not depend on any weight")
         return {name: score.div_(total) for name, score in scores.items()}
@@ -910,12 +914,7 @@ def keep_top(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]
     """
     if not scores:
         raise ValueError("no scores: there is nothing to prune")
-    total = _total(scores)
-    if not math.isfinite(total):
-        for name, score in scores.items():
-            if not score.isfinite().all():
-                raise FloatingPointError(f"NaN or Inf in the score of {name}")
-    if total == 0 and not any(score.any() for score in scores.values()):
+    if _total(scores, "score") == 0 and not any(score.any() for score in scores.values()):
         raise ValueError("all scores are 0: they tell no parameter from another")
     kept = kept_count(sum(score.numel() for score in scores.values()), sparsity)
     threshold, reached = _kth_largest(scores.values(), kept)

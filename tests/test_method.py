@@ -314,6 +314,9 @@ def test_odd_scores():
     large = {"a": torch.full((4,), 3e38)}  # their sum is beyond float32, none of them is
     large["a"][2] = 1.0
     assert snip.keep_top(large, 0.5)["a"].tolist() == [True, True, False, False]
+    large["a"][3] = torch.inf
+    with pytest.raises(FloatingPointError, match="NaN or Inf in the score of a"):
+        snip.keep_top(large, 0.5)
 
 
 @pytest.mark.parametrize("k", [1, 7, 500, 9_000, 19_999, 20_000])
