@@ -11,7 +11,7 @@ endif
 .PHONY: report test lab bench publish
 
 report: .venv/ready
-	$(BIN)/python notebooks/report.py $(PROFILE)
+	$(BIN)/python -m sniplab.report $(PROFILE)
 
 test: .venv/ready
 	$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

@@ -24,6 +24,7 @@ from torchvision import datasets, transforms
 from tqdm import tqdm
 
 import snipcore as snip
+import sniplab as lab
 
 FOLDER = Path(__file__).resolve().parent.parent / "figures"
 
@@ -57,12 +58,12 @@ def show(row: dict) -> dict:
     return row
 
 
-def few_tests(data: snip.Data) -> snip.Data:
+def few_tests(data: lab.Data) -> lab.Data:
     return dataclasses.replace(data, x_test=data.x_test[:10], y_test=data.y_test[:10])
 
 
-def some_masks(model: torch.nn.Module, data: snip.Data, sparsity: float) -> dict:
-    x, y = snip.draw_batch(data, 100, seed=0)
+def some_masks(model: torch.nn.Module, data: lab.Data, sparsity: float) -> dict:
+    x, y = lab.draw_batch(data, 100, seed=0)
     return snip.keep_top(snip.sensitivity(model, x, y, norm="initial"), sparsity)
 
 
@@ -106,7 +107,7 @@ def usual_steps(name: str, masks: dict, images: torch.utils.data.Dataset, steps:
     for key, mask in masks.items():
         layer, _, parameter = key.rpartition(".")
         prune.custom_from_mask(model.get_submodule(layer), parameter, mask)
-    recipe = snip.recipe_for(name, steps, 1)
+    recipe = lab.recipe_for(name, steps, 1)
     loader = torch.utils.data.DataLoader(
         images, batch_size=recipe.batch_size, shuffle=True, num_workers=2
     )
@@ -125,14 +126,14 @@ def usual_steps(name: str, masks: dict, images: torch.utils.data.Dataset, steps:
 # ------------------------------------------------------------------------------------------- items
 
 
-def step_cost(name: str, data: snip.Data, steps: int, masked: bool) -> dict:
-    few, recipe = few_tests(data), snip.recipe_for(name, steps, checkpoints=1)
+def step_cost(name: str, data: lab.Data, steps: int, masked: bool) -> dict:
+    few, recipe = few_tests(data), lab.recipe_for(name, steps, checkpoints=1)
     x, y = data.x_train[:100].clone(), data.y_train[:100].clone()
     model = snip.build_model(name).to(x.device)
     masks = some_masks(model, data, 0.9) if masked else None
 
     def ours():
-        snip.train(snip.build_model(name), few, recipe, masks)
+        lab.train(snip.build_model(name), few, recipe, masks)
 
     def bare():
         bare_steps(snip.build_model(name).to(x.device), x, y, steps)
@@ -141,7 +142,7 @@ def step_cost(name: str, data: snip.Data, steps: int, masked: bool) -> dict:
     return compare(f"{name}: {kind} training / bare forward + backward + SGD", "", ours, bare)
 
 
-def layout_cost(data: snip.Data) -> dict:
+def layout_cost(data: lab.Data) -> dict:
     x, y = data.x_train[:100].clone(), data.y_train[:100].clone()
 
     default = snip.initialize(snip.lenet_5_caffe(10), "vs", seed=0).to(x.device)
@@ -153,8 +154,8 @@ def layout_cost(data: snip.Data) -> dict:
     )
 
 
-def scoring_cost(name: str, data: snip.Data, size: int, rounds: int, repeat: int) -> dict:
-    x, y = snip.draw_batch(data, size, seed=0)
+def scoring_cost(name: str, data: lab.Data, size: int, rounds: int, repeat: int) -> dict:
+    x, y = lab.draw_batch(data, size, seed=0)
     x = x.contiguous(memory_format=torch.channels_last)
     model = snip.build_model(name).to(x.device).train()
     sparsity = snip.MODELS[name].sparsity or 0.9
@@ -211,16 +212,16 @@ def scoring_memory(name: str, size: int, rounds: int) -> dict:
     return compare(what, "≤ 1.10", lambda: side(True), lambda: side(False), rounds)
 
 
-def masking_cost(name: str, data: snip.Data, precision: str, rounds: int) -> dict:
+def masking_cost(name: str, data: lab.Data, precision: str, rounds: int) -> dict:
     few = few_tests(data)
-    recipe = dataclasses.replace(snip.recipe_for(name, 3, 1), precision=precision)
+    recipe = dataclasses.replace(lab.recipe_for(name, 3, 1), precision=precision)
     model = snip.build_model(name).to(data.x_train.device)
     masks = some_masks(model, data, snip.MODELS[name].sparsity)
     what = f"{name}: masked step / dense step, {precision}"
     return compare(
         *(what, "≤ 1.03"),
-        lambda: snip.train(model, few, recipe, masks).step_seconds,
-        lambda: snip.train(model, few, recipe).step_seconds,
+        lambda: lab.train(model, few, recipe, masks).step_seconds,
+        lambda: lab.train(model, few, recipe).step_seconds,
         rounds,
     )
 
@@ -233,13 +234,15 @@ def threads(number: int) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def engine_costs(data: snip.Data) -> list[dict]:
+def engine_costs(data: lab.Data) -> list[dict]:
     """How many times as fast as dense each engine is, on one thread, as in a sweep's worker; and
     what that promises for the sweep of notebook 1, beside what the sweep gains."""
-    configs = snip.sweep_configs("quick", data.name, seeds=1, iterations=540)
+    configs = lab.sweep_configs("quick", data.name, seeds=1, iterations=540)
     configs = [config for config in configs if config.model == "lenet-300-100"]
-    stacked = [config.sparsity for config in configs if config.sparsity >= snip.STACK_SPARSITY]
-    costs = snip.step_costs("lenet-300-100", sorted({*stacked}), data, rounds=9)
+    stacked = [
+        config.sparsity for config in configs if config.sparsity >= lab.sparse.STACK_SPARSITY
+    ]
+    costs = lab.step_costs("lenet-300-100", sorted({*stacked}), data, rounds=9)
     goals, rows = {("stacked", 0.95): "≥ 3.5", ("stacked", 0.98): "≥ 8"}, []
     with threads(1):
         for (sparsity, engine), part in costs.groupby(["sparsity", "engine"]):
@@ -254,37 +257,37 @@ def engine_costs(data: snip.Data) -> list[dict]:
         rows.append(
             show(spread(f"{what}: by the steps above", "", (len(configs) / taken).to_list()))
         )
-        groups = snip._together(configs, workers=2)
+        groups = lab.grid._together(configs, workers=2)
 
         def masked():
             with unittest.mock.patch.object(snip, "fastest_engine", lambda *_: "masked"):
-                snip.run(configs, data)
+                lab.run(configs, data)
 
         def chosen():
             for group in groups:
-                snip.run(group, data)
+                lab.run(group, data)
 
         rows.append(compare(f"{what}: measured", "", masked, chosen, rounds=4))
     return rows
 
 
-def worker_gains(data: snip.Data) -> list[dict]:
+def worker_gains(data: lab.Data) -> list[dict]:
     """Two workers of one thread beside one of two; and twice a step of two threads over a step of
     one, which is the most that they could gain."""
-    recipe = snip.recipe_for("lenet-5-caffe", 150, 1)
+    recipe = lab.recipe_for("lenet-5-caffe", 150, 1)
     configs = [
-        snip.Config("lenet-5-caffe", recipe, seed=seed, test_images=100, dataset=data.name)
+        lab.Config("lenet-5-caffe", recipe, seed=seed, test_images=100, dataset=data.name)
         for seed in range(4)
     ]
 
     def sweep(n_jobs):
         with tempfile.TemporaryDirectory() as folder:
-            snip.run_grid(configs, Path(folder) / "rows.csv", n_jobs, "cpu")
+            lab.run_grid(configs, Path(folder) / "rows.csv", n_jobs, "cpu")
 
     def step(number):
         with threads(number):
             model, few = snip.build_model("lenet-5-caffe"), few_tests(data)
-            return snip.train(model, few, recipe).step_seconds
+            return lab.train(model, few, recipe).step_seconds
 
     what = "lenet-5-caffe: four runs in one worker with two threads / in two with one"
     most = "lenet-5-caffe: twice a step of two threads / a step of one"
@@ -294,25 +297,25 @@ def worker_gains(data: snip.Data) -> list[dict]:
     ]
 
 
-def usual_cost(name: str, data: snip.Data, steps: int, rounds: int, stacked: bool) -> dict:
+def usual_cost(name: str, data: lab.Data, steps: int, rounds: int, stacked: bool) -> dict:
     """Ours against the usual way, both on all threads."""
-    few, recipe = few_tests(data), snip.recipe_for(name, steps, 1)
+    few, recipe = few_tests(data), lab.recipe_for(name, steps, 1)
     recipe = dataclasses.replace(recipe, lr=0.01)
     model = snip.build_model(name).to(data.x_train.device)
     masks, images = some_masks(model, data, 0.95), torchvision_images(snip.MODELS[name].dataset)
-    count = snip.STACK if stacked else 1
+    count = lab.sparse.STACK if stacked else 1
     engine = "stacked" if stacked else "sparse" if name == "lenet-300-100" else "masked"
 
     def ours():
         models = [copy.deepcopy(model) for _ in range(count)]
-        return snip.train_with(engine, models, few, recipe, [masks] * count)[0].step_seconds
+        return lab.sparse.train_with(engine, models, few, recipe, [masks] * count)[0].step_seconds
 
     what = f"{name} at 95 %: DataLoader + torch.nn.utils.prune / ours, {engine}"
     return compare(what, "", lambda: usual_steps(name, masks, images, steps), ours, rounds)
 
 
 def main() -> None:
-    mnist, cifar = snip.load_data("mnist"), snip.load_data("cifar10")
+    mnist, cifar = lab.load_data("mnist"), lab.load_data("cifar10")
     rows = [
         step_cost("lenet-300-100", mnist, steps=540, masked=False),
         step_cost("lenet-300-100", mnist, steps=540, masked=True),
@@ -334,10 +337,10 @@ def main() -> None:
     ]
     device = mnist.x_train.device
     sources = "; ".join(dict.fromkeys([mnist.source, cifar.source]))
-    table = pd.DataFrame(rows).assign(hardware=snip.hardware(device), data=sources)
+    table = pd.DataFrame(rows).assign(hardware=lab.hardware(device), data=sources)
     shown = table[["what", "goal", "ratio", "quartile_1", "quartile_3"]].round(3)
     print(shown.to_string(index=False))
-    print(f"{snip.hardware(device)}. {sources}.")
+    print(f"{lab.hardware(device)}. {sources}.")
     FOLDER.mkdir(exist_ok=True)
     table.to_csv(FOLDER / "benchmark.csv", index=False)
 

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 import snipcore as snip
+import sniplab as lab
 
 
 def pytest_addoption(parser):
@@ -23,12 +24,12 @@ def no_network_no_home(monkeypatch, tmp_path):
     def refuse(name, root):
         raise OSError("the tests have no network")
 
-    monkeypatch.setattr(snip, "_from_torchvision", refuse)
+    monkeypatch.setattr(lab.data, "_from_torchvision", refuse)
 
 
 @pytest.fixture(scope="session")
 def digits(device):
-    return snip.load_data("digits", device=device)
+    return lab.load_data("digits", device=device)
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def small_data(device):
     generator = torch.Generator().manual_seed(2)
     x = torch.randn(60, 1, 4, 4, generator=generator).to(device)
     y = (torch.arange(60) % 3).to(device)
-    return snip.Data("random", x[:40], y[:40], x[40:50], y[40:50], x[50:], y[50:], "random numbers")
+    return lab.Data("random", x[:40], y[:40], x[40:50], y[40:50], x[50:], y[50:], "random numbers")
 
 
 @pytest.fixture

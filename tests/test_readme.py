@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import snipcore as snip
+import sniplab as lab
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -28,4 +29,4 @@ def test_every_file_and_target_it_names_is_there():
 
 
 def test_every_profile_is_in_its_table():
-    assert re.findall(r"^\| `([a-z]+)` \|", README, re.MULTILINE) == list(snip.PROFILES)
+    assert re.findall(r"^\| `([a-z]+)` \|", README, re.MULTILINE) == list(lab.PROFILES)

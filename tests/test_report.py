@@ -1,17 +1,12 @@
 """The report page: self-contained, with its contents; and what a failing notebook says."""
 
-import importlib.util
 import re
-from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
-spec = importlib.util.spec_from_file_location("report", NOTEBOOKS / "report.py")
-report = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(report)
+from sniplab import report
 
 
 def write(path, *cells):

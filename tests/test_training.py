@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import snipcore as snip
+import sniplab as lab
 
 
 def small_net(device, seed=0):
@@ -22,24 +23,24 @@ def small_net(device, seed=0):
 
 
 def some_masks(model):
-    return snip.keep_top(snip.random_scores(model, 0), 0.6)
+    return snip.keep_top(lab.random_scores(model, 0), 0.6)
 
 
-RECIPE = snip.Recipe(iterations=30, batch_size=8, checkpoints=3)
+RECIPE = lab.Recipe(iterations=30, batch_size=8, checkpoints=3)
 
 
 def test_training_is_sgd_on_the_kept_weights(small_data, device):
     """Against torch.optim.SGD on v with w = c ⊙ v, where pruned weights do not exist at all."""
     model, twin = small_net(device), small_net(device)
     masks = some_masks(model)
-    history = snip.train(model, small_data, RECIPE, masks, seed=5)
+    history = lab.train(model, small_data, RECIPE, masks, seed=5)
 
     weights = snip.prunable(twin)
     norm = [p for p in twin.parameters() if all(p is not w for w in weights.values())]
     sgd = torch.optim.SGD(
         [{"params": list(weights.values()), "weight_decay": 5e-4}, {"params": norm}], 0.1, 0.9
     )
-    generator = snip._generator(5, "batches")
+    generator = snip.generator_for(5, "batches")
     losses = []
     for i in range(30):
         if i % 5 == 0:  # 40 images in batches of 8
@@ -73,7 +74,7 @@ def test_pruned_weights_are_zero_after_every_step_and_kept_ones_move(small_data,
 
     model.register_forward_pre_hook(look)
     recipe = dataclasses.replace(RECIPE, optimizer=optimizer, lr=0.01)
-    snip.train(model, small_data, recipe, masks)
+    lab.train(model, small_data, recipe, masks)
     look()
     assert all(seen[1:]) and len(seen) > 30  # the very first look is before the masks are applied
     for name, weight in snip.prunable(model).items():
@@ -87,8 +88,8 @@ def test_weight_decay_is_on_the_prunable_alone(small_data, device):
     nn.init.constant_(model[2].weight, 0.5)
     flat = dataclasses.replace(small_data, x_train=torch.zeros_like(small_data.x_train))
     before = model[1].weight.detach().clone()
-    recipe = snip.Recipe(1, batch_size=8, lr=0.1, weight_decay=0.01, checkpoints=1)
-    snip.train(model, flat, recipe)
+    recipe = lab.Recipe(1, batch_size=8, lr=0.1, weight_decay=0.01, checkpoints=1)
+    lab.train(model, flat, recipe)
     torch.testing.assert_close(model[1].weight, before * (1 - 0.1 * 0.01))
     assert (model[2].weight == 0.5).all()
 
@@ -96,7 +97,7 @@ def test_weight_decay_is_on_the_prunable_alone(small_data, device):
 def test_the_same_seed_gives_the_same_bits(small_data, device):
     def trained(seed):
         model = small_net(device)
-        history = snip.train(model, small_data, RECIPE, some_masks(model), seed)
+        history = lab.train(model, small_data, RECIPE, some_masks(model), seed)
         return model.state_dict(), history
 
     (first, a), (again, b), (other, _) = trained(1), trained(1), trained(2)
@@ -109,17 +110,17 @@ def test_a_cut_network_trains_all_the_same(small_data, device):
     model = small_net(device)
     masks = some_masks(model)
     masks["1.weight"] = torch.zeros_like(masks["1.weight"])
-    assert snip.train(model, small_data, RECIPE, masks).error > 0
+    assert lab.train(model, small_data, RECIPE, masks).error > 0
 
 
 def test_history(small_data, device):
     model = small_net(device)
-    history = snip.train(model, small_data, dataclasses.replace(RECIPE, checkpoints=4))
+    history = lab.train(model, small_data, dataclasses.replace(RECIPE, checkpoints=4))
     assert history.iteration == [7, 15, 22, 30]
     assert (
         history.error
         == history.test_error[-1]
-        == snip.evaluate(model, small_data.x_test, small_data.y_test)
+        == lab.evaluate(model, small_data.x_test, small_data.y_test)
     )
     assert history.error_best == min(history.test_error)
     assert history.loss.shape == (30,) and history.loss[-5:].mean() < history.loss[:5].mean()
@@ -131,9 +132,9 @@ def test_history(small_data, device):
 
 def test_a_real_network_learns_real_digits(digits):
     model = snip.build_model("lenet-5-caffe")
-    x, y = snip.draw_batch(digits, 100, seed=0)
+    x, y = lab.draw_batch(digits, 100, seed=0)
     masks = snip.keep_top(snip.sensitivity(model.to(x.device), x, y), 0.9)
-    history = snip.train(model, digits, snip.recipe_for("lenet-5-caffe", 60, 1), masks)
+    history = lab.train(model, digits, lab.recipe_for("lenet-5-caffe", 60, 1), masks)
     assert history.error < 15  # ten classes: 90 % by chance
 
 
@@ -146,14 +147,14 @@ def test_evaluate_counts_wrong_answers(device):
     model = Threshold().train()
     x = torch.tensor([[1.0], [-1.0], [2.0], [-2.0]] * 300, device=device)
     y = torch.tensor([1, 1, 1, 0] * 300, device=device)
-    assert snip.evaluate(model, x, y) == 25.0
+    assert lab.evaluate(model, x, y) == 25.0
     assert model.training
 
 
 def test_augmentation_flips_and_moves_whole_images():
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(200, 3, 6, 5) + 1  # no pixel is 0, the filling
-    out = snip.augment(x, generator)
+    out = lab.augment(x, generator)
     assert out.shape == x.shape and out.is_contiguous(memory_format=torch.channels_last)
     padded = F.pad(x, (4, 4, 4, 4))
     found = []
@@ -172,15 +173,15 @@ def test_augmentation_flips_and_moves_whole_images():
 
 
 def test_a_scoring_batch_is_drawn_without_repeats(digits):
-    x, y = snip.draw_batch(digits, 3600, seed=0)
+    x, y = lab.draw_batch(digits, 3600, seed=0)
     assert torch.equal(y.sort().values, digits.y_train.sort().values) and len(x) == 3600
-    again, other = snip.draw_batch(digits, 10, 0), snip.draw_batch(digits, 10, 1)
+    again, other = lab.draw_batch(digits, 10, 0), lab.draw_batch(digits, 10, 1)
     assert torch.equal(again[0], x[:10]) and not torch.equal(other[0], x[:10])
     for size in (0, 3601):
         with pytest.raises(
             ValueError, match=f"a scoring batch of {size} cannot be drawn from 3600"
         ):
-            snip.draw_batch(digits, size, 0)
+            lab.draw_batch(digits, size, 0)
 
 
 # ----------------------------------------------------------------------------------- bad input
@@ -189,7 +190,7 @@ def test_a_scoring_batch_is_drawn_without_repeats(digits):
 def test_a_diverging_loss_names_the_iteration(small_data, device):
     recipe = dataclasses.replace(RECIPE, lr=1e20)
     with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at iteration \d+"):
-        snip.train(small_net(device), small_data, recipe)
+        lab.train(small_net(device), small_data, recipe)
 
 
 def test_data_that_do_not_fit_the_model(small_data, device):
@@ -207,11 +208,11 @@ def test_data_that_do_not_fit_the_model(small_data, device):
         (but(x_train=small_data.x_train[:0], y_train=small_data.y_train[:0]), "batch is empty"),
     ):
         with pytest.raises(ValueError, match=message):
-            snip.train(small_net(device), bad, RECIPE)
+            lab.train(small_net(device), bad, RECIPE)
     with pytest.raises(ValueError, match="batch_size 100 is more than the 40 train images"):
-        snip.train(small_net(device), small_data, snip.Recipe(5, checkpoints=1))
+        lab.train(small_net(device), small_data, lab.Recipe(5, checkpoints=1))
     with pytest.raises(ValueError, match="masks and model do not fit"):
-        snip.train(small_net(device), small_data, RECIPE, {})
+        lab.train(small_net(device), small_data, RECIPE, {})
 
 
 def test_recipes_that_make_no_sense():
@@ -230,4 +231,4 @@ def test_cuda_where_there_is_none():
     with pytest.raises(
         RuntimeError, match="device='cuda', but PyTorch sees no CUDA here: use 'cpu'"
     ):
-        snip.load_data("digits", device="cuda")
+        lab.load_data("digits", device="cuda")

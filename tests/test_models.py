@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import snipcore as snip
+import sniplab as lab
 
 TRAINED = [name for name in snip.MODELS if name not in ("wrn-16-10", "wrn-22-8")]  # as wrn-16-8
 
@@ -16,8 +17,10 @@ TRAINED = [name for name in snip.MODELS if name not in ("wrn-16-10", "wrn-22-8")
 def images(digits):
     """512 images for each kind of network: MNIST digits, and the same as CIFAR-10 is shaped."""
     with pytest.MonkeyPatch.context() as patch, pytest.warns(UserWarning, match="going on with"):
-        patch.setattr(snip, "_from_torchvision", lambda *_: (_ for _ in ()).throw(OSError("none")))
-        rgb = snip.load_data("cifar10", root="/nowhere", device=digits.x_train.device)
+        patch.setattr(
+            lab.data, "_from_torchvision", lambda *_: (_ for _ in ()).throw(OSError("none"))
+        )
+        rgb = lab.load_data("cifar10", root="/nowhere", device=digits.x_train.device)
 
     def few(data):
         train = {"x_train": data.x_train[:512], "y_train": data.y_train[:512]}
@@ -33,11 +36,11 @@ def test_every_network_learns_at_the_published_rate(name, method, images, device
     data = images[spec.dataset]
     sparsity = 0.9 if spec.sparsity is None else spec.sparsity
     x, y = data.x_train[:32], data.y_train[:32]
-    masks = snip.make_masks(model, method, sparsity, x, y, seed=0, norm="initial")
+    masks = lab.make_masks(model, method, sparsity, x, y, seed=0, norm="initial")
     if masks is not None:
         assert snip.collapsed(model, masks, x) == []
-    recipe = dataclasses.replace(snip.recipe_for(name, 20, 1), batch_size=64)
-    history = snip.train(model, data, recipe, masks)
+    recipe = dataclasses.replace(lab.recipe_for(name, 20, 1), batch_size=64)
+    history = lab.train(model, data, recipe, masks)
     assert np.isfinite(history.loss).all()
     assert history.loss[-5:].mean() < history.loss[:5].mean()
 
@@ -56,20 +59,20 @@ def test_another_number_of_classes(name):
 def test_batch_statistics_cut_squeezenet_and_initial_ones_do_not(images, device):
     model = snip.build_model("squeezenet-vanilla").to(device)
     x, y = images["cifar10"].x_train[:128], images["cifar10"].y_train[:128]
-    cut = snip.collapsed(model, snip.make_masks(model, "snip", 0.95, x, y, 0, "batch"), x)
+    cut = snip.collapsed(model, lab.make_masks(model, "snip", 0.95, x, y, 0, "batch"), x)
     assert cut[-1] == "no path from input to output" and len(cut) > 1
     assert all(name in snip.prunable(model) for name in cut[:-1])
-    kept = snip.make_masks(model, "snip", 0.95, x, y, 0, "initial")
+    kept = lab.make_masks(model, "snip", 0.95, x, y, 0, "initial")
     assert snip.collapsed(model, kept, x) == []
 
 
 def test_a_result_says_how_it_was_scored_and_tested(tmp_path, device):
     """On a network whose masks depend on the kind of statistics."""
-    recipe = dataclasses.replace(snip.recipe_for("squeezenet-vanilla", 1, 1), batch_size=8)
+    recipe = dataclasses.replace(lab.recipe_for("squeezenet-vanilla", 1, 1), batch_size=8)
     common = {"model": "squeezenet-vanilla", "recipe": recipe, "sparsity": 0.95, "test_images": 10}
-    configs = [snip.Config(**common, scoring_batch=16, norm=norm) for norm in ("batch", "initial")]
+    configs = [lab.Config(**common, scoring_batch=16, norm=norm) for norm in ("batch", "initial")]
     with pytest.warns(UserWarning, match="going on with|cut their network"):
-        rows = snip.run_grid(configs, tmp_path / "rows.csv", n_jobs=1, device=device)
+        rows = lab.run_grid(configs, tmp_path / "rows.csv", n_jobs=1, device=device)
     assert rows.norm.tolist() == ["batch", "initial"] and rows.masks.nunique() == 2
     assert set(rows.error) <= {10.0 * wrong for wrong in range(11)}  # ten test images
     assert set(rows.trained_in) <= {"float32", "bfloat16"} and (rows.precision == "auto").all()
@@ -84,7 +87,7 @@ def dtypes_seen(recipe, images, device):
     convolution, norm = model[0][0], model[0][1]
     convolution.register_forward_hook(lambda *call: seen.update(product=call[2].dtype))
     norm.register_forward_hook(lambda *_: seen.update(statistics=norm.running_mean.dtype))
-    history = snip.train(model, images["cifar10"], recipe)
+    history = lab.train(model, images["cifar10"], recipe)
     weights = {weight.dtype for weight in model.parameters()}
     return history, seen | {"weights": weights}
 
@@ -101,8 +104,8 @@ def dtypes_seen(recipe, images, device):
 def test_the_precision_is_that_asked_for_or_the_faster(
     precision, gains, product, images, device, monkeypatch
 ):
-    monkeypatch.setattr(snip, "gains_by_bfloat16", lambda device: gains)
-    recipe = snip.Recipe(2, batch_size=8, checkpoints=1, precision=precision)
+    monkeypatch.setattr(lab.training, "gains_by_bfloat16", lambda device: gains)
+    recipe = lab.Recipe(2, batch_size=8, checkpoints=1, precision=precision)
     history, seen = dtypes_seen(recipe, images, device)
     assert seen["product"] == product and str(product) == f"torch.{history.precision}"
     assert seen["statistics"] == torch.float32 and seen["weights"] == {torch.float32}
@@ -112,8 +115,8 @@ def test_the_precision_is_that_asked_for_or_the_faster(
 def test_bfloat16_learns_as_float32_does(images, device):
     losses = []
     for precision in ("float32", "bfloat16"):
-        recipe = snip.Recipe(20, batch_size=32, lr=0.02, checkpoints=1, precision=precision)
-        history = snip.train(snip.build_model("lenet-5-caffe"), images["mnist"], recipe)
+        recipe = lab.Recipe(20, batch_size=32, lr=0.02, checkpoints=1, precision=precision)
+        history = lab.train(snip.build_model("lenet-5-caffe"), images["mnist"], recipe)
         losses.append(history.loss)
     assert losses[0][-5:].mean() < 0.7 * losses[0][:5].mean()
     np.testing.assert_allclose(losses[1], losses[0], rtol=0.25)
@@ -121,10 +124,10 @@ def test_bfloat16_learns_as_float32_does(images, device):
 
 
 def test_whether_bfloat16_gains_is_measured_once(device):
-    assert snip.gains_by_bfloat16(device) in (True, False)
-    hits = snip.gains_by_bfloat16.cache_info().hits
-    snip.gains_by_bfloat16(device)
-    assert snip.gains_by_bfloat16.cache_info().hits == hits + 1
+    assert lab.training.gains_by_bfloat16(device) in (True, False)
+    hits = lab.training.gains_by_bfloat16.cache_info().hits
+    lab.training.gains_by_bfloat16(device)
+    assert lab.training.gains_by_bfloat16.cache_info().hits == hits + 1
 
 
 # ------------------------------------------------------------------------------------- bad input
@@ -139,7 +142,7 @@ def test_one_image_has_no_batch_statistics(images, device):
             snip.sensitivity(model, x[:images_], y[:images_], chunk_size=chunk)
     assert snip.sensitivity(model, x[:1], y[:1], norm="initial")
     with pytest.raises(ValueError, match="take two images or more"):
-        snip.train(model, data, snip.Recipe(1, batch_size=1, checkpoints=1))
+        lab.train(model, data, lab.Recipe(1, batch_size=1, checkpoints=1))
     linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10)).to(device)
     assert snip.sensitivity(linear, x[:1], y[:1])  # nothing is normalised
 

@@ -1,6 +1,6 @@
 """Run the notebooks under one profile and join them into one page that needs no network.
 
-    python notebooks/report.py [smoke|quick|desktop|paper]
+    python -m sniplab.report [smoke|quick|desktop|paper]
 
 Writes build/<profile>/: the executed notebooks, their results and figures, and report.html.
 """
@@ -19,9 +19,9 @@ import papermill
 from nbconvert import HTMLExporter
 from nbconvert.filters import strip_ansi
 
-import snipcore as snip
+from sniplab.profiles import PROFILES, output_folder
 
-NOTEBOOKS = sorted(Path(__file__).resolve().parent.glob("[0-9]*.ipynb"))
+NOTEBOOKS = sorted(Path(__file__).resolve().parent.parent.glob("notebooks/[0-9]*.ipynb"))
 
 STYLE = """<style>
 main { max-width: 1080px; margin: 0 auto; padding: 0 12px; }
@@ -103,9 +103,9 @@ def join(paths: list[Path], title: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("profile", nargs="?", default="quick", choices=snip.PROFILES)
+    parser.add_argument("profile", nargs="?", default="quick", choices=PROFILES)
     profile = parser.parse_args().profile
-    folder = snip.output_folder(profile)
+    folder = output_folder(profile)
     # Under smoke most of the time goes by on one core, in imports and figures. Elsewhere the runs
     # of one notebook fill the machine.
     together = 2 if profile == "smoke" else 1

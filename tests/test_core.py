@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import snipcore as snip
+import sniplab as lab
 
 # m and κ as published; where (1 − κ̄) · m ends in .5 either neighbour is right
 COUNTS = {
@@ -58,10 +59,10 @@ def test_every_model_has_the_published_counts_and_can_be_scored(name, device):
         assert abs(sum(int(mask.sum()) for mask in masks.values()) - kappa) <= 0.5
 
 
-@pytest.mark.parametrize("sparsity", [0, *snip.ALL])
+@pytest.mark.parametrize("sparsity", [0, *lab.ALL])
 @pytest.mark.parametrize("name", ["lenet-300-100", "lenet-5-caffe"])
 def test_kappa_is_exact_at_every_sparsity(name, sparsity):
-    masks = snip.keep_top(snip.random_scores(snip.build_model(name), seed=0), sparsity)
+    masks = snip.keep_top(lab.random_scores(snip.build_model(name), seed=0), sparsity)
     percent = round(100 * sparsity)
     kept = (COUNTS[name][0] * (100 - percent) + 50) // 100
     assert sum(int(mask.sum()) for mask in masks.values()) == kept
@@ -69,7 +70,7 @@ def test_kappa_is_exact_at_every_sparsity(name, sparsity):
 
 def test_a_recurrent_model_trains_one_bias_vector_alone(digits):
     model = snip.build_model("lstm-s")
-    snip.train(model, digits, snip.recipe_for("lstm-s", 3, 1))
+    lab.train(model, digits, lab.recipe_for("lstm-s", 3, 1))
     assert not model.cell.bias_hh_l0.any() and model.cell.bias_ih_l0.any()
 
 
@@ -336,7 +337,7 @@ def test_the_kth_largest_is_exact_however_its_sample_came_out(k, sample, device)
 
 def test_random_scores_know_nothing_of_the_weights():
     model = snip.build_model("lenet-300-100", init="rn", seed=5)
-    scores = snip.random_scores(model, seed=5)
+    scores = lab.random_scores(model, seed=5)
     for name, weight in snip.prunable(model).items():
         if weight.ndim == 2:
             both = torch.stack([scores[name].flatten(), weight.detach().flatten()])
@@ -346,7 +347,7 @@ def test_random_scores_know_nothing_of_the_weights():
 
 def test_magnitude_keeps_the_largest_weights():
     model = snip.build_model("lenet-300-100")
-    masks = snip.keep_top(snip.magnitude_scores(model), 0.9)
+    masks = snip.keep_top(lab.magnitude_scores(model), 0.9)
     kept = torch.cat([w[masks[n]].abs() for n, w in snip.prunable(model).items()])
     cut = torch.cat([w[~masks[n]].abs() for n, w in snip.prunable(model).items()])
     assert kept.min() >= cut.max() and len(kept) == 26_661
@@ -354,14 +355,14 @@ def test_magnitude_keeps_the_largest_weights():
 
 def test_shuffling_keeps_the_count_of_every_tensor(digits):
     model = snip.build_model("lenet-300-100").to(digits.x_train.device)
-    x, y = snip.draw_batch(digits, 100, seed=0)
+    x, y = lab.draw_batch(digits, 100, seed=0)
     masks = snip.keep_top(snip.sensitivity(model, x, y), 0.9)
-    shuffled = snip.shuffle_masks(masks, seed=0)
+    shuffled = lab.shuffle_masks(masks, seed=0)
     for name, mask in masks.items():
         assert shuffled[name].shape == mask.shape and shuffled[name].sum() == mask.sum()
     assert not torch.equal(shuffled["fc1.weight"], masks["fc1.weight"])
-    assert snip.digest(shuffled) != snip.digest(masks)
-    assert snip.digest(shuffled) == snip.digest(snip.shuffle_masks(masks, seed=0))
+    assert lab.digest(shuffled) != lab.digest(masks)
+    assert lab.digest(shuffled) == lab.digest(lab.shuffle_masks(masks, seed=0))
 
 
 def test_applying_masks_zeroes_the_pruned_and_nothing_else(tiny, batch):
@@ -416,9 +417,9 @@ def test_unknown_names_list_the_known():
     with pytest.raises(ValueError, match="unknown norm 'running'; known: batch, initial"):
         snip.sensitivity(nn.Linear(2, 2), torch.zeros(1, 2), torch.zeros(1).long(), norm="running")
     with pytest.raises(ValueError, match="unknown method 'grasp'; known: dense, snip"):
-        snip.make_masks(nn.Linear(2, 2), "grasp", 0.5, torch.zeros(1, 2), torch.zeros(1).long(), 0)
+        lab.make_masks(nn.Linear(2, 2), "grasp", 0.5, torch.zeros(1, 2), torch.zeros(1).long(), 0)
     with pytest.raises(ValueError, match="unknown profile 'fast'; known: smoke, quick"):
-        snip.sweep_configs("fast")
+        lab.sweep_configs("fast")
 
 
 def test_batches_that_do_not_fit(tiny, batch):
@@ -434,7 +435,7 @@ def test_batches_that_do_not_fit(tiny, batch):
         with pytest.raises(ValueError, match=message):
             snip.sensitivity(tiny, bad_x, bad_y)
         with pytest.raises(ValueError, match=message):
-            snip.evaluate(tiny, bad_x, bad_y)
+            lab.evaluate(tiny, bad_x, bad_y)
     with pytest.raises(ValueError, match="chunk_size 0 is below 1"):
         snip.sensitivity(tiny, x, y, chunk_size=0)
     model = snip.build_model("lenet-5-caffe")

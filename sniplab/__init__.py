@@ -1,0 +1,37 @@
+"""The laboratory around `snipcore`: data, training, many runs, and the figures of the report.
+
+    controls <- data <- training <- sparse <- grid <- profiles <- figures <- report
+
+Each room imports only rooms before it, and each is read alone. `import sniplab as lab` gives the
+names below; `report` is run by itself: `python -m sniplab.report`.
+"""
+
+from sniplab.controls import (
+    METHODS,
+    digest,
+    magnitude_scores,
+    make_masks,
+    random_scores,
+    shuffle_masks,
+)
+from sniplab.data import DATASETS, Data, augment, draw_batch, load_data, random_labels
+from sniplab.figures import plot_style, provenance, save_figure, summarize, t_interval
+from sniplab.grid import (
+    COLUMNS,
+    CURVE_POINTS,
+    Config,
+    curve_text,
+    hardware,
+    read_results,
+    run_grid,
+)
+from sniplab.profiles import ALL, CONTROLS, PROFILES, output_folder, sweep_configs
+from sniplab.sparse import (
+    ENGINES,
+    SparseLinear,
+    sparse_linears,
+    stackable,
+    step_costs,
+    train_stacked,
+)
+from sniplab.training import PROTOCOLS, History, Recipe, evaluate, recipe_for, train

