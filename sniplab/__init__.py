@@ -34,4 +34,4 @@ from sniplab.sparse import (
     step_costs,
     train_stacked,
 )
-from sniplab.training import PROTOCOLS, History, Recipe, evaluate, recipe_for, train
+from sniplab.training import PROTOCOLS, REFERENCE, History, Recipe, evaluate, recipe_for, train

@@ -1,5 +1,6 @@
 """Images and labels: where they come from, scoring batches, augmentation, random labels."""
 
+import hashlib
 import os
 import socket
 import warnings
@@ -20,7 +21,8 @@ from snipcore import check_known, generator_for, pick_device
 class Data:
     """A data set on its device: normalised images, labels, and where they come from.
 
-    `source` is a sentence that every figure and table made from these images repeats.
+    `source` is a sentence that every figure and table made from these images repeats; what tells
+    two data sets apart is the `digest`.
     """
 
     name: str
@@ -31,6 +33,11 @@ class Data:
     x_test: Tensor
     y_test: Tensor
     source: str
+    digest: str = ""  # of the arrays as stored: the same images from two places have the same
+
+
+class FallbackWarning(UserWarning):
+    """The data set asked for could not be had; the embedded digits stand in for it."""
 
 
 DATASETS = {  # name: (shape of one image as stored, torchvision's name for it)
@@ -79,15 +86,13 @@ def load_data(
         try:
             arrays, source = _from_torchvision(torchvision_name, root), f"{name}, from torchvision"
         except (OSError, RuntimeError) as error:  # no network, a full disk, a damaged download
-            missing = (
-                f"no {name} here: there is no {archive.resolve()}, and torchvision's download "
-                f"failed ({' '.join(str(error).split())})"
-            )
+            missing = f"there is no {archive.name}, and {name} could not be downloaded"
             if name == "kmnist":
-                raise FileNotFoundError(f"{missing}; put kmnist.npz there") from error
+                raise FileNotFoundError(f"{missing}; put it at {archive.resolve()}") from error
             arrays, digits = _embedded_digits(shape)
             source = f"{digits}, standing in for {name}, which could not be had"
-            warnings.warn(f"{missing}; going on with {digits}", UserWarning, stacklevel=2)
+            text = f"{missing}: going on with {digits} in its place"
+            warnings.warn(text, FallbackWarning, stacklevel=2)
 
     x, y, x_test, y_test = (arrays[key] for key in ARRAYS)
     order = torch.randperm(len(x), generator=generator_for(seed, "split")).numpy()
@@ -109,7 +114,18 @@ def load_data(
         *(images(x[val]), labels(y[val])),
         *(images(x_test), labels(y_test)),
         source,
+        _digest(arrays),
     )
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> str:
+    """Twelve hexadecimal digits of the pixels and labels, whatever integers the labels are."""
+    bits = hashlib.sha256()
+    for key in ARRAYS:
+        array = np.ascontiguousarray(arrays[key], dtype=np.uint8)
+        bits.update(f"{key} {array.shape}".encode())
+        bits.update(array.data)
+    return bits.hexdigest()[:12]
 
 
 def _mean_and_std(pixels: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -198,8 +214,9 @@ def draw_batch(data: Data, size: int, seed: int) -> tuple[Tensor, Tensor]:
     return data.x_train[index], data.y_train[index]
 
 
-def augment(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Flip half of the images and move each by up to 4 pixels, a whole batch in one gather.
+def augment(x: Tensor, generator: torch.Generator, shift: int, flip: bool) -> Tensor:
+    """Move each image by up to `shift` pixels, and flip half of them if asked, a whole batch in one
+    gather.
 
     Args:
         x: (B, C, H, W). What moves in from outside is 0, the mean colour.
@@ -208,13 +225,14 @@ def augment(x: Tensor, generator: torch.Generator) -> Tensor:
         (B, C, H, W), laid out channels-last.
     """
     batch, _, height, width = x.shape
-    dy, dx, flip = (
-        torch.randint(high, (batch, 1), generator=generator).to(x.device) for high in (9, 9, 2)
+    dy, dx, flips = (
+        torch.randint(high, (batch, 1), generator=generator).to(x.device)
+        for high in (2 * shift + 1, 2 * shift + 1, 2 if flip else 1)
     )
     rows = torch.arange(height, device=x.device) + dy  # (B, H), in the padded image
     columns = torch.arange(width, device=x.device).expand(batch, -1)
-    columns = torch.where(flip == 1, columns.flip(1), columns) + dx  # (B, W)
-    padded = F.pad(x, (4, 4, 4, 4)).permute(0, 2, 3, 1)  # (B, H + 8, W + 8, C)
+    columns = torch.where(flips == 1, columns.flip(1), columns) + dx  # (B, W)
+    padded = F.pad(x, (shift,) * 4).permute(0, 2, 3, 1)  # (B, H + 2 shift, W + 2 shift, C)
     image = torch.arange(batch, device=x.device).view(-1, 1, 1)
     return padded[image, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
 

@@ -3,17 +3,20 @@
 import contextlib
 import csv
 import dataclasses
+import getpass
 import hashlib
+import io
 import json
 import math
 import multiprocessing
 import os
 import platform
+import statistics
 import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +26,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from torch import nn
 
 from snipcore import (
@@ -38,11 +42,18 @@ from snipcore import (
     prunable,
 )
 from sniplab.controls import METHODS, digest, make_masks
-from sniplab.data import DATASETS, Data, draw_batch, load_data, random_labels
-from sniplab.sparse import STACK, STACK_SPARSITY, TRIAL_WORTH, fastest_engine, stackable, train_with
-from sniplab.training import PROTOCOLS, History, Recipe, progress
+from sniplab.data import DATASETS, Data, FallbackWarning, draw_batch, load_data, random_labels
+from sniplab.sparse import STACK, engine_for, train_with
+from sniplab.training import (
+    PROTOCOLS,
+    History,
+    Recipe,
+    progress,
+    settle_types,
+    settled_precision,
+)
 
-RESULTS_VERSION = 3  # of the columns and of what they mean; another version is not read as this one
+RESULTS_VERSION = 4  # of the columns and of what they mean; another version is not read as this one
 
 
 @dataclass(frozen=True)
@@ -57,14 +68,16 @@ class Config:
     seed: int = 0
     dataset: str = ""  # default: the model's own
     init: str = "vs"
+    gates: float = 1.0  # what the biases of a recurrent network's gates start at
     reinit: str = ""  # initialiser of new weights under the mask; default: train those scored
     scoring_batch: int = 100  # images; 0: the whole train split
-    norm: str = "batch"  # or "initial": statistics of normalisation while scoring
+    norm: str = "running"  # or "batch": statistics of normalisation while scoring
     labels: str = "true"  # "random": train on labels dealt out anew; scored on true ones always
     train_images: int = 0  # train on so many of the train images, drawn by the seed; 0: on all
     test_images: int = 0  # test on the first so many; 0: on all
 
     def __post_init__(self):
+        settle_types(self)
         check_known(self.model, MODELS, "model")
         check_known(self.method, METHODS, "method")
         check_known(self.init, INITIALIZERS, "initialiser")
@@ -76,24 +89,35 @@ class Config:
         kept_count(2**62, self.sparsity)
         if self.method == "dense" and self.sparsity:
             raise ValueError(f"a dense network has sparsity 0, not {self.sparsity}")
-        check_known(self.norm, ("batch", "initial"), "norm")
+        check_known(self.norm, ("running", "batch"), "norm")
         check_known(self.labels, ("true", "random"), "kind of labels")
         for name in ("seed", "scoring_batch", "train_images", "test_images"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} {getattr(self, name)} is below 0")
 
 
-def _identity(config: Config, source: str) -> dict:
-    """The columns of the results that say which run a row is of."""
+def _config(given: Config | Mapping) -> Config:
+    """A Config of a mapping of its fields, such as `dataclasses.asdict` gives."""
+    if isinstance(given, Config):
+        return given
+    fields = dict(given)
+    if isinstance(fields.get("recipe"), Mapping):
+        fields["recipe"] = Recipe(**fields["recipe"])
+    return Config(**fields)
+
+
+def _identity(config: Config, data: str) -> dict:
+    """The columns of the results that say which run a row is of; `data` is the digest of the data
+    set."""
     fields = dataclasses.asdict(config)
     recipe = fields.pop("recipe")
-    row = {"version": RESULTS_VERSION, **fields, **recipe, "source": source}
-    text = json.dumps(row, sort_keys=True, default=lambda number: number.item())  # NumPy's numbers
-    return {"run": hashlib.sha256(text.encode()).hexdigest()[:16], **row}
+    row = {"version": RESULTS_VERSION, **fields, **recipe, "data": data}
+    return {"run": hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:16], **row}
 
 
 OUTCOME = {  # column: value until the run has one
     "status": "ok",  # else "diverged: …" or "failed: …"
+    "source": "",  # of the data, in a sentence
     "m": 0,
     "kept": 0,
     "masks": "",  # their digest
@@ -104,6 +128,7 @@ OUTCOME = {  # column: value until the run has one
     "train_error": math.nan,  # the same
     "loss_curve": "",  # means over CURVE_POINTS equal parts of the run, separated by spaces
     "error_curve": "",  # the same of the train error
+    "test_curve": "",  # test error at each checkpoint, separated by spaces
     "engine": "",  # how it was trained: "masked", "sparse" or "stacked"
     "trained_in": "",  # the precision: what "auto" came to
     "seconds": math.nan,
@@ -111,7 +136,6 @@ OUTCOME = {  # column: value until the run has one
     "hardware": "",
     "threads": 0,
 }
-
 COLUMNS = {  # name: type
     name: type(value)
     for name, value in (
@@ -143,7 +167,8 @@ def curve_text(values: np.ndarray) -> str:
 
 def _prepare(config: Config, data: Data) -> tuple[nn.Module, dict | None, Data, dict]:
     """Build, score and prune: the model, its masks, the data to train on, and outcome columns."""
-    model = build_model(config.model, config.init, config.seed).to(data.x_train.device)
+    model = build_model(config.model, config.init, config.seed, gates=config.gates)
+    model.to(data.x_train.device)
     m = sum(weight.numel() for weight in prunable(model).values())
     x, y = draw_batch(data, config.scoring_batch or len(data.y_train), config.seed)
     masks = make_masks(model, config.method, config.sparsity, x, y, config.seed, config.norm)
@@ -153,7 +178,8 @@ def _prepare(config: Config, data: Data) -> tuple[nn.Module, dict | None, Data, 
         outcome["masks"] = digest(masks)
         outcome["collapsed"] = "; ".join(collapsed(model, masks, x))
     if config.reinit:
-        initialize(model, config.reinit, derive_seed(config.seed, "weights after pruning"))
+        seed = derive_seed(config.seed, "weights after pruning")
+        initialize(model, config.reinit, seed, gates=config.gates)
     if config.train_images:
         x, y = draw_batch(data, config.train_images, derive_seed(config.seed, "train images"))
         data = dataclasses.replace(data, x_train=x, y_train=y)
@@ -175,6 +201,7 @@ def _result(history: History, engine: str) -> dict:
         "train_error": float(history.train_error[last:].mean()),
         "loss_curve": curve_text(history.loss),
         "error_curve": curve_text(history.train_error),
+        "test_curve": " ".join(f"{error:.4g}" for error in history.test_error),
         "engine": engine,
         "trained_in": history.precision,
         "seconds": history.seconds,
@@ -182,9 +209,10 @@ def _result(history: History, engine: str) -> dict:
     }
 
 
-def run(configs: Sequence[Config], data: Data) -> list[dict | Exception]:
+def run(configs: Sequence[Config], data: Data, engine: str, **keep) -> list[dict | Exception]:
     """Build, score, prune and train as each of `configs` says: the outcome columns of its row, or
-    what went wrong. They must share seed, recipe, train and test images, and so their batches."""
+    what went wrong. Several must share seed, recipe, train and test images, and so their batches.
+    `keep`: the checkpoint and more, as for `train`."""
     outcomes, ready = [], []
     for config in configs:
         try:
@@ -196,8 +224,7 @@ def run(configs: Sequence[Config], data: Data) -> list[dict | Exception]:
         return outcomes
     models, masks, train_data, _ = (list(part) for part in zip(*ready, strict=True))
     recipe, seed = configs[0].recipe, configs[0].seed
-    engine = fastest_engine(models, train_data[0], recipe, masks, seed)
-    histories = iter(train_with(engine, models, train_data[0], recipe, masks, seed))
+    histories = iter(train_with(engine, models, train_data[0], recipe, masks, seed, **keep))
     for k, outcome in enumerate(outcomes):
         if isinstance(outcome, dict):
             history = next(histories)
@@ -206,14 +233,17 @@ def run(configs: Sequence[Config], data: Data) -> list[dict | Exception]:
     return outcomes
 
 
+# ------------------------------------------------------------------------------------ in a worker
+
+
 @lru_cache(maxsize=2)
-def _worker_data(name: str, device: str, source: str) -> Data:
+def _worker_data(name: str, device: str, expected: str) -> Data:
     """`load_data`, once in a worker for its many runs, of the data that `run_grid` has seen."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # `run_grid` has passed on that of a fallback
+        warnings.simplefilter("ignore", FallbackWarning)  # `run_grid` has passed on the same
         data = load_data(name, device=device)
-    if data.source != source:
-        raise RuntimeError(f"the data changed during the runs: {data.source}, not {source}")
+    if data.digest != expected:
+        raise RuntimeError(f"the data changed during the runs: {data.digest}, not {expected}")
     return data
 
 
@@ -231,36 +261,81 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-@lru_cache
-def _own_gpu() -> tuple[str, filelock.FileLock | None]:
-    """A GPU that no other worker on this machine has taken, and the lock that says so for as long
-    as this process lives; any GPU, if all are taken."""
+@contextlib.contextmanager
+def _own_gpu() -> Iterator[str]:
+    """A GPU that no other worker of this user on this machine has taken; any, if all are taken."""
     for number in range(torch.cuda.device_count()):
-        lock = filelock.FileLock(Path(tempfile.gettempdir()) / f"snip-gpu-{number}.lock", timeout=0)
-        with contextlib.suppress(filelock.Timeout):
-            lock.acquire()
-            return f"cuda:{number}", lock
-    return "cuda", None
+        name = f"snip-gpu-{number}-{getpass.getuser()}.lock"
+        lock = filelock.FileLock(Path(tempfile.gettempdir()) / name, timeout=0)
+        with contextlib.suppress(filelock.Timeout), lock:
+            yield f"cuda:{number}"
+            return
+    yield "cuda"
 
 
-def _rows(configs: Sequence[Config], source: str, device: str, threads: int) -> list[dict]:
+@contextlib.contextmanager
+def _computing_with(threads: int, deterministic: bool) -> Iterator[None]:
+    """So many threads; on CUDA, deterministic operations only, if asked."""
+    before, was = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(threads)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        torch.use_deterministic_algorithms(was)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Runs for one worker at a time: several are trained as one network."""
+
+    configs: tuple[Config, ...]
+    engine: str
+    data: str  # digest of the data set
+    source: str  # of the data, in a sentence
+    parts: Path  # the folder of checkpoints
+
+    @property
+    def key(self) -> str:
+        runs = "".join(_identity(config, self.data)["run"] for config in self.configs)
+        return hashlib.sha256(runs.encode()).hexdigest()[:16]
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.parts / f"{self.key}.pt"
+
+    @property
+    def steps(self) -> Path:
+        """Where the worker says how far it is: steps done and the seconds of one."""
+        return self.parts / f"{self.key}.steps"
+
+
+def _rows(task: _Task, device: str, threads: int, deterministic: bool, every: float) -> list[dict]:
     """Runs in a worker, as rows; what goes wrong becomes a row's status."""
     if multiprocessing.current_process().name != "MainProcess":
         _end_with_parent()
-    if device == "cuda" and torch.cuda.device_count() > 1:
-        device, _ = _own_gpu()
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        outcomes = run(configs, _worker_data(configs[0].dataset, device, source))
-    except Exception as error:  # rows that say so; the other runs go on
-        outcomes = [error] * len(configs)
-    finally:
-        torch.set_num_threads(before)
-    common = {"threads": threads, "hardware": hardware(torch.device(device))}
+    device = str(pick_device(device or None))
+    several = device == "cuda" and torch.cuda.device_count() > 1
+
+    def watch(done: int, seconds: float) -> None:
+        task.steps.write_text(f"{done} {seconds}")
+
+    keep = {"checkpoint": task.checkpoint, "checkpoint_seconds": every, "watch": watch}
+    with _own_gpu() if several else contextlib.nullcontext(device) as place:
+        try:
+            with _computing_with(threads, deterministic):
+                data = _worker_data(task.configs[0].dataset, place, task.data)
+                outcomes = run(task.configs, data, task.engine, **keep)
+        except Exception as error:  # rows that say so; the other runs go on
+            outcomes = [error] * len(task.configs)
+        common = {"source": task.source, "threads": threads}
+        common["hardware"] = hardware(torch.device(place))
     rows = []
-    for config, outcome in zip(configs, outcomes, strict=True):
-        row = {**_identity(config, source), **OUTCOME, **common}
+    for config, outcome in zip(task.configs, outcomes, strict=True):
+        row = {**_identity(config, task.data), **OUTCOME, **common}
         if isinstance(outcome, dict):
             row |= outcome
         elif isinstance(outcome, FloatingPointError):
@@ -272,24 +347,48 @@ def _rows(configs: Sequence[Config], source: str, device: str, threads: int) -> 
     return rows
 
 
-def _together(configs: Sequence[Config], workers: int) -> list[list[Config]]:
-    """The configurations in groups, each for one worker at a time: those that `train_stacked` can
-    train as one network, sparse ones first, and every other by itself."""
-    shapes = {name: stackable(build_model(name)) for name in {c.model for c in configs}}
-    alone, groups = 0, {}
-    for config in configs:
-        sparse = config.sparsity >= STACK_SPARSITY and config.recipe.iterations >= TRIAL_WORTH
+# --------------------------------------------------------------------------------- the whole grid
+
+
+def _together(
+    configs: Sequence[Config], data: Mapping[str, tuple], parts: Path, device: str, workers: int
+) -> list[_Task]:
+    """The configurations as tasks: those that `train_stacked` can train as one network, sparse ones
+    first, and every other by itself. `data`: digest and source of each data set."""
+    shapes = {}
+    for name in {config.model for config in configs}:
+        with torch.device("meta"):  # nothing is stored or drawn
+            shapes[name] = MODELS[name].build(10)
+    place = torch.device(device)
+    engines = [engine_for(shapes[c.model], c.sparsity, c.recipe, place) for c in configs]
+    groups = {}
+    for number, (config, engine) in enumerate(zip(configs, engines, strict=True)):
         key = (config.model, config.recipe, config.seed, config.dataset)
         key += (config.labels, config.train_images, config.test_images)
-        if not (sparse and shapes[config.model]):
-            key, alone = alone, alone + 1
-        groups.setdefault(key, []).append(config)
-    size = min(STACK, max(4, -(-(len(configs) - alone) // workers)))
-    return [
-        group[start : start + size]
-        for group in (sorted(g, key=lambda c: -c.sparsity) for g in groups.values())
-        for start in range(0, len(group), size)
-    ]
+        groups.setdefault(key if engine == "stacked" else number, (engine, []))[1].append(config)
+    size = min(STACK, max(4, -(-engines.count("stacked") // workers)))
+    tasks = []
+    for engine, group in groups.values():
+        group = sorted(group, key=lambda config: -config.sparsity)
+        for start in range(0, len(group), size):
+            some = tuple(group[start : start + size])
+            tasks.append(_Task(some, engine, *data[some[0].dataset], parts))
+    return tasks
+
+
+def _check_pairs(configs: Sequence[Config], precisions: Sequence[str]) -> None:
+    """Raise ValueError where a dense and a pruned run of one pair differ in precision."""
+    pairs = {}
+    for config, precision in zip(configs, precisions, strict=True):
+        recipe = dataclasses.replace(config.recipe, precision="auto")
+        pair = (config.model, recipe, config.seed, config.dataset, config.labels)
+        other = pairs.setdefault((*pair, config.train_images), precision)
+        if other != precision:
+            raise ValueError(
+                f"the runs of {config.model}, seed {config.seed}, would be compared, but some are "
+                f"in {other} and some in {precision}: name one precision in the recipe of all, or "
+                "move away the rows of the other"
+            )
 
 
 def read_results(path: str | os.PathLike) -> pd.DataFrame:
@@ -297,17 +396,18 @@ def read_results(path: str | os.PathLike) -> pd.DataFrame:
 
     Raises ValueError for a torn or foreign file and for one of another version.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.exists():
-        return pd.DataFrame(columns=list(COLUMNS))
-    text = path.read_text(encoding="utf-8", errors="replace")
-    lines = list(csv.reader(text.splitlines()))
+        return _typed(pd.DataFrame(columns=list(COLUMNS)))
+    text = path.read_bytes().decode("utf-8", errors="replace")
+    # Line ends inside of a quoted field are part of it.
+    lines = list(csv.reader(io.StringIO(text, newline="")))
     if not lines or lines[0][:2] != ["run", "version"]:
         raise ValueError(f"{path} is no file of results; move it away, or write elsewhere")
     versions = {line[1] for line in lines[1:] if len(line) > 1} | {str(RESULTS_VERSION)}
     if lines[0] != list(COLUMNS) or len(versions) > 1:
         raise ValueError(
-            f"{path} was written by another version of snipcore (this one writes version "
+            f"{path} was written by another version of sniplab (this one writes version "
             f"{RESULTS_VERSION}); move it away, and the runs are done again"
         )
     torn = [n for n, line in enumerate(lines, 1) if len(line) != len(COLUMNS)]
@@ -318,22 +418,86 @@ def read_results(path: str | os.PathLike) -> pd.DataFrame:
             "and its run is done again"
         )
     rows = pd.DataFrame(lines[1:], columns=list(COLUMNS))
+    try:
+        return _typed(rows)
+    except ValueError as error:
+        raise ValueError(f"{path} holds what is no result: {error}; move it away") from error
+
+
+def _typed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each column as its type, read from text or not."""
     for name, kind in COLUMNS.items():
         if kind is bool:
-            rows[name] = rows[name] == "True"
-        elif kind is not str:  # "" is written for NaN
-            rows[name] = np.array([kind(text or "nan") for text in rows[name]], dtype=kind)
+            rows[name] = rows[name].astype(str) == "True"
+        elif kind is str:
+            rows[name] = pd.Series([str(value) for value in rows[name]], rows.index, dtype=str)
+        else:  # "" is written for NaN
+            values = [kind("nan" if value == "" else value) for value in rows[name]]
+            rows[name] = np.array(values, dtype=kind)
     return rows
 
 
 def _write_results(rows: pd.DataFrame, path: Path) -> None:
     """Replace the file as a whole: whoever reads it, after a kill too, finds the old or the new."""
     draft = path.with_name(f".{path.name}.draft")
-    with draft.open("w", encoding="utf-8") as file:
-        rows.to_csv(file, index=False)
+    with draft.open("w", encoding="utf-8", newline="") as file:
+        rows.to_csv(file, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def _hours(seconds: float) -> str:
+    """'40 s', '12 min' or '3.4 h'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _seconds_left(tasks: Iterable[_Task], rows: pd.DataFrame, workers: int) -> float:
+    """The seconds that unfinished tasks will take, by the steps that are done and by those of
+    finished runs of the same kind; NaN while nothing is known."""
+    ended = rows[rows.status == "ok"]
+    known = ended.groupby(["model", "engine"]).step_seconds.median().to_dict()
+    open_steps, going = [], {}
+    for task in tasks:
+        kind, iterations = (task.configs[0].model, task.engine), task.configs[0].recipe.iterations
+        seconds, done = known.get(kind, math.nan) * len(task.configs), 0
+        with contextlib.suppress(OSError, ValueError):  # not begun, or read in mid-writing
+            words = task.steps.read_text().split()
+            done, seconds = int(words[0]), float(words[1])
+            going[kind] = seconds
+        open_steps.append((kind, iterations - done, seconds))
+    guess = statistics.fmean([*known.values(), *going.values()] or [math.nan])
+    times = [
+        steps * (going.get(kind, guess) if math.isnan(seconds) else seconds)
+        for kind, steps, seconds in open_steps
+    ]
+    return max(sum(times) / workers, *times, 0) if times else 0.0
+
+
+@contextlib.contextmanager
+def _bar(todo: dict[str, _Task], rows: Iterator[pd.DataFrame], workers: int) -> Iterator:
+    """A bar over runs that says how long is left, by the times of steps."""
+    total = sum(len(task.configs) for task in todo.values())
+    bar, ended = progress(None, total=total, desc="runs", unit="run"), threading.Event()
+
+    def tell():
+        while not ended.wait(2):
+            left = _seconds_left(list(todo.values()), rows(), workers)
+            if not math.isnan(left):
+                bar.set_postfix_str(f"about {_hours(left)} left")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    if not bar.disable:
+        teller.start()
+    try:
+        yield bar
+    finally:
+        ended.set()
+        if teller.is_alive():
+            teller.join()
+        bar.close()
 
 
 def run_grid(
@@ -341,39 +505,52 @@ def run_grid(
     results: str | os.PathLike,
     n_jobs: int = -1,
     device: str | torch.device | None = None,
+    known: str | os.PathLike | None = None,
+    deterministic: bool = False,
+    checkpoint_seconds: float = 30.0,
 ) -> pd.DataFrame:
     """Do every run that `results` does not hold yet, in parallel, and return the rows of `configs`.
 
-    Each row is on disk as soon as its run ends, so a call that was killed is simply repeated. A
-    run that diverges or raises becomes a row whose `status` says so; repeating the call tries
+    Each row is on disk as soon as its run ends, and every run keeps a checkpoint beside `results`
+    while it lasts, so a call that was killed is simply repeated: the rows are the same, to the bit.
+    A run that diverges or raises becomes a row whose `status` says so; repeating the call tries
     the failed ones again, not the diverged ones.
 
     Args:
         configs: Configs, or mappings of their fields.
-        results: a CSV file; its folder is made if need be.
+        results: a CSV file; its folder is made if need be. Checkpoints lie in a folder beside it,
+            which the machines of a cluster must share if they are to be found again.
         n_jobs: workers, each with its share of the cores; -1: one for each core, or, on CUDA, one
             for each GPU, which it has to itself. Under `joblib.parallel_config(backend="dask")`
-            they are those of the cluster (on CUDA say how many).
-        device: default CUDA where there is one.
+            they are those of the cluster, with one thread each (on CUDA say how many).
+        device: default CUDA where there is one, on the machine that does the run.
+        known: a file of results whose rows are not run again; it is only read.
+        deterministic: on CUDA, take PyTorch's deterministic operations only
+            (`torch.use_deterministic_algorithms`). On the CPU nothing is random as it is.
+        checkpoint_seconds: at most so often a checkpoint is written.
 
     Returns:
         One row for each configuration, in their order, with COLUMNS.
 
     Raises:
-        ValueError: a configuration that cannot be right (before anything runs), n_jobs 0, or a
-            results file that is torn, foreign or of another version.
-        RuntimeError: another process is writing to `results`, or there is no such device.
+        ValueError: a configuration that cannot be right (before anything runs), n_jobs 0, runs of a
+            pair in different precisions, or a results file that is torn, foreign or of another
+            version.
+        RuntimeError: another process is writing to `results`, a worker was killed, or there is no
+            such device.
         OSError: the folder cannot be written.
     """
-    configs = [c if isinstance(c, Config) else Config(**c) for c in configs]
-    device = str(pick_device(device))
+    configs = [_config(given) for given in configs]
+    here = str(pick_device(device))
     if n_jobs == 0:
         raise ValueError("n_jobs 0 does nothing: give the number of workers, or -1 for all cores")
-    cores = joblib.cpu_count()
-    gpus = torch.cuda.device_count() if device == "cuda" else 1
-    workers = gpus if device != "cpu" and n_jobs < 0 else joblib.effective_n_jobs(n_jobs)
-    threads = max(1, cores // workers)  # not by how many runs are left: a resumed sweep is the same
-    results = Path(results)
+    cores, gpus = joblib.cpu_count(), torch.cuda.device_count() if here == "cuda" else 1
+    workers = gpus if here != "cpu" and n_jobs < 0 else joblib.effective_n_jobs(n_jobs)
+    backend, _ = joblib.parallel.get_active_backend()
+    elsewhere = type(backend).__module__ != "joblib._parallel_backends"
+    # Not by how many runs are left: a resumed sweep is the same.
+    threads = 1 if elsewhere else max(1, cores // workers)
+    results = Path(results).expanduser().absolute()
     results.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(f"{results}.lock", timeout=0)
     try:
@@ -383,48 +560,92 @@ def run_grid(
             f"another process is writing to {results}; wait for it or end it"
         ) from None
     try:
-        rows = read_results(results)
+        own = read_results(results)
+        given = read_results(known) if known else own.iloc[:0]
         # Loaded here once, so that a download or a warning happens once, and so that rows of a
         # fallback are never taken for rows of the real data.
-        sources = {
-            name: load_data(name, device=device).source for name in {c.dataset for c in configs}
-        }
-        wanted = {_identity(c, sources[c.dataset])["run"]: c for c in configs}
-        done = set(rows.run[~rows.status.str.startswith("failed")]) if len(rows) else set()
-        todo = [c for key, c in wanted.items() if key not in done]
-        tasks = [
-            (group, sources[group[0].dataset], device, threads)
-            for group in _together(todo, workers)
-        ]
+        loaded = {name: load_data(name, device=here) for name in {c.dataset for c in configs}}
+        data = {name: (every.digest, every.source) for name, every in loaded.items()}
+        digests = {name: every.digest for name, every in loaded.items()}
+        del loaded
+        keys = [_identity(c, digests[c.dataset])["run"] for c in configs]
+        wanted = dict(zip(keys, configs, strict=True))
+        _say_what_other_data_know(given, wanted, digests)
+        rows = pd.concat([own, given[~given.run.isin(own.run)]])
+        done = set(rows.run[~rows.status.str.startswith("failed")])
+        trained_in = dict(zip(rows.run, rows.trained_in, strict=True))
+        place = torch.device(here)
+        _check_pairs(
+            list(wanted.values()),
+            [
+                trained_in.get(key) or settled_precision(config.recipe, place)
+                for key, config in wanted.items()
+            ],
+        )
+        parts = results.with_name(f"{results.stem}.checkpoints")
+        # Grouped before what is done is left out, so that a resumed sweep has the same groups.
+        tasks = _together(list(wanted.values()), data, parts, here, workers)
+        todo = {}
+        for task in tasks:
+            left = [c for c in task.configs if _identity(c, task.data)["run"] not in done]
+            if left:
+                task = dataclasses.replace(task, configs=tuple(left))
+                todo[task.key] = task
+        tell = ("" if device is None and elsewhere else here, threads, deterministic)
         finished = joblib.Parallel(
-            n_jobs=min(workers, max(1, len(tasks))), return_as="generator_unordered", batch_size=1
-        )(joblib.delayed(_rows)(*task) for task in tasks)
-        bar = progress(None, total=len(todo), desc="runs", unit="run")
-        for new in map(pd.DataFrame, finished):
-            others = rows[~rows.run.isin(new.run)]
-            rows = pd.concat([others, new]) if len(others) else new
-            _write_results(rows, results)
-            bar.update(len(new))
-        bar.close()
+            n_jobs=min(workers, max(1, len(todo))), return_as="generator_unordered", batch_size=1
+        )(joblib.delayed(_rows)(task, *tell, checkpoint_seconds) for task in list(todo.values()))
+        of_run = {
+            _identity(c, task.data)["run"]: task for task in todo.values() for c in task.configs
+        }
+        with _bar(todo, lambda: rows, workers) as bar:
+            for new in finished:
+                new = _typed(pd.DataFrame(new))
+                own = pd.concat([own[~own.run.isin(new.run)], new])
+                rows = pd.concat([rows[~rows.run.isin(new.run)], new])
+                _write_results(own, results)
+                task = todo.pop(of_run[new.run.iloc[0]].key)
+                task.steps.unlink(missing_ok=True)
+                if not new.status.str.startswith("failed").any():
+                    task.checkpoint.unlink(missing_ok=True)
+                bar.update(len(new))
+        with contextlib.suppress(OSError):  # not there, or not empty
+            parts.rmdir()
+    except TerminatedWorkerError as error:
+        raise RuntimeError(
+            "a worker was killed, most likely for want of memory; what has ended is kept: repeat "
+            "the call, with fewer workers (n_jobs) if it happens again"
+        ) from error
     finally:
         lock.release()
-    if not len(rows):
-        return pd.DataFrame(columns=list(COLUMNS))
-    rows = rows.set_index("run", drop=False).loc[list(wanted)].reset_index(drop=True)
-    cut = rows[rows.collapsed != ""]
-    if len(cut):
-        warnings.warn(
-            f"{len(cut)} of {len(rows)} masks cut their network, see the column collapsed; the "
-            f"first: {cut.model.iloc[0]}, {cut.method.iloc[0]}, {cut.collapsed.iloc[0]}",
-            UserWarning,
-            stacklevel=2,
-        )
-    bad = rows[rows.status != "ok"]
-    if len(bad):
-        warnings.warn(
-            f"{len(bad)} of {len(rows)} runs did not end well, see the column status; the first: "
-            f"{bad.model.iloc[0]}, {bad.method.iloc[0]}, {bad.status.iloc[0]}",
-            UserWarning,
-            stacklevel=2,
-        )
+    rows = rows.set_index("run", drop=False).loc[keys].reset_index(drop=True)
+    _warn_of(rows, rows.collapsed != "", "masks cut their network", "collapsed")
+    _warn_of(rows, rows.status != "ok", "runs did not end well", "status")
     return rows
+
+
+def _say_what_other_data_know(
+    given: pd.DataFrame, wanted: Mapping[str, Config], digests: Mapping[str, str]
+) -> None:
+    """Warn where known rows are of other data than those at hand: their runs are done again."""
+    if wanted and len(given) and not given.run.isin(list(wanted)).any():
+        others = sorted(set(given.data) - set(digests.values()))
+        if others and set(given.dataset) & set(digests):
+            at_hand = ", ".join(f"{name} {mark}" for name, mark in digests.items())
+            warnings.warn(
+                f"the stored rows are of other data (digests {', '.join(others)}) than those here "
+                f"({at_hand}), so the runs are done anew",
+                UserWarning,
+                stacklevel=3,
+            )
+
+
+def _warn_of(rows: pd.DataFrame, which: pd.Series, what: str, column: str) -> None:
+    if which.any():
+        first = rows[which].iloc[0]
+        warnings.warn(
+            f"{which.sum()} of {len(rows)} {what}, see the column {column}; the first: "
+            f"{first.model}, {first.method}, {first[column]}",
+            UserWarning,
+            stacklevel=3,
+        )

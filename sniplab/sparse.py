@@ -8,10 +8,10 @@ import copy
 import dataclasses
 import itertools
 import math
-import time
+import os
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,17 +19,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from snipcore import apply_masks, build_model, check_known, check_masks, keep_top, sensitivity
+from snipcore import (
+    apply_masks,
+    build_model,
+    check_known,
+    check_masks,
+    hold,
+    keep_top,
+    prunable,
+    sensitivity,
+)
 from sniplab.data import Data, draw_batch
 from sniplab.training import (
     History,
     Recipe,
-    _optimizer,
-    _pruning,
-    _steps,
     check_training,
+    fit,
+    make_optimizer,
     progress,
     recipe_for,
+    settled_precision,
     train,
 )
 
@@ -41,23 +50,33 @@ class SparseProduct(torch.autograd.Function):
     def forward(ctx, values: Tensor, bias: Tensor, x: Tensor, layer: "SparseLinear") -> Tensor:
         ctx.save_for_backward(values, x)  # (nnz,), (I, B)
         ctx.layer = layer
-        return _sparse_dense(layer.places, values, x).add_(bias.unsqueeze(1))  # (O, B)
+        product = _sparse_dense(layer.ends, layer.columns, values, x)
+        return product.add_(bias.unsqueeze(1))  # (O, B)
 
     @staticmethod
     def backward(ctx, d_out: Tensor) -> tuple[Tensor | None, ...]:  # (O, B)
-        (values, x), layer, d_x = ctx.saved_tensors, ctx.layer, None
-        d_out = d_out.contiguous()
+        (values, x), layer = ctx.saved_tensors, ctx.layer
+        d_out, d_values, d_bias, d_x = d_out.contiguous(), None, None, None
+        if ctx.needs_input_grad[0]:  # d_out xᵀ where W is kept
+            product = torch.sparse.sampled_addmm(layer.pattern(), d_out, x.t(), beta=0)
+            d_values = product.values()
+        if ctx.needs_input_grad[1]:
+            d_bias = d_out.sum(1)
         if ctx.needs_input_grad[2]:
             transposed = values.index_select(0, layer.order)
-            d_x = _sparse_dense(layer.transposed_places, transposed, d_out)  # Wᵀ d_out (I, B)
-        product = torch.sparse.sampled_addmm(layer.pattern, d_out, x.t(), beta=0)
-        return product.values(), d_out.sum(1), d_x, None  # d_out xᵀ where W is kept
+            places = layer.transposed_ends, layer.transposed_columns
+            d_x = _sparse_dense(*places, transposed, d_out)  # Wᵀ d_out (I, B)
+        return d_values, d_bias, d_x, None
 
 
-def _sparse_dense(places: tuple[Tensor, Tensor], values: Tensor, x: Tensor) -> Tensor:
+def _ends(rows: Tensor, size: int) -> Tensor:
+    """Where each of `size` rows ends among sorted entries, after a 0: (size + 1,)."""
+    return F.pad(rows.bincount(minlength=size).cumsum(0), (1, 0)).int()
+
+
+def _sparse_dense(ends: Tensor, columns: Tensor, values: Tensor, x: Tensor) -> Tensor:
     """Sparse (O, I) times dense (I, B). A bag of weighted embeddings is just that, and takes less
     than half the time of `addmm` with a CSR tensor."""
-    ends, columns = places
     options = {"mode": "sum", "include_last_offset": True}
     return F.embedding_bag(columns, x, ends, per_sample_weights=values, **options)
 
@@ -79,22 +98,47 @@ class SparseLinear(nn.Linear):
         shape = (len(layers) * outputs, inputs if shared else len(layers) * inputs)
         self.out_features, self.in_features = shape
         values = [layer.weight.detach()[k] for layer, k in zip(layers, self.kept, strict=True)]
-        self.values = nn.Parameter(torch.cat(values))  # (nnz,), row by row
+        # Row by row (nnz,); frozen, if the layer is.
+        self.values = nn.Parameter(torch.cat(values), layers[0].weight.requires_grad)
         self.bias = None
         if layers[0].bias is not None:
-            self.bias = nn.Parameter(torch.cat([layer.bias.detach() for layer in layers]))  # (O,)
-        self.places = self._places(rows, columns, shape[0])
-        self.order = torch.argsort(columns, stable=True)  # of the values, by rows of the transpose
-        self.transposed_places = self._places(columns[self.order], rows[self.order], shape[1])
-        with warnings.catch_warnings():  # PyTorch says once that this layout is "in beta state"
-            warnings.filterwarnings("ignore", "Sparse", UserWarning)
-            csr = (*self.places, torch.zeros_like(self.values.detach()), shape)
-            self.pattern = torch.sparse_csr_tensor(*csr, check_invariants=False)
+            biases = torch.cat([layer.bias.detach() for layer in layers])  # (O,)
+            self.bias = nn.Parameter(biases, layers[0].bias.requires_grad)
+        order = torch.argsort(columns, stable=True)  # of the values, by rows of the transpose
+        for name, places in {
+            "ends": _ends(rows, shape[0]),
+            "columns": columns.int(),
+            "order": order,
+            "transposed_ends": _ends(columns[order], shape[1]),
+            "transposed_columns": rows[order].int(),
+        }.items():
+            self.register_buffer(name, places, persistent=False)
+        self._pattern = None
 
-    @staticmethod
-    def _places(rows: Tensor, columns: Tensor, size: int) -> tuple[Tensor, Tensor]:
-        """Where each of `size` rows ends, after a 0, (size + 1,), and the columns, (nnz,)."""
-        return F.pad(rows.bincount(minlength=size).cumsum(0), (1, 0)).int(), columns.int()
+    def pattern(self) -> Tensor:
+        """Where the kept weights are, as a CSR tensor of zeros, (O, I)."""
+        if self._pattern is None:
+            with warnings.catch_warnings():  # PyTorch says once that this layout is "in beta state"
+                warnings.filterwarnings("ignore", "Sparse", UserWarning)
+                csr = (self.ends, self.columns, torch.zeros_like(self.values.detach()))
+                shape = (self.out_features, self.in_features)
+                self._pattern = torch.sparse_csr_tensor(*csr, shape, check_invariants=False)
+        return self._pattern
+
+    def _apply(self, change: Callable, recurse: bool = True) -> "SparseLinear":
+        self._pattern = None  # made anew on the new device or of the new type
+        return super()._apply(change, recurse)
+
+    def __getstate__(self) -> dict:  # for copies: a CSR tensor cannot be copied
+        return {**self.__dict__, "_pattern": None}
+
+    @property
+    def weight(self) -> Tensor:
+        """The weights as the dense layer has them, (O, I): for code that looks at them."""
+        rows = torch.arange(self.out_features, device=self.ends.device)
+        dense = self.values.new_zeros(self.out_features, self.in_features)
+        rows = rows.repeat_interleave(self.ends.diff())
+        return dense.index_put((rows, self.columns.long()), self.values)
 
     def product(self, x: Tensor) -> Tensor:  # (I, B) -> (O, B)
         bias = x.new_zeros(self.out_features) if self.bias is None else self.bias
@@ -109,6 +153,7 @@ class SparseLinear(nn.Linear):
     def write_back(self) -> None:
         parts = self.values.split([len(rows) for rows, _ in self.kept])
         for layer, kept, values in zip(self.layers, self.kept, parts, strict=True):
+            layer.to(values)  # where the model was moved to, as what it was cast to
             layer.weight.zero_()[kept] = values
         if self.bias is not None:
             for layer, bias in zip(self.layers, self.bias.chunk(len(self.layers)), strict=True):
@@ -143,12 +188,34 @@ def sparse_linears(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[di
             setattr(parent, leaf, layer)
 
 
+def stackable(model: nn.Module) -> bool:
+    """Whether `train_stacked` takes it: perhaps a Flatten, then linear layers with ReLU between
+    them, of widths that fit, all trained and each used once."""
+    layers = list(model) if type(model) is nn.Sequential else []
+    if layers and type(layers[0]) is nn.Flatten:
+        if (layers[0].start_dim, layers[0].end_dim) != (1, -1):
+            return False
+        layers = layers[1:]
+    linear, between = layers[::2], layers[1::2]
+    if any(type(layer) is not nn.Linear for layer in linear):
+        return False
+    if any(type(layer) is not nn.ReLU for layer in between) or len(linear) != len(between) + 1:
+        return False
+    weights = [weight for layer in linear for weight in layer.parameters()]
+    return (
+        all(a.out_features == b.in_features for a, b in itertools.pairwise(linear))
+        and all(weight.requires_grad for weight in weights)
+        and len({id(weight) for weight in weights}) == len(weights)
+        and len({layer.bias is None for layer in linear}) == 1
+    )
+
+
 def _stack_networks(
     models: Sequence[nn.Module], masks: Sequence[Mapping[str, Tensor]]
 ) -> tuple[nn.Sequential, dict[str, Tensor]]:
     """Networks of one shape as one, for `_stacked_logits`, and the masks of that one."""
     stack, stacked_masks = OrderedDict(), {}
-    for name, layer in models[0].named_children():
+    for name, layer in models[0].named_modules(remove_duplicate=False):
         if isinstance(layer, nn.Linear):
             layers = [model.get_submodule(name) for model in models]
             parts = [mask[f"{name}.weight"] for mask in masks]
@@ -156,7 +223,8 @@ def _stack_networks(
             stacked_masks[f"{name}.values"] = torch.ones_like(layer.values, dtype=torch.bool)
             if layer.bias is not None:
                 stacked_masks[f"{name}.bias"] = torch.cat([mask[f"{name}.bias"] for mask in masks])
-        stack[name] = layer
+        if isinstance(layer, (SparseLinear, nn.ReLU)):
+            stack[name] = layer
     return nn.Sequential(stack), stacked_masks
 
 
@@ -172,80 +240,83 @@ def _stacked_logits(network: nn.Sequential, x: Tensor, count: int) -> Tensor:
     return h.unflatten(0, (count, -1))
 
 
-def stackable(model: nn.Module) -> bool:
-    """Whether `train_stacked` takes it: linear layers and ReLU one after the other, no more."""
-    kinds = (nn.Flatten, nn.Linear, nn.ReLU)
-    return type(model) is nn.Sequential and all(type(layer) in kinds for layer in model)
-
-
 def train_stacked(
     models: Sequence[nn.Module],
     data: Data,
     recipe: Recipe,
     masks: Sequence[Mapping[str, Tensor]],
     seed: int = 0,
+    checkpoint: str | os.PathLike | None = None,
+    checkpoint_seconds: float = 30.0,
+    watch: Callable[[int, float], None] | None = None,
 ) -> list[History | FloatingPointError]:
     """`train` for K pruned networks of one shape, as one network: they see the same batches.
 
     Their first layers read one input, later layers are block-diagonal; there is one sparse product
-    for all, and one optimiser. Each network trains as it would alone, up to rounding; one whose
-    loss is NaN or Inf gets the error in place of its history, and the others go on.
+    for all, and one optimiser. Each network trains as it would by `train`, up to rounding, and as
+    it would in any other stack, a stack of one too, to the bit. One whose loss is NaN or Inf gets
+    the error in place of its history, and the others go on.
 
     Args:
         models: of one architecture, for which `stackable` is true; trained in place.
         masks: of each.
+        checkpoint, checkpoint_seconds, watch: as for `train`, for all of them together.
 
     Raises ValueError as `train` does, and for networks that cannot be stacked.
     """
-    started = time.perf_counter()
     device, count = data.x_train.device, len(models)
-    if not all(stackable(model) for model in models):
-        raise ValueError("only networks of linear layers and ReLU can be stacked")
+    shapes = {tuple(weight.shape for weight in model.parameters()) for model in models}
+    if not all(stackable(model) for model in models) or len(shapes) > 1:
+        raise ValueError(
+            "only networks of one shape can be stacked, of linear layers with ReLU between them"
+        )
+    if settled_precision(recipe, device) != "float32":
+        raise ValueError(
+            "stacked networks train in float32: PyTorch has no sparse bfloat16 product"
+        )
+    if data.x_train.ndim > 2 and type(models[0][0]) is not nn.Flatten:
+        raise ValueError("stacked networks take images only if they begin with nn.Flatten")
     for model, mask in zip(models, masks, strict=True):
         model.to(device)
+        check_training(model, data, recipe)
         apply_masks(model, mask)
-    check_training(models[0], data, recipe)
     network, stacked_masks = _stack_networks(models, masks)
-    pruning = _pruning(network, stacked_masks)
-    optimizer = _optimizer(network, recipe)
+    # Not fused: that rounds the last few numbers of a tensor otherwise, and a network at the end of
+    # a stack would come out otherwise than in its middle.
+    optimizer = make_optimizer(network, recipe, foreach=True)
+    hold(optimizer, network, stacked_masks)
 
-    losses, wrong = torch.empty(2, recipe.iterations, count, device=device)
-    at, errors, evaluating = recipe.at, [], 0.0
-    begun = time.perf_counter()
-    for i, x, y in _steps(data, recipe, seed, optimizer):
+    def forward(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         logits = _stacked_logits(network, x, count)  # (K, classes, B)
-        labels = y.expand(count, -1)  # (K, B)
-        loss = F.cross_entropy(logits, labels, reduction="none").mean(1)  # (K,)
-        optimizer.zero_grad()
-        loss.sum().backward()
-        optimizer.step()
-        for weight, mask in pruning:
-            weight.mul_(mask)
-        losses[i] = loss.detach()
-        wrong[i] = (logits.detach().max(1).indices != labels).sum(
-            1
-        )  # `argmax` takes ten times as long
-        if i + 1 in at:
-            paused = time.perf_counter()
-            errors.append(_evaluate_stacked(network, data, count))
-            evaluating += time.perf_counter() - paused
+        loss = F.cross_entropy(logits, y.expand(count, -1), reduction="none").mean(1)
+        return loss, logits  # (K,), (K, classes, B)
+
+    def mistakes(logits: Tensor, y: Tensor) -> Tensor:  # (n, K, classes, B), (n, B) -> (n, K)
+        answers = logits.max(2).indices  # `argmax` takes ten times as long
+        return (answers != y.unsqueeze(1)).sum(2)
+
+    def test() -> list[float]:
+        return _evaluate_stacked(network, data, count)
+
+    keep = {"checkpoint": checkpoint, "checkpoint_seconds": checkpoint_seconds, "watch": watch}
+    parts = (network, optimizer, forward, mistakes, test, data, recipe, stacked_masks, seed)
+    run = fit(*parts, (count,), **keep)
     for layer in network:
         if isinstance(layer, SparseLinear):
             layer.write_back()
-    ended = time.perf_counter()
-    seconds = np.array([ended - started, (ended - begun - evaluating) / recipe.iterations]) / count
-    losses, wrong = losses.cpu().numpy(), 100 * wrong.cpu().numpy() / recipe.batch_size
+    seconds = (run.seconds / count, run.step_seconds / count)
+    losses, wrong = run.losses.cpu().numpy(), 100 * run.wrong.cpu().numpy() / recipe.batch_size
     histories = []
     for k in range(count):
         bad = np.flatnonzero(~np.isfinite(losses[:, k]))
-        test_error = [error[k] for error in errors]
+        test_error = [error[k] for error in run.errors]
         if len(bad):
             text = f"the loss is {losses[bad[0], k]} at iteration {bad[0]}"
             histories.append(FloatingPointError(text))
         elif not np.isfinite(test_error).all():
             histories.append(FloatingPointError("NaN or Inf in the logits"))
         else:
-            histories.append(History(losses[:, k], wrong[:, k], at, test_error, *seconds))
+            histories.append(History(losses[:, k], wrong[:, k], recipe.at, test_error, *seconds))
     return histories
 
 
@@ -260,6 +331,28 @@ def _evaluate_stacked(network: nn.Module, data: Data, count: int) -> list[float]
     return [100 * number / len(data.y_test) for number in wrong.tolist()]
 
 
+ENGINES = ("masked", "sparse", "stacked")
+
+# From these sparsities on, what keeps the kept weights alone takes less time than masks do
+# (figures/1_time.csv and figures/benchmark.csv): a stack even if there is one network in it.
+STACKED_FROM = 0.8
+SPARSE_FROM = 0.9
+STACK = 16  # networks trained as one, at most
+
+
+def engine_for(model: nn.Module, sparsity: float, recipe: Recipe, device: torch.device) -> str:
+    """The one of ENGINES that trains this network. It follows from what is run, never from a clock:
+    the engines differ in their rounding, and so in the rows."""
+    if settled_precision(recipe, device) != "float32":
+        return "masked"  # PyTorch's sparse products are in float32
+    if stackable(model) and sparsity >= STACKED_FROM:
+        return "stacked"
+    linear = [layer for layer in model.modules() if type(layer) is nn.Linear]
+    share = sum(layer.weight.numel() for layer in linear)
+    share /= sum(weight.numel() for weight in prunable(model).values())
+    return "sparse" if share > 0.5 and sparsity >= SPARSE_FROM else "masked"
+
+
 def train_with(
     engine: str,
     models: Sequence[nn.Module],
@@ -267,67 +360,20 @@ def train_with(
     recipe: Recipe,
     masks: Sequence[Mapping[str, Tensor] | None],
     seed: int = 0,
+    **keep,
 ) -> list[History | FloatingPointError]:
-    """Train networks by one of ENGINES: a history of each, or why it has none."""
+    """Train networks by one of ENGINES, several by "stacked" only: a history of each, or why it has
+    none. `keep`: the checkpoint and more, as for `train`."""
     check_known(engine, ENGINES, "engine")
     if engine == "stacked":
-        return train_stacked(models, data, recipe, masks, seed)
-    histories = []
-    for model, mask in zip(models, masks, strict=True):
-        sparse = sparse_linears(model, mask) if engine == "sparse" else None
+        return train_stacked(models, data, recipe, masks, seed, **keep)
+    (model,), (mask,) = models, masks
+    sparse = sparse_linears(model, mask) if engine == "sparse" else None
+    try:
         with sparse or contextlib.nullcontext(mask) as fitting:
-            try:
-                histories.append(train(model, data, recipe, fitting, seed))
-            except FloatingPointError as error:
-                histories.append(error)
-    return histories
-
-
-ENGINES = {  # name: (how figures call it, colour, marker)
-    "masked": ("masked", "#d55e00", "s"),
-    "sparse": ("sparse", "#56b4e9", "o"),
-    "stacked": ("sparse and stacked", "#0072b2", "D"),
-}
-
-TRIAL_STEPS = 8  # of each engine, twice; a run of fewer than TRIAL_WORTH steps is not worth them
-
-TRIAL_WORTH = 200
-
-TRIAL_SPARSITY = 0.9  # below, no engine gains much on one network alone: see `step_costs`
-
-STACK_SPARSITY = 0.7  # the same for several
-
-
-def fastest_engine(models: list, data: Data, recipe: Recipe, masks: list, seed: int) -> str:
-    """The engine that trains these networks in the least time here and now, by a few timed steps of
-    each on copies: "masked", "sparse" where linear layers are sparse, "stacked" for several."""
-    linear = [
-        mask[f"{name}.weight"]
-        for model, mask in zip(models, masks, strict=True)
-        for name, layer in model.named_modules()
-        if mask is not None and type(layer) is nn.Linear
-    ]
-    size = sum(mask.numel() for mask in linear)
-    m = sum(mask.numel() for every in masks if every is not None for mask in every.values())
-    kept = sum(int(mask.sum()) for mask in linear)
-    together = len(models) > 1 and all(stackable(model) for model in models)
-    least = STACK_SPARSITY if together else TRIAL_SPARSITY
-    worth = size > m / 2 and kept < (1.01 - least) * size
-    if not worth or recipe.iterations < TRIAL_WORTH or recipe.precision != "float32":
-        return "masked"  # PyTorch's sparse products are in float32
-    short = dataclasses.replace(recipe, iterations=TRIAL_STEPS, checkpoints=1)
-    few = dataclasses.replace(data, x_test=data.x_test[:10], y_test=data.y_test[:10])
-    seconds = {}
-    for engine in ("masked", "sparse", *(["stacked"] if together else [])) * 2:
-        some = len(models) if engine == "stacked" else 1
-        trial = (copy.deepcopy(models[:some]), few, short, masks[:some], seed)
-        history = train_with(engine, *trial)[0]
-        if isinstance(history, History):  # else it diverges at once, by whatever engine
-            seconds[engine] = min(history.step_seconds, seconds.get(engine, math.inf))
-    return min(seconds, key=seconds.get, default="masked")
-
-
-STACK = 16  # networks trained as one, at most: a kill loses them together
+            return [train(model, data, recipe, fitting, seed, **keep)]
+    except FloatingPointError as error:
+        return [error]
 
 
 def step_costs(

@@ -1,14 +1,19 @@
 """How networks are trained and tested, dense and pruned alike."""
 
+import contextlib
 import dataclasses
+import hashlib
 import math
 import multiprocessing
+import numbers
 import os
+import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,12 +23,13 @@ from tqdm.auto import tqdm
 
 from snipcore import (
     MODELS,
-    apply_masks,
     check_batch,
     check_known,
     check_statistics,
     checked_logits,
+    derive_seed,
     generator_for,
+    hold,
     prunable,
 )
 from sniplab.data import Data, augment
@@ -39,10 +45,35 @@ def progress(iterable: Iterable | None, **options) -> tqdm:
     return tqdm(iterable, disable=worker or not watched, delay=3, leave=False, **options)
 
 
+def settle_types(config) -> None:
+    """Give every field of a frozen dataclass its declared type, so that equal configurations, such
+    as a sparsity of 0 and of 0.0, are one and the same in a table, too.
+
+    Raises ValueError for a value that is none of that type: 1e3 iterations, say.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.type is int and isinstance(value, numbers.Integral):
+            settled = int(value) if abs(value) < 2**63 else None
+        elif field.type is float and isinstance(value, numbers.Real):
+            settled = float(value) if math.isfinite(value) else None
+        elif field.type is bool and value in (0, 1):
+            settled = bool(value)
+        else:
+            settled = value if isinstance(value, field.type) else None
+        if settled is None:
+            kind = {int: "a whole number below 2**63", float: "a finite number"}
+            kind = kind.get(field.type, f"of type {field.type.__name__}")
+            raise ValueError(f"{field.name} {value!r} must be {kind}")
+        object.__setattr__(config, field.name, settled)
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. `stages` of equal length, the learning rate times `decay` from one to the next:
-    a shorter run keeps the shape. Weight decay is on prunable parameters only."""
+    """How to train. The learning rate follows a schedule: "stages" of equal length, times `decay`
+    from one to the next; or "linear", up over the first tenth of the run, then straight down to 0,
+    which beats shortened stages on a budget (Li, Yumer & Ramanan, Budgeted training, ICLR 2020).
+    Weight decay is on prunable parameters only."""
 
     iterations: int
     batch_size: int = 100
@@ -50,18 +81,25 @@ class Recipe:
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    stages: int = 3
+    schedule: str = "stages"  # or "linear"
+    stages: int = 3  # one: a constant rate
     decay: float = 0.1
-    augment: bool = False
+    shift: int = 0  # pixels by which a train image is moved, at most
+    flip: bool = False  # half of the train images are mirrored
     checkpoints: int = 10  # evenly spaced; the test error is taken at each
-    precision: str = "float32"  # of products; "bfloat16"; "auto": that where it is faster
+    precision: str = "float32"  # of products; "bfloat16"; "auto": that where there are units for it
 
     def __post_init__(self):
+        settle_types(self)
         check_known(self.optimizer, ("sgd", "adam"), "optimizer")
+        check_known(self.schedule, ("stages", "linear"), "schedule")
         check_known(self.precision, ("float32", "bfloat16", "auto"), "precision")
         for name in ("iterations", "batch_size", "stages", "checkpoints"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} is below 1")
+        for name in ("lr", "momentum", "weight_decay", "decay", "shift"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)} is below 0")
         if self.checkpoints > self.iterations:
             raise ValueError(f"{self.checkpoints} checkpoints in {self.iterations} iterations")
 
@@ -71,23 +109,45 @@ class Recipe:
         parts = range(1, self.checkpoints + 1)
         return [part * self.iterations // self.checkpoints for part in parts]
 
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        if self.schedule == "stages":
+            return self.lr * self.decay ** (step * self.stages // self.iterations)
+        rise = max(1, self.iterations // 10)
+        fall = max(1, self.iterations - rise)
+        return self.lr * min((step + 1) / rise, (self.iterations - step) / fall)
+
 
 PROTOCOLS = {  # §5; by data set, but for a model that needs its own
     "mnist": Recipe(iterations=75_000),
     "cifar10": Recipe(
-        iterations=150_000, batch_size=128, stages=5, decay=0.2, augment=True, precision="auto"
+        iterations=150_000,
+        batch_size=128,
+        stages=5,
+        decay=0.2,
+        shift=4,
+        flip=True,
+        precision="auto",
     ),
-    # At the published 0.1 with momentum 0.9 the dense network's loss is Inf within ten steps,
-    # whatever the seed; notebook 1 shows it. (The reference's default is SGD without momentum.)
+    # At the published 0.1 with momentum 0.9 the dense network's loss is Inf within ten steps;
+    # notebook 1 shows it. (The reference's default is SGD without momentum.)
     "lenet-5-caffe": Recipe(iterations=75_000, lr=0.02),
 }
 
+# What the reference implementation does when it is started without options; it also draws new
+# weights under the mask (`Config.reinit`) and reports the best checkpoint.
+REFERENCE = Recipe(iterations=10_000, momentum=0.0, stages=1)
+
 
 def recipe_for(model: str, iterations: int, checkpoints: int) -> Recipe:
-    """The protocol of `model`, its stages scaled to `iterations`."""
+    """The protocol of `model` at another length; with the linear schedule below half of its own."""
     protocol = PROTOCOLS.get(model, PROTOCOLS[MODELS[model].dataset])
-    checkpoints = min(checkpoints, iterations)
-    return dataclasses.replace(protocol, iterations=iterations, checkpoints=checkpoints)
+    return dataclasses.replace(
+        protocol,
+        iterations=iterations,
+        checkpoints=min(checkpoints, iterations),
+        schedule="stages" if 2 * iterations >= protocol.iterations else "linear",
+    )
 
 
 @dataclass
@@ -114,6 +174,18 @@ class History:
         return min(self.test_error)
 
 
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """In evaluation mode; then each layer's mode is put back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
 @torch.no_grad()
 def evaluate(model: nn.Module, x: Tensor, y: Tensor) -> float:
     """Error in percent, in evaluation mode; the model's mode is put back.
@@ -126,18 +198,13 @@ def evaluate(model: nn.Module, x: Tensor, y: Tensor) -> float:
         FloatingPointError: NaN or Inf in the logits.
     """
     check_batch(model, x, y)
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     wrong = 0
-    try:
+    with evaluating(model):
         for part_x, part_y in zip(x.split(500), y.split(500), strict=True):
             logits = checked_logits(model, part_x, part_y)  # (500, classes)
             if not logits.isfinite().all():
                 raise FloatingPointError("NaN or Inf in the logits")
             wrong += int((logits.argmax(1) != part_y).sum())
-    finally:
-        for module, mode in modes:
-            module.training = mode
     return 100 * wrong / len(y)
 
 
@@ -145,79 +212,258 @@ def check_training(model: nn.Module, data: Data, recipe: Recipe) -> None:
     """Raise ValueError where the data do not fit the model or the recipe."""
     check_batch(model, data.x_train, data.y_train)
     check_statistics(model, recipe.batch_size)
-    with torch.no_grad():
-        checked_logits(
-            model.eval(), data.x_train[:2], data.y_train
-        )  # are all labels among the classes?
     if recipe.batch_size > len(data.y_train):
         raise ValueError(
             f"batch_size {recipe.batch_size} is more than the {len(data.y_train)} train images"
         )
+    check_batch(model, data.x_test, data.y_test)
+    with torch.no_grad(), evaluating(model):  # are all labels among the classes?
+        for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
+            checked_logits(model, x[:2], y)
 
 
-@lru_cache
-def gains_by_bfloat16(device: torch.device) -> bool:
-    """Whether a convolution, forward and backward, takes less than 0.8 of its float32 time in
-    bfloat16: processors without units for it emulate it, and may be many times slower."""
-    x = torch.randn(16, 64, 16, 16, device=device).to(memory_format=torch.channels_last)
-    layer = nn.Conv2d(64, 64, 3, padding=1, device=device).to(memory_format=torch.channels_last)
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16) * 3:
-        started = time.perf_counter()
-        for _ in range(3):
-            with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-                layer(x).float().sum().backward()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        seconds[dtype] = min(time.perf_counter() - started, seconds.get(dtype, math.inf))
-    return seconds[torch.bfloat16] < 0.8 * seconds[torch.float32]
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the processor has units for bfloat16; one without them emulates it, many times
+    slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    try:  # Linux, on Intel or AMD, and on Arm
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", flags) is not None
 
 
-def _precision(recipe: Recipe, device: torch.device) -> str:
+def settled_precision(recipe: Recipe, device: torch.device) -> str:
+    """The precision of a recipe, with "auto" decided by what the processor can do."""
     if recipe.precision != "auto":
         return recipe.precision
-    return "bfloat16" if gains_by_bfloat16(device) else "float32"
+    return "bfloat16" if has_bfloat16(device) else "float32"
 
 
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def decayed_groups(model: nn.Module, recipe: Recipe) -> list[dict]:
+    """The parameters for an optimiser: prunable ones with weight decay, the others without."""
     decayed = list(prunable(model).values())
     rest = [p for p in model.parameters() if all(p is not weight for weight in decayed)]
-    groups = [
+    return [
         {"params": decayed, "weight_decay": recipe.weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe, **how) -> torch.optim.Optimizer:
+    """The optimiser of a recipe; `how` says with which of PyTorch's implementations."""
+    groups = decayed_groups(model, recipe)
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, recipe.lr, recipe.momentum, fused=True)
-    return torch.optim.Adam(groups, recipe.lr, fused=True)
+        return torch.optim.SGD(groups, recipe.lr, recipe.momentum, **how)
+    return torch.optim.Adam(groups, recipe.lr, **how)
 
 
-def _pruning(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """Each parameter that is pruned with its mask as numbers in the weight's own layout: a product
-    of two like tensors is the fastest mask."""
-    return [
-        (w.detach(), torch.empty_like(w).detach().copy_(masks[n]))
-        for n, w in prunable(model).items()
-        if not masks[n].all()
-    ]
+# ---------------------------------------------------------------------------------- the one loop
+
+CHECKPOINT_VERSION = 1  # of a checkpoint's content and of the arithmetic that goes on from it
 
 
-def _steps(
-    data: Data, recipe: Recipe, seed: int, optimizer: torch.optim.Optimizer
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Number, images (B, C, H, W) and labels (B,) of each step; the learning rate is set."""
-    generator = generator_for(seed, "batches")
-    count, batch = len(data.y_train), recipe.batch_size
-    epoch = count // batch  # steps; images left over sit out until the next shuffle
-    for i in progress(range(recipe.iterations), desc="training", unit="step"):
-        if i % epoch == 0:
-            order = torch.randperm(count, generator=generator).to(data.y_train.device)
-        index = order[i % epoch * batch :][:batch]
-        x, y = data.x_train[index], data.y_train[index]
-        if recipe.augment:
-            x = augment(x, generator)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr * recipe.decay ** (i * recipe.stages // recipe.iterations)
-        yield i, x, y
+@dataclass
+class Progress:
+    """Where a run stands: all that a checkpoint holds besides network and optimiser."""
+
+    losses: Tensor  # (iterations,) or (iterations, K), filled up to `done`
+    wrong: Tensor  # the same: how many of the batch
+    errors: list  # of the tests so far
+    done: int = 0  # steps
+    seconds: float = 0.0  # of steps and tests
+    step_seconds: float = 0.0  # of steps alone, all together
+
+
+class Batches:
+    """The mini-batches of a run: shuffled anew every epoch, augmented, by a generator of its own.
+    Images left over at the end of an epoch sit out until the next."""
+
+    def __init__(self, data: Data, recipe: Recipe, seed: int):
+        self.data, self.recipe = data, recipe
+        self.generator = generator_for(seed, "batches")
+        self.order = torch.empty(0, dtype=torch.int64)
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        """Images (B, C, H, W) and labels (B,) of a step; steps must be asked for in their order."""
+        count, size = len(self.data.y_train), self.recipe.batch_size
+        place = step % (count // size) * size
+        if place == 0:
+            order = torch.randperm(count, generator=self.generator)
+            self.order = order.to(self.data.y_train.device)
+        index = self.order[place : place + size]
+        x, y = self.data.x_train[index], self.data.y_train[index]
+        if self.recipe.shift or self.recipe.flip:
+            x = augment(x, self.generator, self.recipe.shift, self.recipe.flip)
+        return x, y
+
+    def state(self) -> dict:
+        return {"generator": self.generator.get_state(), "order": self.order}
+
+    def go_on(self, state: dict) -> None:
+        self.generator.set_state(state["generator"])
+        self.order = state["order"].to(self.data.y_train.device)
+
+
+@contextlib.contextmanager
+def own_randomness(device: torch.device, seed: int) -> Iterator[torch.Generator]:
+    """PyTorch's global generator, from which dropout draws, seeded by the run and put back as it
+    was found."""
+    generator = torch.default_generator
+    if device.type == "cuda":
+        torch.cuda.init()
+        index = torch.cuda.current_device() if device.index is None else device.index
+        generator = torch.cuda.default_generators[index]
+    before = generator.get_state()
+    generator.manual_seed(derive_seed(seed, "dropout"))
+    try:
+        yield generator
+    finally:
+        generator.set_state(before)
+
+
+def fingerprint(network: nn.Module, masks: Mapping | None, data: Data, *settings) -> str:
+    """Tells one run from another: what it starts from and what makes its bits. Of the images a
+    hundred are looked at, and the data set's digest; of the labels all."""
+    bits = hashlib.sha256(repr((CHECKPOINT_VERSION, torch.__version__, data.digest)).encode())
+    bits.update(repr((torch.get_num_threads(), data.x_train.device.type, *settings)).encode())
+    parts = {**network.state_dict(), **{f"mask of {n}": m for n, m in (masks or {}).items()}}
+    for part, x, y in (("train", data.x_train, data.y_train), ("test", data.x_test, data.y_test)):
+        parts[part], parts[f"{part} labels"] = x[:: max(1, len(x) // 100)], y
+    for name, tensor in parts.items():
+        bits.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        bits.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return bits.hexdigest()
+
+
+def _save(state: dict, path: Path) -> None:
+    """Replace the file as a whole: a kill leaves the old one or the new one."""
+    draft = path.with_name(f".{path.name}.draft")
+    with draft.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _load(path: Path, mark: str) -> dict | None:
+    """The checkpoint at `path`, if it is one of this very run; another is named and put aside."""
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["fingerprint"] == mark:
+            return state
+        trouble = "is of another configuration, version or number of threads"
+    except Exception as error:  # torn files raise a dozen kinds
+        trouble = f"cannot be read ({type(error).__name__})"
+    aside = path.with_name(f"{path.name}.aside")
+    path.replace(aside)
+    text = f"the checkpoint {path} {trouble}; it is now {aside.name}, and the run starts anew"
+    warnings.warn(text, UserWarning, stacklevel=4)
+    return None
+
+
+def fit(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    forward: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    mistakes: Callable[[Tensor, Tensor], Tensor],
+    test: Callable[[], float | list[float]],
+    data: Data,
+    recipe: Recipe,
+    masks: Mapping[str, Tensor],
+    seed: int,
+    count: tuple[int, ...] = (),
+    checkpoint: str | os.PathLike | None = None,
+    checkpoint_seconds: float = 30.0,
+    watch: Callable[[int, float], None] | None = None,
+) -> Progress:
+    """The training loop of one network, or of K stacked into one.
+
+    Args:
+        forward: from images and labels to the loss, of shape `count`, and the logits.
+        mistakes: from the logits of n steps, (n, …), and their labels, (n, B), to the numbers of
+            wrong answers, (n, *count).
+        test: the test error in percent, of each network if they are stacked.
+        count: () for one network, (K,) for K.
+        checkpoint, checkpoint_seconds: as for `train`.
+        watch: told, at most every two seconds, the steps done and the seconds of a step.
+
+    Raises FloatingPointError when the loss of a network by itself is NaN or Inf.
+    """
+    device = data.x_train.device
+    shape = (recipe.iterations, *count)
+    run = Progress(torch.empty(shape, device=device), torch.empty(shape, device=device), [])
+    batches, at, recent = Batches(data, recipe, seed), set(recipe.at), []
+    path = Path(checkpoint).expanduser() if checkpoint else None
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        settings = (recipe, seed, settled_precision(recipe, device))
+        mark = fingerprint(network, masks, data, *settings)
+
+    def flush() -> None:
+        """Work off the steps since the last time: to do so at each would slow small networks."""
+        start = run.done - len(recent)
+        losses, logits, y = (torch.stack(part) for part in zip(*recent, strict=True))
+        run.losses[start : run.done], run.wrong[start : run.done] = losses, mistakes(logits, y)
+        recent.clear()
+        if not count and len(lost := (~losses.isfinite()).nonzero()):  # of K, the others go on
+            first = int(lost[0])
+            value = losses[first].item()
+            raise FloatingPointError(f"the loss is {value} at iteration {start + first}")
+
+    with own_randomness(device, seed) as dropout:
+        if path and (state := _load(path, mark)):
+            network.load_state_dict(state["network"])
+            optimizer.load_state_dict(state["optimizer"])
+            batches.go_on(state["batches"])
+            dropout.set_state(state["dropout"])
+            run.done, run.errors = state["done"], state["errors"]
+            run.seconds, run.step_seconds = state["seconds"], state["step_seconds"]
+            run.losses[: run.done], run.wrong[: run.done] = state["losses"], state["wrong"]
+        network.train()
+        saved = told = begun = time.perf_counter()
+        steps = range(run.done, recipe.iterations)
+        for i in progress(
+            steps, initial=run.done, total=recipe.iterations, desc="training", unit="step"
+        ):
+            x, y = batches[i]  # (B, C, H, W), (B,)
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate(i)
+            loss, logits = forward(x, y)
+            optimizer.zero_grad()
+            loss.sum().backward()
+            optimizer.step()
+            recent.append((loss.detach(), logits.detach(), y))
+            run.done = i + 1
+            if run.done in at or run.done % 100 == 0:
+                flush()
+            now = time.perf_counter()
+            run.step_seconds += now - begun
+            run.seconds += now - begun
+            begun = now
+            if run.done in at:
+                run.errors.append(test())
+                begun = time.perf_counter()
+                run.seconds += begun - now
+            if watch and begun - told > 2:
+                told = begun
+                watch(run.done, run.step_seconds / run.done)
+            if path and begun - saved > checkpoint_seconds:
+                if recent:
+                    flush()
+                state = {"fingerprint": mark, "batches": batches.state()}
+                state |= {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+                state |= {"dropout": dropout.get_state(), "done": run.done, "errors": run.errors}
+                state |= {"seconds": run.seconds, "step_seconds": run.step_seconds}
+                state |= {"losses": run.losses[: run.done].clone()}
+                state |= {"wrong": run.wrong[: run.done].clone()}
+                _save(state, path)
+                saved = begun = time.perf_counter()
+    run.step_seconds /= recipe.iterations
+    return run
 
 
 def train(
@@ -226,14 +472,21 @@ def train(
     recipe: Recipe,
     masks: Mapping[str, Tensor] | None = None,
     seed: int = 0,
+    checkpoint: str | os.PathLike | None = None,
+    checkpoint_seconds: float = 30.0,
+    watch: Callable[[int, float], None] | None = None,
 ) -> History:
     """Train `model` in place on the device of `data`; pruned entries are zero after every step.
 
     Args:
         masks: as from `keep_top`; None trains the dense network. `collapsed` says whether they
             cut it.
-        seed: of the order of the batches and of their augmentation. On one machine, with one
-            number of threads, the same seed gives the same weights to the bit.
+        seed: of the order of the batches, of their augmentation and of dropout. On one machine,
+            with one number of threads, the same seed gives the same weights to the bit.
+        checkpoint: a file in which the run's state is kept, at most every `checkpoint_seconds`.
+            Called again with the same arguments, the run goes on from there and ends as it would
+            have without the interruption, to the bit. A file of another run is put aside.
+        watch: told now and then the steps done and the seconds of a step.
 
     In bfloat16, products and convolutions are computed and activations passed on, of steps and
     evaluations alike; weights, statistics of normalisation, loss and optimiser stay in float32.
@@ -243,53 +496,34 @@ def train(
             image for a model with batch normalisation.
         FloatingPointError: the loss is NaN or Inf, with the iteration where it became so.
     """
-    started = time.perf_counter()
     device = data.x_train.device
     model.to(device)
     check_training(model, data, recipe)
-    pruning = []
-    if masks is not None:
-        apply_masks(model, masks)
-        pruning = _pruning(model, masks)
-    optimizer = _optimizer(model, recipe)
-    precision = _precision(recipe, device)
+    optimizer = make_optimizer(model, recipe, fused=True)
+    precision = settled_precision(recipe, device)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
-    losses, wrong = torch.empty(2, recipe.iterations, device=device)
-    at, errors, recent, checked, evaluating = recipe.at, [], [], 0, 0.0
-    model.train()
-    begun = time.perf_counter()
-    for i, x, y in _steps(data, recipe, seed, optimizer):  # (B, C, H, W), (B,)
+    def forward(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         with autocast:
             logits = model(x).float()  # (B, classes)
-        loss = F.cross_entropy(logits, y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        for weight, mask in pruning:
-            weight.mul_(mask)
-        recent.append((loss.detach(), logits.detach(), y))
+        return F.cross_entropy(logits, y), logits
 
-        done = i + 1
-        if done in at or done % 100 == 0:  # at every step it would slow small networks
-            loss, logits, y = (torch.stack(part) for part in zip(*recent, strict=True))
-            losses[checked:done], wrong[checked:done] = loss, (logits.argmax(2) != y).sum(1)
-            recent.clear()
-            bad = (~losses[checked:done].isfinite()).nonzero()
-            if len(bad):
-                first = checked + int(bad[0])
-                raise FloatingPointError(f"the loss is {losses[first].item()} at iteration {first}")
-            checked = done
-        if done in at:
-            paused = time.perf_counter()
-            with autocast:
-                errors.append(evaluate(model, data.x_test, data.y_test))
-            evaluating += time.perf_counter() - paused
-    ended = time.perf_counter()
+    def mistakes(logits: Tensor, y: Tensor) -> Tensor:  # (n, B, classes), (n, B) -> (n,)
+        return (logits.argmax(2) != y).sum(1)
+
+    def test() -> float:
+        with autocast:
+            return evaluate(model, data.x_test, data.y_test)
+
+    keeping = hold(optimizer, model, masks) if masks is not None else None
+    try:
+        keep = {"checkpoint": checkpoint, "checkpoint_seconds": checkpoint_seconds, "watch": watch}
+        run = fit(model, optimizer, forward, mistakes, test, data, recipe, masks, seed, **keep)
+    finally:
+        if keeping:
+            keeping.remove()
     return History(
-        losses.cpu().numpy(),
-        100 * wrong.cpu().numpy() / recipe.batch_size,
-        *(at, errors, ended - started),
-        (ended - begun - evaluating) / recipe.iterations,
-        precision,
+        run.losses.cpu().numpy(),
+        100 * run.wrong.cpu().numpy() / recipe.batch_size,
+        *(recipe.at, run.errors, run.seconds, run.step_seconds, precision),
     )

@@ -1,6 +1,8 @@
 """`run_grid`: resumable, exact about what it did, and never a damaged file."""
 
+import contextlib
 import dataclasses
+import math
 import os
 import signal
 import subprocess
@@ -60,23 +62,24 @@ def test_rows_say_what_was_run(tmp_path, digits):
 
 def test_rows_that_are_there_are_not_run_again(tmp_path, monkeypatch):
     runs = []
-    real = lab.run
+    real = lab.grid.run
 
-    def recorded(configs, data):
+    def recorded(configs, data, engine, **keep):
         runs.extend(config.sparsity for config in configs)
-        return real(configs, data)
+        return real(configs, data, engine, **keep)
 
     monkeypatch.setattr(lab.grid, "run", recorded)
     path = tmp_path / "results.csv"
     first = lab.run_grid(GRID[:2], path, n_jobs=1)
     both = lab.run_grid([GRID[2], GRID[1], GRID[1]], path, n_jobs=1)  # another order, one twice
-    assert runs == [0.5, 0.9, 0.99]
-    assert both.sparsity.tolist() == [0.99, 0.9] and len(lab.read_results(path)) == 3
-    pd.testing.assert_series_equal(both.iloc[1], first.iloc[1], check_names=False)
-    fields = [dataclasses.asdict(c) | {"recipe": RECIPE, "seed": np.int64(0)} for c in GRID[:2]]
+    assert sorted(runs) == [0.5, 0.9, 0.99]
+    assert both.sparsity.tolist() == [0.99, 0.9, 0.9] and len(lab.read_results(path)) == 3
+    for row in (1, 2):
+        pd.testing.assert_series_equal(both.iloc[row], first.iloc[1], check_names=False)
+    fields = [dataclasses.asdict(c) | {"seed": np.int64(0)} for c in GRID[:2]]
     again = lab.run_grid(fields, path, n_jobs=1)
     pd.testing.assert_frame_equal(again, first)  # mappings will do, and nothing is lost on disk
-    assert runs == [0.5, 0.9, 0.99]
+    assert len(runs) == 3
 
 
 def test_random_labels_train_alone_and_leave_the_mask(tmp_path, digits):
@@ -166,7 +169,7 @@ def test_a_run_that_fails_or_diverges_is_a_row_and_the_others_go_on(tmp_path, mo
 
     # called again, it tries what failed once more, and nothing else
     tried = []
-    monkeypatch.setattr(lab.grid, "run", lambda cs, data: tried.extend(cs) or [{"error": 1.0}])
+    monkeypatch.setattr(lab.grid, "run", lambda cs, *_, **__: tried.extend(cs) or [{"error": 1.0}])
     with pytest.warns(UserWarning, match="1 of 3"):
         rows = lab.run_grid([diverging, impossible, config()], path, n_jobs=1)
     assert tried == [impossible] and rows.status[1] == "ok"
@@ -182,45 +185,222 @@ def test_the_number_of_threads_is_put_back(tmp_path):
 
 SWEEP = """
 import sys
-import snipcore as snip
 import sniplab as lab
-recipe = lab.Recipe(iterations=20, checkpoints=2)
+recipe = lab.Recipe(iterations=300, checkpoints=3)
 configs = [
     lab.Config("lenet-300-100", recipe, sparsity=k, seed=s, dataset="digits")
-    for s in (0, 1, 2) for k in (0.5, 0.9, 0.95, 0.99)
+    for s in (0, 1) for k in (0.5, 0.8, 0.95, 0.99)
 ]
 if __name__ == "__main__":
-    lab.run_grid(configs, sys.argv[1])
+    lab.run_grid(configs, sys.argv[1], checkpoint_seconds=0.3)
 """
+TIMES = ["seconds", "step_seconds"]
 
 
-def test_a_killed_sweep_goes_on_as_if_nothing_had_been(tmp_path):
-    script, killed, whole = tmp_path / "sweep.py", tmp_path / "killed.csv", tmp_path / "whole.csv"
-    script.write_text(SWEEP)
-    process = subprocess.Popen([sys.executable, script, killed])
-    deadline = time.monotonic() + 120
-    while not killed.exists() or len(lab.read_results(killed)) < 3:  # readable at every moment
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
+def by_run(rows):
+    return rows.drop(columns=TIMES).sort_values("run").reset_index(drop=True)
+
+
+def kill(process):
+    """Kill it and see that its workers end, too."""
     workers = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
-    assert len(workers) > 1 and not psutil.wait_procs(workers, timeout=30)[1]  # none goes on
-    survived = lab.read_results(killed)
-    assert 3 <= len(survived) < 12
+    assert not psutil.wait_procs(workers, timeout=30)[1]
+
+
+def killed_at_random(tmp_path, kills, longest):
+    """The rows of SWEEP, killed so many times, and those of an undisturbed one."""
+    script, killed, whole = tmp_path / "sweep.py", tmp_path / "killed.csv", tmp_path / "whole.csv"
+    script.write_text(SWEEP)
+    moments = np.random.default_rng(0).uniform(0, longest, kills)
+    happened = 0
+    for moment in moments:
+        process = subprocess.Popen([sys.executable, script, killed])
+        started = time.monotonic()
+        while time.monotonic() < started + 60 and not list(tmp_path.glob("*.checkpoints/*")):
+            time.sleep(0.01)  # until runs are under way, or have all ended
+            if process.poll() is not None:
+                break
+        time.sleep(moment)
+        if process.poll() is None:
+            happened += 1
+            kill(process)
+        lab.read_results(killed)  # readable at every moment
     subprocess.run([sys.executable, script, killed], check=True)
     subprocess.run([sys.executable, script, whole], check=True)
+    resumed, expected = lab.read_results(killed), lab.read_results(whole)
+    assert len(resumed) == 8 and (resumed.status == "ok").all()
+    pd.testing.assert_frame_equal(by_run(resumed), by_run(expected))
+    assert not list(tmp_path.glob("*.checkpoints"))  # each goes when its row is written
+    return happened
 
-    def sort(rows):
-        return (
-            rows.drop(columns=["seconds", "step_seconds"]).sort_values("run").reset_index(drop=True)
-        )
 
-    resumed = lab.read_results(killed)
-    assert len(resumed) == 12 and (resumed.status == "ok").all()
-    pd.testing.assert_frame_equal(sort(resumed), sort(lab.read_results(whole)))
-    # the rows from before the kill are still the same, seconds and all
-    pd.testing.assert_frame_equal(resumed.head(len(survived)), survived)
+def test_a_killed_sweep_goes_on_as_if_nothing_had_been(tmp_path):
+    assert killed_at_random(tmp_path, kills=2, longest=1.0) > 0
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_twenty_times(tmp_path):
+    assert killed_at_random(tmp_path, kills=20, longest=1.5) > 5
+
+
+@pytest.mark.slow
+def test_rows_are_the_same_to_the_bit_however_they_are_grouped_or_interrupted(
+    tmp_path, monkeypatch
+):
+    recipe = lab.Recipe(300, checkpoints=2)
+    cells = [("dense", 0.0), *(("snip", s) for s in (*lab.ALL, 0.92))]
+    configs = [config(method=m, sparsity=s, recipe=recipe) for m, s in cells]
+    whole = lab.run_grid(configs, tmp_path / "whole.csv", n_jobs=1)
+    assert set(whole.engine) == {"masked", "stacked"}
+    single = [lab.run_grid([c], tmp_path / "single.csv", n_jobs=1) for c in reversed(configs)]
+    pd.testing.assert_frame_equal(by_run(pd.concat(single)), by_run(whole))
+
+    steps, real = [], lab.training.Batches.__getitem__
+
+    def interrupted(self, step):
+        steps.append(step)
+        if len(steps) % 211 == 0:
+            raise KeyboardInterrupt
+        return real(self, step)
+
+    monkeypatch.setattr(lab.training.Batches, "__getitem__", interrupted)
+    for _ in range(50):
+        with contextlib.suppress(KeyboardInterrupt):
+            path = tmp_path / "interrupted.csv"
+            rows = lab.run_grid(configs[::-1], path, n_jobs=1, checkpoint_seconds=0)
+            break
+    assert len(steps) > 10 * 211
+    pd.testing.assert_frame_equal(by_run(rows), by_run(whole))
+
+
+def test_a_run_in_progress_is_gone_on_with(tmp_path, monkeypatch):
+    """One stack and one by itself are stopped in the middle; their rows are as if they were not."""
+    recipe = lab.Recipe(30, checkpoints=1)
+    configs = [config(sparsity=s, recipe=recipe) for s in (0.5, 0.9, 0.99)]
+    whole = lab.run_grid(configs, tmp_path / "whole.csv", n_jobs=1)
+    steps, real = [], lab.training.Batches.__getitem__
+
+    def interrupted(self, step):
+        steps.append(step)
+        if len(steps) in (20, 45):
+            raise KeyboardInterrupt
+        return real(self, step)
+
+    monkeypatch.setattr(lab.training.Batches, "__getitem__", interrupted)
+    path = tmp_path / "results.csv"
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            lab.run_grid(configs, path, n_jobs=1, checkpoint_seconds=0)
+        assert list((tmp_path / "results.checkpoints").iterdir())
+    rows = lab.run_grid(configs, path, n_jobs=1, checkpoint_seconds=0)
+    assert len(steps) == 2 * 30 + 2  # nothing but the two steps that were stopped was done twice
+    pd.testing.assert_frame_equal(rows.drop(columns=TIMES), whole.drop(columns=TIMES))
+    assert not (tmp_path / "results.checkpoints").exists()
+
+
+def test_known_rows_are_not_run_again(tmp_path):
+    known, path = tmp_path / "known.csv", tmp_path / "results.csv"
+    first = lab.run_grid(GRID[:2], known, n_jobs=1)
+    rows = lab.run_grid(GRID[:3], path, n_jobs=1, known=known)
+    pd.testing.assert_frame_equal(rows.iloc[:2], first)  # seconds and all
+    assert lab.read_results(path).run.tolist() == [rows.run[2]]
+    assert len(lab.read_results(known)) == 2
+
+
+def test_known_rows_of_other_data_are_named_and_run_again(tmp_path, monkeypatch, archive):
+    recipe = lab.Recipe(2, batch_size=10, checkpoints=1)
+    small = config(dataset="mnist", recipe=recipe, scoring_batch=10)
+    monkeypatch.setenv("SNIP_DATA", str(tmp_path))
+    np.savez(tmp_path / "mnist.npz", **archive)
+    lab.run_grid([small], tmp_path / "known.csv", n_jobs=1)
+    other = archive | {"x_train": archive["x_train"][::-1]}
+    np.savez(tmp_path / "mnist.npz", **other)
+    with pytest.warns(UserWarning, match="stored rows are of other data .* so the runs are done"):
+        lab.run_grid([small], tmp_path / "results.csv", n_jobs=1, known=tmp_path / "known.csv")
+
+
+def test_the_same_images_from_two_places_are_the_same_data(tmp_path, monkeypatch, archive):
+    np.savez(tmp_path / "mnist.npz", **archive, source="one place")
+    one = lab.load_data("mnist", tmp_path, "cpu")
+    monkeypatch.setattr(lab.data, "_from_torchvision", lambda name, root: archive)
+    two = lab.load_data("mnist", tmp_path / "nothing", "cpu")
+    assert one.source != two.source and one.digest == two.digest != ""
+    changed = archive | {"y_test": archive["y_test"][::-1].astype(np.int64)}
+    monkeypatch.setattr(lab.data, "_from_torchvision", lambda name, root: changed)
+    assert lab.load_data("mnist", tmp_path / "nothing", "cpu").digest != one.digest
+
+
+def test_a_pair_is_never_of_two_precisions(tmp_path):
+    both = [
+        config(method="dense", sparsity=0.0),
+        config(recipe=dataclasses.replace(RECIPE, precision="bfloat16")),
+    ]
+    with pytest.raises(ValueError, match="some are in float32 and some in bfloat16: name one"):
+        lab.run_grid(both, tmp_path / "results.csv", n_jobs=1)
+    for names in (("avx512_bf16", "avx2"), ("avx2", "avx512_bf16")):
+        auto = [dataclasses.replace(c, recipe=dataclasses.replace(RECIPE, precision="auto"))
+                for c in (config(method="dense", sparsity=0.0), config())]  # fmt: skip
+        path = tmp_path / f"{names[0]}.csv"
+        with pytest.MonkeyPatch.context() as patch:  # another processor goes on with the rest
+            patch.setattr(
+                lab.training, "has_bfloat16", lambda device, has=names[0] == "avx512_bf16": has
+            )
+            lab.run_grid(auto[:1], path, n_jobs=1)
+            patch.setattr(
+                lab.training, "has_bfloat16", lambda device, has=names[1] == "avx512_bf16": has
+            )
+            with pytest.raises(ValueError, match="name one precision"):
+                lab.run_grid(auto, path, n_jobs=1)
+
+
+def test_deterministic_operations_are_a_switch(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    seen, real = [], lab.grid.run
+
+    def recorded(*args, **keep):
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        return real(*args, **keep)
+
+    monkeypatch.setattr(lab.grid, "run", recorded)
+    for switch in (True, False):
+        path = tmp_path / f"{switch}.csv"
+        rows = lab.run_grid([config()], path, n_jobs=1, deterministic=switch)
+        assert rows.status[0] == "ok"
+    assert seen == [True, False] and not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_worker_that_is_killed_is_named(tmp_path, monkeypatch):
+    configs = [config(seed=s, recipe=lab.Recipe(5000, checkpoints=1)) for s in (0, 1)]
+
+    def killer():
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for child in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if "loky" in " ".join(child.cmdline()) and child.cpu_times().user > 3:
+                        child.kill()
+                        return
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=killer)
+    thread.start()
+    with pytest.raises(RuntimeError, match="a worker was killed, most likely for want of memory"):
+        lab.run_grid(configs, tmp_path / "results.csv", n_jobs=2)
+    thread.join()
+
+
+def test_how_long_is_left(tmp_path):
+    configs = [config(recipe=lab.Recipe(100), sparsity=s) for s in (0.5, 0.6, 0.7)]
+    tasks = [lab.grid._Task((c,), "masked", "", "", tmp_path) for c in configs]
+    rows = lab.read_results(tmp_path / "none.csv")
+    assert np.isnan(lab.grid._seconds_left(tasks, rows, 1))
+    tasks[0].steps.write_text("40 0.5")  # 60 steps of half a second; the others are as long
+    assert lab.grid._seconds_left(tasks, rows, 1) == pytest.approx(30 + 50 + 50)
+    assert lab.grid._seconds_left(tasks, rows, 2) == pytest.approx(65)
+    assert lab.grid._seconds_left(tasks[1:2], rows, 2) == pytest.approx(math.nan, nan_ok=True)
+    assert [lab.grid._hours(s) for s in (40, 720, 12_000)] == ["40 s", "12 min", "3.3 h"]
 
 
 # ----------------------------------------------------------------------------------- bad input
@@ -239,10 +419,10 @@ def written(tmp_path):
         (lambda text: text[:-40], "line 3 of .* is torn.*delete that line"),
         (lambda text: text[:-1], "line 3 of .* is torn"),
         (
-            lambda text: text.replace(f",{lab.grid.RESULTS_VERSION},lenet", ",7,lenet"),
-            "another version of snipcore",
+            lambda text: text.replace(f',{lab.grid.RESULTS_VERSION},"lenet', ',7,"lenet'),
+            "another version of sniplab",
         ),
-        (lambda text: text.replace("error_best", "best"), "another version of snipcore"),
+        (lambda text: text.replace("error_best", "best"), "another version of sniplab"),
         (lambda text: "name,age\nAda,36\n", "is no file of results"),
         (lambda text: "", "is no file of results"),
         (lambda text: "\x00\x01 no text at all", "is no file of results"),
@@ -254,6 +434,55 @@ def test_files_that_cannot_be_gone_on_with(written, spoil, message):
     with pytest.raises(ValueError, match=message):
         lab.run_grid(GRID, written, n_jobs=1)
     assert written.read_text() == before
+
+
+@pytest.mark.parametrize(
+    "source", ["a\u2028b", "a\x85b", "a\x0cb", "a\rb", "a\nb", 'a,"b"', "a\r\nb"]
+)
+def test_any_sentence_survives_the_file(tmp_path, monkeypatch, archive, source):
+    monkeypatch.setenv("SNIP_DATA", str(tmp_path))
+    np.savez(tmp_path / "mnist.npz", **archive, source=source)
+    small = config(
+        dataset="mnist", recipe=lab.Recipe(1, batch_size=10, checkpoints=1), scoring_batch=10
+    )
+    for _ in range(2):  # written, then read
+        rows = lab.run_grid([small], tmp_path / "results.csv", n_jobs=1)
+        assert rows.source[0] == source
+
+
+def test_a_column_keeps_its_type_beside_a_failed_row(tmp_path):
+    path = tmp_path / "results.csv"
+    with pytest.warns(UserWarning, match="1 of 2 runs did not end well"):
+        rows = lab.run_grid([config(scoring_batch=5000), config()], path, n_jobs=1)
+    for table in (rows, lab.read_results(path)):
+        for name, kind in lab.COLUMNS.items():
+            text = pd.api.types.is_string_dtype(table[name])
+            assert text if kind is str else table[name].dtype == np.dtype(kind), name
+    assert lab.run_grid([config()], path, n_jobs=1).status[0] == "ok"
+
+
+def test_booleans_are_read_as_they_were_written(tmp_path):
+    recipes = [dataclasses.replace(RECIPE, flip=flip) for flip in (True, False)]
+    path = tmp_path / "results.csv"
+    lab.run_grid([config(recipe=recipe) for recipe in recipes], path, n_jobs=1)
+    assert lab.read_results(path).flip.tolist() == [True, False]
+
+
+def test_new_weights_under_the_mask_are_not_those_scored(digits):
+    model, _, _, _ = lab.grid._prepare(config(reinit="vs"), digits)
+    scored = snip.build_model("lenet-300-100", "vs", 0).to(digits.x_train.device)
+    assert not model.fc1.weight.equal(scored.fc1.weight)
+    again, _, _, _ = lab.grid._prepare(config(reinit="vs"), digits)
+    assert model.fc1.weight.equal(again.fc1.weight)
+
+
+def test_data_that_change_during_the_runs_are_noticed(tmp_path, monkeypatch, archive):
+    monkeypatch.setenv("SNIP_DATA", str(tmp_path))
+    np.savez(tmp_path / "mnist.npz", **archive)
+    with pytest.raises(
+        RuntimeError, match=r"the data changed during the runs: [0-9a-f]+, not 0000"
+    ):
+        lab.grid._worker_data.__wrapped__("mnist", "cpu", "0000")
 
 
 def test_a_torn_line_once_deleted_is_run_again(written):
@@ -298,6 +527,10 @@ def test_configurations_that_cannot_be_right():
         ({"seed": -1}, "seed -1 is below 0"),
         ({"train_images": -1}, "train_images -1 is below 0"),
         ({"labels": "shuffled"}, "unknown kind of labels 'shuffled'; known: true, random"),
+        ({"seed": 2**63}, r"seed 9223372036854775808 must be a whole number below 2.*63"),
+        ({"seed": 1.0}, "seed 1.0 must be a whole number"),
+        ({"norm": "initial"}, "unknown norm 'initial'; known: running, batch"),
+        ({"recipe": {"iterations": 3}}, "recipe .* must be of type Recipe"),
     ):
         with pytest.raises(ValueError, match=message):
             config(**changes)
@@ -355,7 +588,31 @@ def test_a_dask_cluster_that_loses_a_worker_ends_with_every_row_once(tmp_path):
 def test_every_worker_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(lab.grid.tempfile, "gettempdir", lambda: str(tmp_path))
-    taken = [lab.grid._own_gpu.__wrapped__() for _ in range(3)]  # as three processes would
-    assert [device for device, _ in taken] == ["cuda:0", "cuda:1", "cuda"]
-    taken[0][1].release()  # as when the process ends
-    assert lab.grid._own_gpu.__wrapped__()[0] == "cuda:0"
+    own = lab.grid._own_gpu
+    with own() as first, own() as second, own() as third:  # as three workers would
+        assert [first, second, third] == ["cuda:0", "cuda:1", "cuda"]
+    with own() as again:
+        assert again == "cuda:0"  # given back when the run has ended
+    with monkeypatch.context() as patch:  # another user's locks are in nobody's way
+        patch.setattr(lab.grid.getpass, "getuser", lambda: "ada")
+        with own() as hers, monkeypatch.context() as other:
+            other.setattr(lab.grid.getpass, "getuser", lambda: "grace")
+            with own() as his:
+                assert hers == his == "cuda:0"
+
+
+def test_equal_configurations_are_one_run(tmp_path):
+    same = [
+        config(method="dense", sparsity=0),
+        config(method="dense", sparsity=0.0, seed=np.int8(0)),
+    ]
+    rows = lab.run_grid(same, tmp_path / "results.csv", n_jobs=1)
+    assert rows.run.nunique() == 1 and len(rows) == 2
+    assert len(lab.read_results(tmp_path / "results.csv")) == 1
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    lab.run_grid([config()], "~/deep/results.csv", n_jobs=1)
+    assert len(lab.read_results("~/deep/results.csv")) == 1
+    assert (tmp_path / "deep" / "results.csv").exists()

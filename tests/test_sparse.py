@@ -166,66 +166,156 @@ def test_logits_that_overflow_after_the_last_loss_are_no_result(monkeypatch, dig
     assert str(histories[1]) == "NaN or Inf in the logits" and histories[2].error == errors[2]
 
 
-@pytest.mark.parametrize("fastest", lab.ENGINES)
-def test_the_engine_of_the_shortest_step_is_taken(monkeypatch, digits, device, fastest):
-    def timed(engine, models, data, recipe, masks, seed):
-        seconds = 1.0 if engine == fastest else 2.0
-        return [lab.History(np.zeros(1), np.zeros(1), [1], [0.0], 0.0, seconds)] * len(models)
+def broken(kind):
+    """Networks that look as if they could be stacked, and one that could."""
+    a, b, relu = nn.Linear(784, 20), nn.Linear(20, 10), nn.ReLU()
+    square, shared = nn.Linear(20, 20), nn.ReLU()
+    layers = {
+        "fine": [nn.Flatten(), a, relu, b],
+        "one ReLU used twice": [nn.Flatten(), a, shared, square, shared, b],
+        "a linear layer used twice": [nn.Flatten(), a, relu, square, nn.ReLU(), square, relu, b],
+        "two ReLU in a row": [nn.Flatten(), a, relu, nn.ReLU(), b],
+        "no ReLU between": [nn.Flatten(), a, square, relu, b],
+        "linear before Flatten": [nn.Linear(28, 28), nn.Flatten(), a, relu, b],
+        "widths that do not fit": [nn.Flatten(), a, relu, nn.Linear(30, 10)],
+        "Flatten of other axes": [nn.Flatten(0), a, relu, b],
+        "ReLU at the end": [nn.Flatten(), a, relu],
+        "a layer with bias and one without": [
+            nn.Flatten(), a, relu, nn.Linear(20, 10, bias=False)
+        ],
+    }  # fmt: skip
+    return nn.Sequential(*layers[kind])
 
-    monkeypatch.setattr(lab.sparse, "train_with", timed)
-    models, masks = pruned(2, device, digits, sparsities=(0.98,))
-    assert lab.sparse.fastest_engine(models, digits, RECIPE, masks, 0) == fastest
+
+@pytest.mark.parametrize("kind", ["fine", "one ReLU used twice"])
+def test_what_can_be_stacked(digits, device, kind):
+    torch.manual_seed(0)
+    model = broken(kind).to(device)
+    twin = copy.deepcopy(model)
+    masks = snip.keep_top(lab.random_scores(model, 0), 0.5)
+    recipe = lab.Recipe(30, lr=0.05, checkpoints=1)
+    assert lab.stackable(model)
+    (stacked,) = lab.train_stacked([model], digits, recipe, [masks])
+    alone = lab.train(twin, digits, recipe, masks)
+    np.testing.assert_allclose(stacked.loss, alone.loss, rtol=1e-3)
 
 
-def test_what_cannot_be_stacked(digits, device):
-    model = snip.build_model("lenet-5-caffe").to(device)
-    masks = snip.keep_top(lab.random_scores(model, 0), 0.9)
-    with pytest.raises(ValueError, match="only networks of linear layers and ReLU"):
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("a linear layer used twice", "two ReLU in a row", "no ReLU between"),
+        *("linear before Flatten", "widths that do not fit", "Flatten of other axes"),
+        *("ReLU at the end", "a layer with bias and one without"),
+    ],
+)
+def test_what_cannot_be_stacked(digits, device, kind):
+    model = broken(kind).to(device)
+    masks = snip.keep_top(lab.random_scores(model, 0), 0.5)
+    assert not lab.stackable(model)
+    with pytest.raises(ValueError, match="only networks of one shape can be stacked"):
         lab.train_stacked([model], digits, RECIPE, [masks])
 
 
-def grid(iterations=lab.sparse.TRIAL_WORTH, **changes):
-    recipe = lab.Recipe(iterations, lr=0.05, checkpoints=1)
-    base = dict(model="lenet-300-100", recipe=recipe, dataset="digits")
-    return [
-        lab.Config(**(base | changes), method=method, sparsity=sparsity, seed=seed)
-        for seed in (0, 1)
-        for method, sparsity in (
-            *(("dense", 0.0), ("snip", 0.5), ("snip", 0.9), ("snip", 0.98), ("snip", 0.99)),
-            *(("random", 0.98), ("magnitude", 0.98)),
+def test_stacks_refuse_what_they_would_get_wrong(digits, device):
+    models, masks = pruned(2, device, digits)
+    bfloat16 = dataclasses.replace(RECIPE, precision="bfloat16")
+    with pytest.raises(ValueError, match="stacked networks train in float32"):
+        lab.train_stacked(models, digits, bfloat16, masks)
+    for changes, message in (
+        ({"y_test": digits.y_test + 5}, "labels run from 5 to 14; the model has classes 0 to 9"),
+        ({"x_test": digits.x_test * math.nan}, "the inputs hold NaN or Inf"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            lab.train_stacked(models, dataclasses.replace(digits, **changes), RECIPE, masks)
+    models[1].fc2.requires_grad_(False)
+    with pytest.raises(ValueError, match="only networks of one shape can be stacked"):
+        lab.train_stacked(models, digits, RECIPE, masks)
+
+
+def test_what_is_frozen_stays(digits, device):
+    (model,), (masks,) = pruned(1, device, digits)
+    model.fc1.weight.requires_grad_(False)
+    model.fc2.bias.requires_grad_(False)
+    before = model.fc1.weight * masks["fc1.weight"]
+    with lab.sparse_linears(model, masks) as rest:
+        lab.train(model, digits, lab.Recipe(5, checkpoints=1), rest)
+    assert model.fc1.weight.equal(before) and not model.fc2.bias.any()
+    assert not model.fc1.weight.requires_grad and model.fc2.weight.requires_grad
+
+
+def test_inside_the_block_the_model_is_copied_moved_and_looked_at(digits, device):
+    (model,), (masks,) = pruned(1, device, digits)
+    snip.apply_masks(model, masks)
+    dense, x = copy.deepcopy(model), digits.x_test[:20]
+    with lab.sparse_linears(model, masks) as rest:
+        torch.testing.assert_close(model.fc2.weight, dense.fc2.weight)
+        twin = copy.deepcopy(model)
+        lab.train(twin, digits, lab.Recipe(3, checkpoints=1), rest)
+        assert not twin.fc1.values.equal(model.fc1.values)  # a copy of its own
+        model.double().to(device)
+        torch.testing.assert_close(model(x.double()), dense.double()(x.double()))
+        model(x.double()).sum().backward()
+    assert model.fc1.weight.dtype == torch.float64 == model.fc2.bias.dtype
+    torch.testing.assert_close(model.state_dict(), dense.state_dict())
+
+
+def test_a_transformer_layer_takes_sparse_linears(device):
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True).to(device).eval()
+    masks = snip.keep_top(lab.random_scores(layer, 0), 0.5)
+    snip.apply_masks(layer, masks)
+    x = torch.randn(2, 3, 8, device=device)
+    with torch.no_grad():
+        expected = layer(x)
+        with lab.sparse_linears(layer, masks):
+            assert type(layer.linear1) is lab.SparseLinear
+            torch.testing.assert_close(layer(x), expected)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_stack_gives_the_same_bits_however_it_is_grouped(digits, optimizer, threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        recipe = lab.Recipe(
+            40, optimizer=optimizer, lr=0.1 if optimizer == "sgd" else 1e-3, checkpoints=2
         )
-    ]
+        sparsities = (0.99, 0.95, 0.9, 0.8)
+
+        def trained(which):
+            models, masks = pruned(
+                4, "cpu", lab.load_data("digits", device="cpu"), "snip", sparsities
+            )
+            some = [models[k] for k in which]
+            data = lab.load_data("digits", device="cpu")
+            histories = lab.train_stacked(some, data, recipe, [masks[k] for k in which])
+            return {k: (h, m.state_dict()) for k, h, m in zip(which, histories, some, strict=True)}
+
+        whole = trained((0, 1, 2, 3))
+        for which in ((2, 0), (0,), (1,), (3,)):
+            for k, (history, weights) in trained(which).items():
+                assert np.array_equal(history.loss, whole[k][0].loss)
+                assert history.test_error == whole[k][0].test_error
+                assert all(value.equal(whole[k][1][name]) for name, value in weights.items())
+    finally:
+        torch.set_num_threads(before)
 
 
-def test_what_is_trained_together():
-    groups = lab.grid._together(grid(), workers=2)
-    assert [[(c.method, c.sparsity) for c in group] for group in groups[:3]] == [
-        [("dense", 0.0)],
-        [("snip", 0.5)],
-        [("snip", 0.99), ("snip", 0.98), ("random", 0.98), ("magnitude", 0.98), ("snip", 0.9)],
-    ]
-    assert len(groups) == 6 and {c.seed for c in groups[2]} == {0}
-    assert len(lab.grid._together(grid(iterations=20), 2)) == 14  # too short to be worth it
-    assert len(lab.grid._together(grid(model="lenet-5-caffe"), 2)) == 14
-    many = [c for c in grid() if c.sparsity >= 0.9] * 8
-    assert [len(group) for group in lab.grid._together(many, 1)] == [16, 16, 8] * 2
-
-
-@pytest.mark.filterwarnings("ignore:1 of 5 masks cut")
-@pytest.mark.parametrize("engine", ["masked", "sparse", "stacked"])
-def test_every_engine_gives_the_rows_of_the_masked_one(tmp_path, monkeypatch, engine):
-    results = {}
-    for name in dict.fromkeys(("masked", engine)):
-        monkeypatch.setattr(lab.grid, "fastest_engine", lambda *trial, name=name: name)
-        configs = [c for c in grid() if c.seed == 0 and c.sparsity >= 0.9]
-        results[name] = lab.run_grid(configs, tmp_path / f"{name}.csv", n_jobs=1)
-    rows, expected = results[engine], results["masked"]
-    assert rows.engine.unique().tolist() == [engine] and rows.status.unique().tolist() == ["ok"]
-    assert rows.run.tolist() == expected.run.tolist()
-    assert rows.masks.tolist() == expected.masks.tolist()
-    assert rows.collapsed.tolist() == expected.collapsed.tolist() and rows.collapsed[4] != ""
-    np.testing.assert_allclose(rows.error, expected.error, atol=0.5)
-    np.testing.assert_allclose(rows.train_loss, expected.train_loss, rtol=0.01)
+def test_the_engine_follows_from_what_is_run(device):
+    lenet, caffe = snip.build_model("lenet-300-100"), snip.build_model("lenet-5-caffe")
+    place = torch.device("cpu")
+    in_bfloat16 = dataclasses.replace(RECIPE, precision="bfloat16")
+    for model, sparsity, recipe, engine in (
+        (lenet, 0.0, RECIPE, "masked"),
+        (lenet, 0.7, RECIPE, "masked"),
+        (lenet, 0.8, RECIPE, "stacked"),
+        (lenet, 0.99, in_bfloat16, "masked"),
+        (caffe, 0.8, RECIPE, "masked"),
+        (caffe, 0.9, RECIPE, "sparse"),
+        (snip.build_model("squeezenet-bypass"), 0.99, RECIPE, "masked"),
+    ):
+        assert lab.sparse.engine_for(model, sparsity, recipe, place) == engine
 
 
 def test_step_costs_cover_every_engine(digits):
@@ -234,15 +324,3 @@ def test_step_costs_cover_every_engine(digits):
     assert table.groupby(["sparsity", "engine"]).size().tolist() == [2] * 6
     assert (table.seconds > 0).all() and (table.speed > 0).all()
     assert torch.get_num_threads() == before
-
-
-def test_the_engine_is_timed_and_dense_networks_are_not(digits, device):
-    models, masks = pruned(2, device, digits, sparsities=(0.98,))
-    before = copy.deepcopy(models[0].state_dict())
-    long = dataclasses.replace(RECIPE, iterations=lab.sparse.TRIAL_WORTH)
-    trial = (models, digits, long, masks, 0)
-    assert lab.sparse.fastest_engine(*trial) in lab.ENGINES
-    for name, value in models[0].state_dict().items():
-        assert value.equal(before[name])  # trials train copies
-    assert lab.sparse.fastest_engine(models[:1], digits, long, [None], 0) == "masked"
-    assert lab.sparse.fastest_engine(models[:1], digits, lab.Recipe(50), masks[:1], 0) == "masked"

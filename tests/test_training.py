@@ -76,7 +76,7 @@ def test_pruned_weights_are_zero_after_every_step_and_kept_ones_move(small_data,
     recipe = dataclasses.replace(RECIPE, optimizer=optimizer, lr=0.01)
     lab.train(model, small_data, recipe, masks)
     look()
-    assert all(seen[1:]) and len(seen) > 30  # the very first look is before the masks are applied
+    assert all(seen[2:]) and len(seen) > 30  # the first looks are before the masks are applied
     for name, weight in snip.prunable(model).items():
         if weight.ndim == 2:
             assert (weight != before[name])[masks[name]].all()
@@ -154,7 +154,7 @@ def test_evaluate_counts_wrong_answers(device):
 def test_augmentation_flips_and_moves_whole_images():
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(200, 3, 6, 5) + 1  # no pixel is 0, the filling
-    out = lab.augment(x, generator)
+    out = lab.augment(x, generator, shift=4, flip=True)
     assert out.shape == x.shape and out.is_contiguous(memory_format=torch.channels_last)
     padded = F.pad(x, (4, 4, 4, 4))
     found = []
@@ -182,6 +182,202 @@ def test_a_scoring_batch_is_drawn_without_repeats(digits):
             ValueError, match=f"a scoring batch of {size} cannot be drawn from 3600"
         ):
             lab.draw_batch(digits, size, 0)
+
+
+# ------------------------------------------------------------------------------- the schedule
+
+
+def test_the_linear_schedule_rises_for_a_tenth_and_falls_to_nothing():
+    recipe = lab.Recipe(100, lr=1.0, schedule="linear")
+    rates = [recipe.rate(step) for step in range(100)]
+    np.testing.assert_allclose(rates[:11], [*np.arange(1, 11) / 10, 1.0])
+    np.testing.assert_allclose(np.diff(rates[10:]), -1 / 90)
+    assert rates[99] == pytest.approx(1 / 90)
+    assert lab.Recipe(1, lr=1.0, schedule="linear", checkpoints=1).rate(0) == 1.0
+    stages = lab.Recipe(9, lr=1.0, checkpoints=1)
+    np.testing.assert_allclose([stages.rate(i) for i in range(9)], np.repeat((1, 0.1, 0.01), 3))
+
+
+def test_short_runs_take_the_linear_schedule():
+    for model, iterations, schedule in (
+        ("lenet-300-100", 37_500, "stages"),
+        ("lenet-300-100", 37_499, "linear"),
+        ("alexnet-s", 4212, "linear"),
+        ("alexnet-s", 75_000, "stages"),
+    ):
+        assert lab.recipe_for(model, iterations, 5).schedule == schedule
+    reference = lab.REFERENCE
+    assert {reference.rate(step) for step in range(10_000)} == {0.1}
+    assert (reference.iterations, reference.momentum, reference.weight_decay) == (10_000, 0, 5e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_the_rate_of_the_schedule_reaches_the_optimiser(small_data, device, optimizer, monkeypatch):
+    seen = []
+    real = lab.training.make_optimizer
+
+    def watched(*args, **how):
+        made = real(*args, **how)
+        made.register_step_pre_hook(lambda o, *_: seen.append({g["lr"] for g in o.param_groups}))
+        return made
+
+    monkeypatch.setattr(lab.training, "make_optimizer", watched)
+    recipe = dataclasses.replace(RECIPE, optimizer=optimizer, lr=0.01)
+    lab.train(small_net(device), small_data, recipe)
+    assert seen == [{recipe.rate(step)} for step in range(30)]
+    assert len({rate for rates in seen for rate in rates}) == 3
+
+
+def test_augmented_images_are_what_is_trained_on(small_data, device, monkeypatch):
+    seen = []
+    real = lab.training.augment
+
+    def recorded(x, generator, shift, flip):
+        seen.append((shift, flip))
+        return real(x, generator, shift, flip)
+
+    monkeypatch.setattr(lab.training, "augment", recorded)
+    plain = lab.train(small_net(device), small_data, RECIPE)
+    assert not seen
+    recipe = dataclasses.replace(RECIPE, shift=1, flip=True)
+    moved = lab.train(small_net(device), small_data, recipe)
+    assert seen == [(1, True)] * 30
+    assert plain.loss[0] != moved.loss[0]  # the first batch already
+
+
+# ------------------------------------------------------------------ randomness and checkpoints
+
+
+class Stopped(Exception):
+    """Stands for a kill, at a moment of the test's choice."""
+
+
+def everything(device):
+    """Convolution, batch norm and dropout, on 4×4 images in three classes."""
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3))
+    net = nn.Sequential(*layers, nn.Linear(16, 3)).to(device, memory_format=torch.channels_last)
+    return net
+
+
+def bits(model):
+    return [value.clone() for value in model.state_dict().values()]
+
+
+def test_dropout_is_seeded_by_the_run_and_the_global_state_is_left(small_data, device):
+    results = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        model = everything(device)
+        before = torch.get_rng_state()
+        results.append((lab.train(model, small_data, RECIPE, seed=3).loss, bits(model)))
+        assert torch.get_rng_state().equal(before)
+    assert np.array_equal(results[0][0], results[1][0])
+    assert all(a.equal(b) for a, b in zip(results[0][1], results[1][1], strict=True))
+    other = everything(device)
+    other[4].p = 0.0
+    assert not np.array_equal(lab.train(other, small_data, RECIPE, seed=3).loss, results[0][0])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_run_that_was_killed_goes_on_to_the_same_bits(
+    small_data, device, tmp_path, monkeypatch, optimizer, precision
+):
+    recipe = lab.Recipe(
+        60, batch_size=8, optimizer=optimizer, lr=0.01, schedule="linear", shift=1, flip=True,
+        checkpoints=4, precision=precision,
+    )  # fmt: skip
+    path = tmp_path / "run.pt"
+
+    def trained(model, **keep):
+        masks = some_masks(model)
+        history = lab.train(model, small_data, recipe, masks, seed=1, **keep)
+        return history, bits(model)
+
+    whole, weights = trained(everything(device))
+    steps = []
+    real = lab.training.Batches.__getitem__
+
+    def killed(self, step):
+        steps.append(step)
+        if len(steps) in (7, 20, 33, 61):
+            raise Stopped
+        return real(self, step)
+
+    monkeypatch.setattr(lab.training.Batches, "__getitem__", killed)
+    for _ in range(4):
+        with pytest.raises(Stopped):
+            trained(everything(device), checkpoint=path, checkpoint_seconds=0)
+    history, resumed = trained(everything(device), checkpoint=path, checkpoint_seconds=0)
+    assert len(steps) == 60 + 4  # nothing done twice but the step that was killed
+    assert np.array_equal(history.loss, whole.loss)
+    assert np.array_equal(history.train_error, whole.train_error)
+    assert history.test_error == whole.test_error
+    assert all(a.equal(b) for a, b in zip(resumed, weights, strict=True))
+
+
+def test_checkpoints_come_at_most_so_often(small_data, device, tmp_path):
+    lab.train(small_net(device), small_data, RECIPE, checkpoint=tmp_path / "a" / "run.pt")
+    assert not list((tmp_path / "a").iterdir())  # in less than 30 seconds there is none
+    path = tmp_path / "run.pt"
+    lab.train(small_net(device), small_data, RECIPE, checkpoint=path, checkpoint_seconds=0)
+    state = torch.load(path, weights_only=True)
+    assert state["done"] == 30 and len(state["losses"]) == 30
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-500]), "cannot be read"),
+        (lambda path: path.write_bytes(b"\x00" * 100), "cannot be read"),
+        (lambda path: path.write_bytes(b""), "cannot be read"),
+        (lambda path: torch.save({"done": 3}, path), "cannot be read"),
+        (None, "is of another configuration, version or number of threads"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_put_aside(small_data, device, tmp_path, spoil, message):
+    path = tmp_path / "run.pt"
+    keep = {"checkpoint": path, "checkpoint_seconds": 0}
+    expected = lab.train(small_net(device), small_data, RECIPE, seed=1)
+    lab.train(small_net(device), small_data, RECIPE, seed=1 if spoil else 2, **keep)
+    if spoil:
+        spoil(path)
+    with pytest.warns(UserWarning, match=f"{message}.*run.pt.aside, and the run starts anew"):
+        history = lab.train(small_net(device), small_data, RECIPE, seed=1, **keep)
+    assert np.array_equal(history.loss, expected.loss)
+    assert (tmp_path / "run.pt.aside").exists()
+
+
+def test_the_watcher_is_told_how_far_it_is(small_data, device, monkeypatch):
+    clock = iter(range(10**6))
+    monkeypatch.setattr(lab.training.time, "perf_counter", lambda: float(next(clock)))
+    told = []
+    lab.train(small_net(device), small_data, RECIPE, watch=lambda *how: told.append(how))
+    assert told and all(0 < done <= 30 and seconds > 0 for done, seconds in told)
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+
+
+def test_a_refused_run_leaves_the_mode(small_data, device):
+    model = small_net(device).train()
+    bad = dataclasses.replace(small_data, y_train=small_data.y_train + 1)
+    with pytest.raises(ValueError, match="labels run from 1 to 3"):
+        lab.train(model, bad, RECIPE)
+    assert all(module.training for module in model.modules())
+
+
+def test_precision_is_what_the_processor_can_do(monkeypatch):
+    recipe, place = lab.PROTOCOLS["cifar10"], torch.device("cpu")
+    for flags, precision in (
+        ("flags: avx2 avx512_bf16 fma", "bfloat16"),
+        ("flags: amx_bf16", "bfloat16"),
+        ("Features: asimd bf16", "bfloat16"),
+        ("flags: avx2 avx512f", "float32"),
+    ):
+        monkeypatch.setattr(lab.training.Path, "read_text", lambda path, flags=flags: flags)
+        assert lab.training.settled_precision(recipe, place) == precision
+        named = dataclasses.replace(recipe, precision="float32")
+        assert lab.training.settled_precision(named, place) == "float32"
 
 
 # ----------------------------------------------------------------------------------- bad input
@@ -221,9 +417,26 @@ def test_recipes_that_make_no_sense():
         ({"batch_size": 0}, "batch_size 0 is below 1"),
         ({"checkpoints": 31}, "31 checkpoints in 30 iterations"),
         ({"optimizer": "lion"}, "unknown optimizer 'lion'; known: sgd, adam"),
+        ({"schedule": "cosine"}, "unknown schedule 'cosine'; known: stages, linear"),
+        ({"iterations": 1e3}, "iterations 1000.0 must be a whole number below"),
+        ({"batch_size": 10.0}, "batch_size 10.0 must be a whole number"),
+        ({"iterations": 2**63}, "iterations 9223372036854775808 must be a whole number below"),
+        ({"lr": math.nan}, "lr nan must be a finite number"),
+        ({"lr": "0.1"}, "lr '0.1' must be a finite number"),
+        ({"momentum": -1}, "momentum -1.0 is below 0"),
+        ({"flip": 2}, "flip 2 must be of type bool"),
     ):
         with pytest.raises(ValueError, match=message):
             dataclasses.replace(RECIPE, **changes)
+
+
+def test_equal_recipes_are_one():
+    plain = lab.Recipe(np.int64(30), lr=np.float32(0.5), momentum=1, flip=1)
+    assert dataclasses.asdict(plain) == dataclasses.asdict(
+        lab.Recipe(30, lr=0.5, momentum=1.0, flip=True)
+    )
+    kinds = [type(getattr(plain, name)) for name in ("iterations", "lr", "momentum", "flip")]
+    assert kinds == [int, float, float, bool]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
