@@ -57,7 +57,7 @@ def make_masks(
     x: Tensor,
     y: Tensor,
     seed: int,
-    norm: str = "batch",
+    norm: str = "running",
 ) -> dict[str, Tensor] | None:
     """The masks of one of METHODS; None for "dense". Arguments as for `sensitivity`, `keep_top`."""
     check_known(method, METHODS, "method")
@@ -67,7 +67,9 @@ def make_masks(
         return keep_top(random_scores(model, seed), sparsity)
     if method == "magnitude":
         return keep_top(magnitude_scores(model), sparsity)
-    masks = keep_top(sensitivity(model, x, y, norm, SCORING_CHUNK), sparsity)
+    # One image less a pass where the last would be of one: batch statistics need two.
+    chunk = SCORING_CHUNK - (len(x) % SCORING_CHUNK == 1)
+    masks = keep_top(sensitivity(model, x, y, norm, chunk), sparsity)
     return shuffle_masks(masks, seed) if method == "shuffled" else masks
 
 

@@ -1,0 +1,372 @@
+"""Masks: exactly κ kept, zeros that stay zeros, and what a mask cuts."""
+
+import copy
+import math
+
+import accelerate
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+import snipcore as snip
+
+
+def test_equal_scores_are_kept_by_position(device):
+    scores = {"a": torch.ones(3, 5, device=device), "b": torch.ones(7, device=device)}
+    masks = snip.keep_top(scores, 0.2)  # 17.6 → 18 of 22
+    assert masks["a"].all() and masks["b"].tolist() == [True] * 3 + [False] * 4
+
+
+def test_keep_top_agrees_with_a_stable_sort(device):
+    generator = torch.Generator().manual_seed(0)
+    for trial in range(50):
+        flat = torch.randint(-2, 4, (60,), generator=generator).float()  # many ties
+        flat[0] = 1
+        sparsity = trial / 51
+        order = torch.sort(flat, descending=True, stable=True).indices[: round((1 - sparsity) * 60)]
+        a = flat[:24].view(2, 3, 2, 2).to(device, memory_format=torch.channels_last)
+        b = flat[24:].view(3, 12).to(device).t().contiguous().t()  # its memory is in another order
+        masks = snip.keep_top({"a": a, "b": b}, sparsity)
+        kept = torch.cat([mask.flatten() for mask in masks.values()]).nonzero().squeeze(1).cpu()
+        assert torch.equal(kept, order.sort().values)
+
+
+def test_odd_scores():
+    with pytest.raises(ValueError, match="no scores"):
+        snip.keep_top({}, 0.5)
+    for scores in ({"a": torch.zeros(3)}, {"a": torch.zeros(3), "b": torch.zeros(2, 2)}):
+        with pytest.raises(ValueError, match="all scores are 0"):
+            snip.keep_top(scores, 0.5)
+    every_other = {"a": torch.arange(6.0)[::2]}
+    assert snip.keep_top(every_other, 0.5)["a"].tolist() == [False, True, True]
+    opposite = {"a": torch.tensor([1.0, -1.0])}  # their sum is 0, they are not
+    assert snip.keep_top(opposite, 0.5)["a"].tolist() == [True, False]
+    large = {"a": torch.full((4,), 3e38)}  # their sum is beyond float32, none of them is
+    large["a"][2] = 1.0
+    assert snip.keep_top(large, 0.5)["a"].tolist() == [True, True, False, False]
+    large["a"][3] = torch.inf
+    with pytest.raises(FloatingPointError, match="NaN or Inf in the score of a"):
+        snip.keep_top(large, 0.5)
+
+
+def test_applying_masks_zeroes_the_pruned_and_nothing_else(tiny, batch):
+    masks = snip.keep_top(snip.sensitivity(tiny, *batch), 0.7)
+    before = copy.deepcopy(tiny.state_dict())
+    snip.apply_masks(tiny, masks)
+    for name, value in tiny.state_dict().items():
+        expected = before[name] * masks[name] if name in masks else before[name]
+        assert torch.equal(value, expected), name
+
+
+def test_scores_of_several_types_are_compared_exactly():
+    """0.1 in float32 is more than 0.1 in float64; and bfloat16 has no NumPy type."""
+    scores = {"a": torch.tensor([0.1]), "b": torch.tensor([0.1, 0.2, 0.05], dtype=torch.float64)}
+    masks = snip.keep_top(scores, 0.5)
+    assert masks["a"].tolist() == [True] and masks["b"].tolist() == [False, True, False]
+    half = {"a": torch.tensor([1.0, 3.0, 2.0, 0.0], dtype=torch.bfloat16)}
+    assert snip.keep_top(half, 0.5)["a"].tolist() == [False, True, True, False]
+
+
+# ---------------------------------------------------------------------------------------- hold
+
+
+def small_case(device, sparsity=0.7):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3)).to(device)
+    x, y = torch.randn(20, 8, device=device), torch.arange(20, device=device) % 3
+    return model, snip.keep_top(snip.sensitivity(model, x, y), sparsity), x, y
+
+
+def pruned_are_zero(model, masks):
+    weights = snip.prunable(model).items()
+    return all(not w[~masks[name].to(w.device)].any() for name, w in weights)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.1, nesterov=True),
+        lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, fused=True),
+        lambda p: torch.optim.AdamW(p, 0.1),
+        lambda p: torch.optim.RMSprop(p, 0.01, momentum=0.9),
+    ],
+)
+def test_pruned_parameters_stay_zero_whatever_the_optimiser_remembers(make, device):
+    model, masks, x, y = small_case(device)
+    before = copy.deepcopy(model.state_dict())
+    optimizer = make(model.parameters())
+    for _ in range(3):  # dense first: now the optimiser has momentum for what will be pruned
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    handle = snip.hold(optimizer, model, masks)
+    assert pruned_are_zero(model, masks)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.9)
+    for step in range(6):
+        if step == 3:
+            optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+        scheduler.step()
+        assert pruned_are_zero(model, masks)
+    for name, weight in snip.prunable(model).items():
+        assert (weight != before[name])[masks[name]].any()
+    handle.remove()
+    optimizer.step()
+    assert not pruned_are_zero(model, masks)
+
+
+def test_hold_under_a_gradient_scaler(device):
+    model, masks, x, y = small_case(device)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    snip.hold(optimizer, model, masks)
+    scaler = torch.amp.GradScaler(device.type)
+    for step in range(4):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y) * (math.inf if step == 1 else 1)  # a step left out
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        assert pruned_are_zero(model, masks)
+        assert all(weight.isfinite().all() for weight in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        torch.float64,
+        pytest.param(
+            "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")
+        ),
+    ],
+)
+def test_hold_follows_weights_that_move(where):
+    model, masks, x, y = small_case("cpu")
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    snip.hold(optimizer, model, masks)
+    model.to(where)
+    for _ in range(2):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x.to(where)), y.to(model[0].weight.device)).backward()
+        optimizer.step()
+        assert pruned_are_zero(model, masks)
+
+
+def test_hold_leaves_unpruned_tensors_alone_and_checks_masks(device):
+    model, masks, *_ = small_case(device)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    masks["2.weight"] = torch.ones_like(masks["2.weight"])
+    snip.hold(optimizer, model, masks)
+    version = model[2].weight._version
+    model[0].weight.grad = torch.ones_like(model[0].weight)
+    optimizer.step()
+    assert model[2].weight._version == version
+    with pytest.raises(ValueError, match="do not fit"):
+        snip.hold(optimizer, nn.Linear(2, 2), masks)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_hold_in_a_loop_of_accelerate(wrapped):
+    model, masks, x, y = small_case("cpu")
+    optimizer = torch.optim.AdamW(model.parameters(), 0.01)
+    accelerator = accelerate.Accelerator(cpu=True)
+    prepared, stepper = accelerator.prepare(model, optimizer)
+    snip.hold(stepper if wrapped else optimizer, model, masks)
+    losses = []
+    for _ in range(20):
+        stepper.zero_grad()
+        losses.append(F.cross_entropy(prepared(x), y))
+        accelerator.backward(losses[-1])
+        stepper.step()
+        assert pruned_are_zero(model, masks)
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "message"),
+    [(-0.1, "-0.1 is not"), (1, "1 is not"), (math.nan, "nan is not"), (90, "for 90 % write 0.9")],
+)
+def test_sparsity_out_of_range(sparsity, message):
+    with pytest.raises(ValueError, match=message):
+        snip.keep_top({"a": torch.rand(10)}, sparsity)
+
+
+def test_a_kappa_of_zero():
+    with pytest.raises(ValueError, match=r"keeps none of 10 parameters; the most is 0\.9"):
+        snip.keep_top({"a": torch.rand(10)}, 0.96)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_scores_that_are_no_numbers(bad):
+    with pytest.raises(FloatingPointError, match="score of b"):
+        snip.keep_top({"a": torch.rand(3), "b": torch.tensor([1.0, bad])}, 0.5)
+
+
+def test_masks_that_do_not_fit(tiny, batch):
+    masks = snip.keep_top(snip.sensitivity(tiny, *batch), 0.5)
+    without = {name: mask for name, mask in masks.items() if name != "5.bias"}
+    for bad, message in (
+        (without, "do not fit; only in one of them: 5.bias"),
+        ({**masks, "6.weight": masks["5.bias"]}, "only in one of them: 6.weight"),
+        ({**masks, "5.bias": masks["0.bias"]}, r"the mask of 5.bias is torch.bool of shape \(4,\)"),
+        ({**masks, "5.bias": masks["5.bias"].float()}, "the mask of 5.bias is torch.float32"),
+    ):
+        before = copy.deepcopy(tiny.state_dict())
+        with pytest.raises(ValueError, match=message):
+            snip.apply_masks(tiny, bad)
+        assert all(torch.equal(value, before[name]) for name, value in tiny.state_dict().items())
+
+
+# ----------------------------------------------------------------------------------- collapsed
+
+
+def test_a_cut_network_is_named(device):
+    """784 … 300 … 100 … 10 with one connection in each layer, joined up or not."""
+    model = snip.build_model("lenet-300-100").to(device)
+    before = copy.deepcopy(model.state_dict())
+    x = torch.zeros(1, 1, 28, 28, device=device)
+    masks = {n: torch.zeros_like(w, dtype=torch.bool) for n, w in snip.prunable(model).items()}
+    masks["fc1.weight"][7, 500] = masks["fc2.weight"][3, 7] = masks["fc3.weight"][9, 3] = True
+    assert snip.collapsed(model, masks, x) == []
+    masks["fc2.weight"][3, 7], masks["fc2.weight"][3, 8] = False, True  # no layer is empty
+    assert snip.collapsed(model, masks, x) == ["no path from input to output"]
+    masks["fc3.weight"][9, 3] = False
+    assert snip.collapsed(model, masks, x) == ["fc3.weight", "no path from input to output"]
+    for name, value in model.state_dict().items():
+        assert value.equal(before[name])
+
+
+@pytest.mark.parametrize("name", ["resnet-18", "densenet-121", "squeezenet-bypass", "gru-s"])
+def test_whole_networks_hang_together_and_a_lost_layer_shows(name, device):
+    model = snip.build_model(name).to(device)
+    x = torch.zeros(1, *snip.MODELS[name].input_shape, device=device)
+    masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in snip.prunable(model).items()}
+    assert snip.collapsed(model, masks, x) == []
+    *_, last = (n for n, mask in masks.items() if mask.ndim > 1)
+    masks[last] = torch.zeros_like(masks[last])
+    assert snip.collapsed(model, masks, x) == [last, "no path from input to output"]
+
+
+class Net(nn.Module):
+    """A forward pass written as a function of the modules and the input."""
+
+    def __init__(self, forward, **modules):
+        super().__init__()
+        self.function = forward
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def linear(inputs=8, outputs=8):
+    return nn.Linear(inputs, outputs)
+
+
+def lstm(**how):
+    return nn.LSTM(8, 6, batch_first=True, **how)
+
+
+def packed_last(net, x):
+    return net.h(net.r(pack_padded_sequence(x, [5, 3][: len(x)], batch_first=True))[1][-1])
+
+
+def attend(net, x):
+    return net.h(net.a(x, x, x, need_weights=False)[0])
+
+
+ROWS, VECTORS, IMAGES = torch.randn(4, 5, 8), torch.randn(4, 8), torch.randn(4, 2, 6, 6)
+
+CASES = {  # what: (network, input, layers of which each one, all cut, leaves no path)
+    "layer norm": (
+        nn.Sequential(linear(), nn.LayerNorm(8), nn.ReLU(), linear()),
+        *(VECTORS, ["0.weight", "3.weight"]),
+    ),
+    "instance norm": (
+        nn.Sequential(nn.Conv2d(2, 4, 3), nn.InstanceNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 1)),
+        *(IMAGES, ["0.weight", "3.weight"]),
+    ),
+    "batch norm of the batch": (
+        nn.Sequential(linear(), nn.BatchNorm1d(8, track_running_stats=False), linear()),
+        *(VECTORS, ["0.weight", "2.weight"]),
+    ),
+    "transposed": (
+        nn.Sequential(nn.ConvTranspose2d(2, 4, 3, 2), nn.GroupNorm(2, 4), nn.Conv2d(4, 2, 1)),
+        *(IMAGES, ["0.weight", "2.weight"]),
+    ),
+    "signs turned": (
+        Net(lambda net, x: net.b(F.relu(-net.a(x))), a=linear(), b=linear()),
+        *(VECTORS, ["a.weight", "b.weight"]),
+    ),
+    "sigmoid": (
+        nn.Sequential(linear(), nn.Sigmoid(), linear(), nn.LogSoftmax(1)),
+        *(VECTORS, ["0.weight", "2.weight"]),
+    ),
+    "lstm": (
+        Net(lambda net, x: net.h(net.r(x)[0][:, -1]), r=lstm(num_layers=2), h=linear(6)),
+        *(ROWS, ["r.weight_ih_l0", "r.weight_ih_l1", "h.weight"]),
+    ),
+    "packed sequence": (Net(packed_last, r=lstm(), h=linear(6)), ROWS, ["r.weight_ih_l0"]),
+    "attention": (
+        Net(attend, a=nn.MultiheadAttention(8, 2, batch_first=True), h=linear()),
+        *(ROWS, ["a.in_proj_weight", "a.out_proj.weight", "h.weight"]),
+    ),
+    "transformer": (
+        nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), linear()),
+        *(ROWS, ["1.weight"]),  # the rest has a bridge over it
+    ),
+    "types changed within": (
+        Net(lambda net, x: net.b(net.a(x.double().float()).float()), a=linear(), b=linear()),
+        *(VECTORS, ["a.weight", "b.weight"]),
+    ),
+    "a dict": (
+        Net(lambda net, x: {"y": net.a(x["x"]) * x["on"]}, a=linear()),
+        *({"x": VECTORS, "on": torch.ones(4, 1, dtype=torch.int64)}, ["a.weight"]),
+    ),
+}
+
+UNKNOWN = "cannot tell whether a path leads from input to output"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_false_alarm_and_no_cut_missed(case):
+    model, x, layers = CASES[case]
+    before = copy.deepcopy(model.state_dict())
+    whole = {n: torch.ones_like(w, dtype=torch.bool) for n, w in snip.prunable(model).items()}
+    assert snip.collapsed(model, whole, x) == []
+    for name in layers:
+        masks = whole | {name: torch.zeros_like(whole[name])}
+        assert snip.collapsed(model, masks, x) == [name, "no path from input to output"]
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+    assert model.training and all(weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("model", "x"),
+    [
+        (nn.Sequential(nn.Embedding(9, 8), linear()), torch.arange(4)),
+        (Net(lambda net, x: F.linear(x, net.a.weight + 1), a=linear()), VECTORS),
+        (Net(lambda net, x: torch.where(net.a(x) > 0, 1.0, 0.0), a=linear()), VECTORS),
+        (Net(lambda net, x: (-net.a(x)).log(), a=linear()), VECTORS.abs()),
+    ],
+    ids=["integers", "outside its layer", "NaN lost", "NaN made"],
+)  # fmt: skip
+def test_what_the_probe_cannot_follow_it_does_not_judge(model, x):
+    whole = {n: torch.ones_like(w, dtype=torch.bool) for n, w in snip.prunable(model).items()}
+    assert snip.collapsed(model, whole, x) == [UNKNOWN]
+
+
+def test_one_thin_path_through_a_deep_network_is_found():
+    """Thirty layers, of each one connection in 4,096: random weights would hardly ever show it."""
+    torch.manual_seed(0)
+    model = nn.Sequential(*(m for _ in range(30) for m in (nn.Linear(64, 64), nn.ReLU())))
+    masks = {n: torch.zeros_like(w, dtype=torch.bool) for n, w in snip.prunable(model).items()}
+    units = torch.randint(64, (31,)).tolist()
+    for i in range(30):
+        masks[f"{2 * i}.weight"][units[i + 1], units[i]] = True
+    assert snip.collapsed(model, masks, torch.randn(4, 64)) == []
+    masks["20.weight"] = masks["20.weight"].roll(1, 0)
+    assert snip.collapsed(model, masks, torch.randn(4, 64)) == ["no path from input to output"]

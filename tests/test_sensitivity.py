@@ -1,0 +1,426 @@
+"""Connection sensitivity, against the derivative by an explicit c and the difference of losses."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import snipcore as snip
+import sniplab as lab
+
+
+def explicit_scores(model, loss_of):
+    """|g| / Σ|g| with the c of Eq. 5 written out: g is the derivative of the loss by c at c = 1.
+    `loss_of` takes a function that runs the model, so any input and any loss will do."""
+    weights = {name: weight.detach() for name, weight in snip.prunable(model).items()}
+    c = {name: torch.ones_like(weight, requires_grad=True) for name, weight in weights.items()}
+    product = {name: c[name] * weight for name, weight in weights.items()}
+    loss = loss_of(lambda *inputs: torch.func.functional_call(model, product, inputs))
+    g = torch.autograd.grad(loss, list(c.values()), materialize_grads=True)
+    total = sum(part.abs().sum() for part in g)
+    return {name: part.abs() / total for name, part in zip(c, g, strict=True)}
+
+
+def assert_explicit(scores, model, loss_of):
+    expected = explicit_scores(model, loss_of)
+    assert list(scores) == list(expected)
+    for name, score in scores.items():
+        torch.testing.assert_close(score, expected[name], msg=lambda text, n=name: f"{n}: {text}")
+    assert sum(score.sum() for score in scores.values()).item() == pytest.approx(1)
+
+
+def scoring_twin(model, norm):
+    """A copy of the model, set by hand to the mode that `norm` names."""
+    twin = copy.deepcopy(model).eval()
+    for module in twin.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train(norm == "batch")
+    return twin
+
+
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("norm", ["batch", "running"])
+def test_sensitivity_is_the_derivative_by_c(tiny, batch, norm, trained):
+    if trained:  # "running" are the statistics as they stand, mean and variance
+        tiny[1].running_mean += torch.tensor([3.0, 0, -1, 0.5], device=tiny[1].running_mean.device)
+        tiny[1].running_var *= torch.tensor([4.0, 1, 0.1, 2], device=tiny[1].running_var.device)
+    x, y = batch
+    scores = snip.sensitivity(tiny, x, y, norm=norm)
+    assert list(scores) == ["0.weight", "0.bias", "5.weight", "5.bias"]
+    twin = scoring_twin(tiny, norm)
+    assert_explicit(scores, twin, lambda run: F.cross_entropy(run(x), y))
+
+
+def test_running_statistics_are_the_default(tiny, batch):
+    default, running = snip.sensitivity(tiny, *batch), snip.sensitivity(tiny, *batch, "running")
+    assert all(torch.equal(default[name], running[name]) for name in running)
+
+
+@pytest.mark.parametrize("norm", ["batch", "running"])
+def test_sensitivity_is_the_finite_difference_of_the_loss(tiny, batch, norm):
+    x, y = batch
+    twin = scoring_twin(tiny, norm)
+    scores = snip.sensitivity(tiny, x, y, norm=norm)
+    numbers = {}
+    for name, index in (("0.weight", (1, 0, 2, 1)), ("5.weight", (2, 30)), ("5.weight", (0, 7))):
+        weight = twin.get_parameter(name).data
+        value, losses = weight[index].item(), []
+        for c in (1 + 1e-5, 1 - 1e-5):
+            weight[index] = c * value
+            with torch.no_grad():
+                losses.append(F.cross_entropy(twin(x), y).item())
+        weight[index] = value
+        numbers[name, index] = abs(losses[0] - losses[1]) / 2e-5
+    # s is g up to one common factor
+    factors = [scores[name][index].item() / g for (name, index), g in numbers.items()]
+    np.testing.assert_allclose(factors, factors[0], rtol=1e-4)
+
+
+def test_sensitivity_by_hand():
+    """One image x = (1, 2), w = [[1, 0], [0, 0]], label 1: logits (1, 0), p = (e, 1) / (e + 1);
+    ∂L/∂w = (p − (0, 1)) ⊗ x, and only w_00 = 1 is not zero, so it has all the sensitivity."""
+    layer = nn.Linear(2, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
+        layer.bias.zero_()
+    x, y = torch.tensor([[1.0, 2.0]]), torch.tensor([1])
+    assert snip.sensitivity(layer, x, y)["weight"].tolist() == [[1, 0], [0, 0]]
+    with torch.no_grad():
+        layer.weight[1, 1] = 0.5  # now the logits are (1, 1): p = (½, ½), g = (½·1·1, −½·2·½)
+    assert snip.sensitivity(layer, x, y)["weight"].tolist() == [[0.5, 0], [0, 0.5]]
+
+
+@pytest.mark.parametrize("size", [1, 5, 12, 100])
+def test_chunks_add_up_to_the_whole(tiny, batch, size):
+    whole = snip.sensitivity(tiny, *batch, norm="running")
+    chunked = snip.sensitivity(tiny, *batch, norm="running", chunk_size=size)
+    for name in whole:
+        torch.testing.assert_close(chunked[name], whole[name])
+
+
+def test_one_forward_and_one_backward(tiny, batch):
+    calls = []
+    tiny.register_forward_hook(lambda *_: calls.append("forward"))
+    tiny[5].register_full_backward_hook(lambda *_: calls.append("backward"))
+    snip.sensitivity(tiny, *batch)
+    assert calls == ["forward", "backward"]
+
+
+@pytest.mark.parametrize("norm", ["batch", "running"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_scoring_leaves_the_model_as_it_was(tiny, batch, norm, fails):
+    tiny.train()
+    tiny[4].eval()
+    tiny[0].bias.requires_grad_(False)
+    tiny[5].weight.grad = torch.full_like(tiny[5].weight, 7)
+    tiny[1].running_mean += 1
+    before, buffer = copy.deepcopy(tiny.state_dict()), tiny[1].running_mean
+    x, y = batch
+    if fails:
+        with pytest.raises(ValueError, match="labels run from 0 to 9"):
+            snip.sensitivity(
+                tiny, x, y.clone().index_fill_(0, torch.tensor([3], device=y.device), 9)
+            )
+    else:
+        snip.sensitivity(tiny, x, y, norm=norm)
+    for name, value in tiny.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert tiny[1].running_mean is buffer
+    assert tiny.training and tiny[1].training and not tiny[4].training
+    assert not tiny[0].bias.requires_grad and tiny[0].weight.requires_grad
+    assert tiny[0].weight.grad is None and (tiny[5].weight.grad == 7).all()
+
+
+@pytest.mark.parametrize("norm", ["batch", "running"])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.BatchNorm2d(4, momentum=None),
+        nn.BatchNorm2d(4, affine=False),
+        nn.InstanceNorm2d(4),
+        nn.InstanceNorm2d(4, track_running_stats=True),
+    ],
+    ids=str,
+)
+def test_no_kind_of_normalisation_remembers_the_scoring_batch(layer, norm, device):
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), copy.deepcopy(layer), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 10)
+    ).to(device)
+    x, y = torch.randn(6, 1, 8, 8, device=device), torch.arange(6, device=device)
+    before, tracks = copy.deepcopy(model.state_dict()), model[1].track_running_stats
+    snip.sensitivity(model, x, y, norm=norm)
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+    assert model[1].track_running_stats == tracks
+    model(x)
+    assert not tracks or (model[1].running_mean != 0).any()  # in training it does
+
+
+def test_without_running_statistics_only_those_of_the_batch_will_do(device):
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4, track_running_stats=False))
+    model = nn.Sequential(model, nn.Flatten(), nn.Linear(4 * 36, 3)).to(device)
+    x, y = torch.randn(6, 1, 8, 8, device=device), torch.arange(6, device=device) % 3
+    with pytest.raises(ValueError, match=r"layer 0\.1 keeps no running statistics: .*'batch'"):
+        snip.sensitivity(model, x, y)
+    assert_explicit(
+        snip.sensitivity(model, x, y, norm="batch"), model, lambda run: F.cross_entropy(run(x), y)
+    )
+
+
+def test_any_module_of_the_known_layers_can_be_scored(device):
+    class Rows(nn.Module):
+        """An image as a sequence of rows; two normalisations that are not batch norm."""
+
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv1d(8, 8, 3, padding=1)
+            self.norm = nn.GroupNorm(2, 8)
+            self.lstm = nn.LSTM(8, 5, batch_first=True)
+            self.cell = nn.GRUCell(5, 6)
+            self.layer_norm = nn.LayerNorm(6)
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, x):  # (B, 8, 8)
+            out, _ = self.lstm(self.norm(self.conv(x)).transpose(1, 2))
+            return self.head(self.layer_norm(self.cell(out[:, -1])))
+
+    model = Rows().to(device)
+    scores = snip.sensitivity(
+        model, torch.randn(6, 8, 8, device=device), torch.arange(6, device=device) % 3
+    )
+    lstm = 4 * 5 * (8 + 5 + 1)  # one bias vector a gate, not PyTorch's two
+    gru = 3 * 6 * (5 + 6 + 1)
+    m = (8 * 8 * 3 + 8) + lstm + gru + (6 * 3 + 3)
+    assert sum(score.numel() for score in scores.values()) == m
+    assert sum(int(k.sum()) for k in snip.keep_top(scores, 0.5).values()) == round(m / 2)
+
+
+# --------------------------------------------------------------------- any network, any loss
+
+
+def test_a_regression_network(device):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 2)).to(device)
+    x, y = torch.randn(10, 6, device=device), torch.randn(10, 2, device=device)
+    for size in (None, 3):
+        scores = snip.sensitivity(model, x, y, chunk_size=size, loss=F.mse_loss)
+        assert_explicit(scores, model, lambda run: F.mse_loss(run(x), y))
+    assert sum(int(m.sum()) for m in snip.keep_top(scores, 0.5).values()) == 73
+    with pytest.raises(ValueError, match="10 images need as many labels, not shape"):
+        snip.sensitivity(model, x, y[:1], loss=F.mse_loss)
+    with pytest.raises(ValueError, match="hold NaN or Inf"):
+        snip.sensitivity(model, x / 0, y, loss=F.mse_loss)
+
+
+class Encoder(nn.Module):
+    """A transformer encoder over tokens, given as a dict, as tokenisers make them."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(20, 16)
+        layer = nn.TransformerEncoderLayer(16, 4, 32, dropout=0.1, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, batch):
+        states = self.encoder(self.embed(batch["tokens"]), src_key_padding_mask=batch["padding"])
+        return self.head(states[:, 0])
+
+
+def test_a_transformer_encoder_with_a_dict_as_input(device):
+    torch.manual_seed(0)
+    model = Encoder().to(device)
+    tokens = torch.randint(20, (8, 7), device=device)
+    batch = {"tokens": tokens, "padding": torch.arange(7, device=device).expand(8, 7) > 4}
+    y = torch.arange(8, device=device) % 3
+    scores = snip.sensitivity_of(model, lambda: F.cross_entropy(model(batch), y))
+    assert model.training
+    assert_explicit(scores, model.eval(), lambda run: F.cross_entropy(run(batch), y))
+    assert scores["encoder.layers.1.self_attn.in_proj_weight"].any()
+    masks = snip.keep_top(scores, 0.9)
+    snip.apply_masks(model, masks)
+    kept = sum(int(mask.sum()) for mask in masks.values())
+    assert kept == round(0.1 * sum(w.numel() for w in snip.prunable(model).values()))
+
+
+class SmallUNet(nn.Module):
+    """Down by a strided convolution, up by a transposed one, and a bridge over both."""
+
+    def __init__(self):
+        super().__init__()
+        self.enter = nn.Conv2d(1, 4, 3, padding=1)
+        self.down = nn.Sequential(nn.Conv2d(4, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
+        self.up = nn.ConvTranspose2d(8, 4, 2, 2)
+        self.leave = nn.Conv2d(8, 2, 1)
+
+    def forward(self, x):  # (B, 1, H, W)
+        x = self.enter(x)
+        return self.leave(torch.cat([x, self.up(self.down(x))], 1))  # (B, 2, H, W)
+
+
+def test_a_u_net_with_a_segmentation_loss(device):
+    torch.manual_seed(0)
+    model = SmallUNet().to(device)
+    x, y = torch.randn(4, 1, 8, 8, device=device), torch.randint(2, (4, 8, 8), device=device)
+
+    def dice(logits, y):
+        p = logits.softmax(1)[:, 1]
+        return (1 - 2 * (p * y).sum((1, 2)) / (p + y).sum((1, 2))).mean()
+
+    scores = snip.sensitivity(model, x, y, loss=dice)
+    assert scores["up.weight"].any() and not model.down[1].running_mean.any()
+    model.eval()
+    assert_explicit(scores, model, lambda run: dice(run(x), y))
+    assert snip.collapsed(model, snip.keep_top(scores, 0.5), x) == []
+
+
+def test_a_closure_may_yield_the_parts_of_its_loss(tiny, batch):
+    x, y = batch
+
+    def parts():
+        for i in range(0, 12, 5):
+            yield F.cross_entropy(tiny(x[i : i + 5]), y[i : i + 5], reduction="sum") / 12
+
+    summed, whole = snip.sensitivity_of(tiny, parts), snip.sensitivity(tiny, x, y)
+    for name in whole:
+        torch.testing.assert_close(summed[name], whole[name])
+
+
+@pytest.mark.parametrize("chunk_size", [None, 4])
+def test_weights_that_share_one_gradient(device, chunk_size):
+    """Autograd gives a and b of a + b one tensor, and a sum's an expanded one of one number."""
+
+    class Sum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(5, 3), nn.Linear(5, 3), nn.Linear(5, 3)
+
+        def forward(self, x):
+            return F.linear(x, self.a.weight + self.b.weight) + self.c.weight.sum() * x[:, :3]
+
+    torch.manual_seed(0)
+    model = Sum().to(device)
+    x, y = torch.randn(8, 5, device=device), torch.arange(8, device=device) % 3
+    scores = snip.sensitivity(model, x, y, chunk_size=chunk_size)
+    assert_explicit(scores, model, lambda run: F.cross_entropy(run(x), y))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_recurrent_layers_are_scored_in_training_mode_without_dropout(kind, device):
+    """cuDNN has no backward pass in evaluation mode."""
+    torch.manual_seed(0)
+
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = kind(5, 4, num_layers=2, dropout=0.5, batch_first=True)
+            self.head = nn.Linear(4, 3)
+
+        def forward(self, x):
+            modes.append((self.cell.training, self.cell.dropout))
+            return self.head(self.cell(x)[0][:, -1])
+
+    modes = []
+    model = Reader().to(device).eval()
+    x, y = torch.randn(6, 7, 5, device=device), torch.arange(6, device=device) % 3
+    scores = snip.sensitivity(model, x, y)
+    assert modes == [(True, 0.0)]
+    assert not model.cell.training and model.cell.dropout == 0.5
+    with torch.backends.cudnn.flags(enabled=False):
+        assert_explicit(scores, model, lambda run: F.cross_entropy(run(x), y))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a second device")
+def test_a_model_over_two_devices():
+    class Split(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(5, 4), nn.Linear(4, 3).cuda()
+
+        def forward(self, x):
+            return self.b(self.a(x).relu().cuda())
+
+    model, x, y = Split(), torch.randn(6, 5), torch.arange(6).cuda() % 3
+    scores = snip.sensitivity_of(model, lambda: F.cross_entropy(model(x), y))
+    masks = snip.keep_top(scores, 0.5)
+    assert sum(int(mask.sum()) for mask in masks.values()) == round(39 / 2)
+    for name, weight in snip.prunable(model).items():
+        assert scores[name].device == masks[name].device == weight.device
+    snip.hold(torch.optim.SGD(model.parameters(), 0.1), model, masks)
+
+
+# ----------------------------------------------------------------------------------- bad input
+
+
+def test_batches_that_do_not_fit(tiny, batch):
+    x, y = batch
+    for bad_x, bad_y, message in (
+        (x[:0], y[:0], "the batch is empty"),
+        (x, y[:5], "12 images need as many labels"),
+        (x, y - 1, "labels run from -1 to 1; the model has classes 0 to 2"),
+        (x, y + 1, "labels run from 1 to 3"),
+        (x, y.double(), "must be integers"),
+        (x, y.int(), "labels are torch.int32 .* must be integers, torch.int64"),
+        (x, y[:, None], "one an image"),
+        (x * math.nan, y, "inputs hold NaN or Inf"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            snip.sensitivity(tiny, bad_x, bad_y)
+        with pytest.raises(ValueError, match=message):
+            lab.evaluate(tiny, bad_x, bad_y)
+    with pytest.raises(ValueError, match="chunk_size 0 is below 1"):
+        snip.sensitivity(tiny, x, y, chunk_size=0)
+    model = snip.build_model("lenet-5-caffe")
+    with pytest.raises(
+        ValueError, match=r"shape \(2, 3, 32, 32\); this model takes \(batch, 1, 28, 28\)"
+    ):
+        snip.sensitivity(model, torch.zeros(2, 3, 32, 32), torch.zeros(2).long())
+
+
+def test_nan_weights_name_the_layer(tiny, batch):
+    with torch.no_grad():
+        tiny[5].weight[0, 0] = math.nan
+    with pytest.raises(FloatingPointError, match="NaN or Inf in the sensitivity of"):
+        snip.sensitivity(tiny, *batch)
+
+
+def test_nothing_to_prune():
+    with pytest.raises(ValueError, match="nothing to prune"):
+        snip.sensitivity(nn.BatchNorm1d(3), torch.zeros(2, 3), torch.zeros(2).long())
+
+
+def test_scores_that_are_all_zero(tiny, batch):
+    with pytest.raises(ValueError, match="all scores are 0"):
+        snip.keep_top({"a": torch.zeros(3)}, 0.5)
+    with torch.no_grad():
+        tiny[5].weight.zero_()
+        tiny[5].bias.zero_()
+    with pytest.raises(ValueError, match="all sensitivities are 0"):
+        snip.sensitivity(tiny, *batch)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_refused(dtype):
+    model = nn.Sequential(nn.Linear(4, 3)).to(dtype)
+    with pytest.raises(ValueError, match=r"0\.weight is torch.*16: score in float32"):
+        snip.sensitivity(model, torch.randn(2, 4, dtype=dtype), torch.arange(2))
+
+
+def test_an_input_shape_may_be_a_list_or_none():
+    x, y = torch.randn(2, 1, 4, 4), torch.arange(2)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    for shape in ([1, 4, 4], (1, 4, 4), torch.Size([1, 4, 4]), None):
+        model.input_shape = shape
+        assert snip.sensitivity(model, x, y)
+    model.input_shape = [16]
+    with pytest.raises(ValueError, match=r"this model takes \(batch, 16\)"):
+        snip.sensitivity(model, x, y)
+
+
+def test_a_loss_without_weights():
+    model = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="the loss does not depend on any weight"):
+        snip.sensitivity_of(model, lambda: torch.tensor(1.0))
