@@ -64,7 +64,7 @@ def few_tests(data: lab.Data) -> lab.Data:
 
 def some_masks(model: torch.nn.Module, data: lab.Data, sparsity: float) -> dict:
     x, y = lab.draw_batch(data, 100, seed=0)
-    return snip.keep_top(snip.sensitivity(model, x, y, norm="initial"), sparsity)
+    return snip.keep_top(snip.sensitivity(model, x, y), sparsity)
 
 
 # ------------------------------------------------------------------------------------ the plain way

@@ -1,0 +1,132 @@
+"""The house: what the core imports, which room imports which, and the wheel built from both."""
+
+import ast
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+ROOMS = (
+    *("snipcore", "sniplab.controls", "sniplab.data", "sniplab.training", "sniplab.sparse"),
+    *("sniplab.grid", "sniplab.profiles", "sniplab.figures", "sniplab.report"),
+)
+
+HEAVY = {
+    *("pandas", "matplotlib", "seaborn", "scipy", "joblib", "filelock", "tqdm", "torchvision"),
+    *("sniplab", "mlxtend", "papermill", "nbconvert", "IPython", "dask", "accelerate"),
+}
+
+
+def fresh(code: str, folder: Path) -> str:
+    """What a Python process of its own prints, started in `folder`."""
+    how = {"cwd": folder, "capture_output": True, "text": True, "timeout": 120}
+    done = subprocess.run([sys.executable, "-I", "-c", code], **how)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def source(room: str) -> Path:
+    return ROOT / f"{room.replace('.', '/')}.py"
+
+
+def imported(statement: ast.stmt) -> list[str]:
+    """The full names of the modules that an import statement may bring in."""
+    if isinstance(statement, ast.Import):
+        return [alias.name for alias in statement.names]
+    if isinstance(statement, ast.ImportFrom):
+        assert statement.level == 0, "imports are written in full"
+        return [statement.module, *(f"{statement.module}.{a.name}" for a in statement.names)]
+    return []
+
+
+def test_the_core_brings_nothing_but_pytorch_and_numpy(tmp_path):
+    shutil.copy(source("snipcore"), tmp_path)
+    code = f"""if True:
+        import sys, numpy, torch
+        before = set(sys.modules)  # PyTorch may bring one of them itself
+        sys.path.insert(0, {str(tmp_path)!r})
+        import snipcore
+        print(*{{name.partition(".")[0] for name in set(sys.modules) - before}})"""
+    brought = set(fresh(code, tmp_path).split())
+    assert not brought & HEAVY
+    outside = {n.split(".")[0] for s in ast.parse(source("snipcore").read_text()).body
+               for n in imported(s)} - set(sys.stdlib_module_names)  # fmt: skip
+    assert outside == {"numpy", "torch"}
+
+
+def test_the_core_is_small():
+    assert len(source("snipcore").read_text().splitlines()) <= 800
+
+
+def test_every_room_is_known():
+    found = {f"sniplab.{path.stem}" for path in (ROOT / "sniplab").glob("*.py")}
+    assert found - {"sniplab.__init__"} == set(ROOMS) - {"snipcore"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_rooms_before_it_and_at_its_top(room):
+    tree = ast.parse(source(room).read_text())
+    top = {id(statement) for statement in tree.body}
+    later = ROOMS[ROOMS.index(room) :]
+    for statement in ast.walk(tree):
+        for name in imported(statement):
+            if name.split(".")[0] in ("snipcore", "sniplab"):
+                assert id(statement) in top, f"{name} is imported inside of {room}"
+                assert name != "sniplab", f"{room} imports the whole house"
+                assert name not in later, f"{room} imports {name}, which comes after it"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Built from a copy, so that nothing is left in the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in ("snipcore.py", "pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, folder)
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "sniplab", folder / "sniplab", ignore=ignore)
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist", "."]
+    done = subprocess.run(build, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = (folder / "dist").glob("*.whl")
+    return path
+
+
+def test_a_wheel_holds_both_and_asks_for_pytorch_and_numpy_alone(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        (metadata,) = (name for name in names if name.endswith("METADATA"))
+        lines = archive.read(metadata).decode().splitlines()
+    rooms = {f"{room.replace('.', '/')}.py" for room in ROOMS}
+    assert {n for n in names if n.endswith(".py")} == rooms | {"sniplab/__init__.py"}
+    needed = [line for line in lines if line.startswith("Requires-Dist") and "extra ==" not in line]
+    assert [line.split()[1].rstrip(">=.0123456789") for line in needed] == ["torch", "numpy"]
+
+
+def test_an_installed_wheel_prunes_a_network(wheel, tmp_path):
+    target = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target]
+    subprocess.run([*install, wheel], check=True, capture_output=True, timeout=300)
+    code = f"""if True:
+        import sys
+        sys.path.insert(0, {str(target)!r})
+        import torch, snipcore as snip
+        from torch.nn.functional import cross_entropy
+        assert snip.__file__.startswith({str(target)!r}), snip.__file__
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3))
+        x, y = torch.randn(30, 8), torch.arange(30) % 3
+        masks = snip.keep_top(snip.sensitivity(model, x, y), sparsity=0.5)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+        assert snip.collapsed(model, masks, x) == []
+        snip.hold(optimizer, model, masks)
+        for _ in range(3):
+            optimizer.zero_grad()
+            cross_entropy(model(x), y).backward()
+            optimizer.step()
+        print(sum(int(weight.count_nonzero()) for weight in model.parameters()))"""
+    assert int(fresh(code, tmp_path)) <= round(195 / 2)
