@@ -1,4 +1,5 @@
-# make report · make test · make lab · make bench; each sets up .venv itself when it is missing.
+# make report · make page · make test · make lab · make bench; each sets up .venv itself when it is
+# missing. For maintainers: make test-all · make rows · make publish.
 PROFILE ?= quick
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,20 +9,29 @@ ifdef SNIP_DATA
 export SNIP_DATA := $(abspath $(SNIP_DATA))
 endif
 
-.PHONY: report test lab bench publish
+.PHONY: report page test test-all lab bench rows publish
 
 report: .venv/ready
 	$(BIN)/python -m sniplab.report $(PROFILE)
 
-test: .venv/ready
+# The notebooks as they are committed, joined into one page; nothing is run.
+page: .venv/ready
+	$(BIN)/python -m sniplab.report page
+
+test: MARKED := -m "not slow"
+test test-all: .venv/ready
 	$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
-	SNIP_PROFILE=smoke $(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-current-env
+	SNIP_PROFILE=smoke $(BIN)/python -m pytest tests notebooks $(MARKED) --nbval-lax --nbval-current-env
 
 lab: .venv/ready
 	$(BIN)/jupyter lab notebooks
 
 bench: .venv/ready
 	$(BIN)/python tests/benchmark.py
+
+# The runs of the committed report that results/ lacks: hours or days, with checkpoints.
+rows: .venv/ready
+	$(BIN)/python -m sniplab.report rows
 
 # The committed report: run the notebooks in place under PROFILE, and take over their figures.
 publish: .venv/ready

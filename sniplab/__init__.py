@@ -15,7 +15,15 @@ from sniplab.controls import (
     shuffle_masks,
 )
 from sniplab.data import DATASETS, Data, augment, draw_batch, load_data, random_labels
-from sniplab.figures import plot_style, provenance, save_figure, summarize, t_interval
+from sniplab.figures import (
+    ENGINE_LOOKS,
+    METHOD_LOOKS,
+    plot_style,
+    provenance,
+    save_figure,
+    summarize,
+    t_interval,
+)
 from sniplab.grid import (
     COLUMNS,
     CURVE_POINTS,
@@ -25,7 +33,16 @@ from sniplab.grid import (
     read_results,
     run_grid,
 )
-from sniplab.profiles import ALL, CONTROLS, PROFILES, output_folder, sweep_configs
+from sniplab.profiles import (
+    ALL,
+    CONTROLS,
+    CUT,
+    PROFILES,
+    RESULTS,
+    architecture_configs,
+    output_folder,
+    sweep_configs,
+)
 from sniplab.sparse import (
     ENGINES,
     SparseLinear,

@@ -39,13 +39,7 @@ def shuffle_masks(masks: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
     }
 
 
-METHODS = {  # name: (how figures call it, colour, marker): the same in every figure
-    "dense": ("dense", "#000000", "s"),
-    "snip": ("SNIP", "#0072b2", "o"),
-    "shuffled": ("SNIP, shuffled within layers", "#cc79a7", "D"),
-    "magnitude": ("magnitude at initialisation", "#e69f00", "^"),
-    "random": ("random", "#009e73", "v"),
-}
+METHODS = ("dense", "snip", "shuffled", "magnitude", "random")
 
 SCORING_CHUNK = 1000  # images per pass: a batch of the whole train split needs no more memory
 

@@ -13,6 +13,19 @@ import seaborn as sns
 
 from snipcore import MODELS
 
+METHOD_LOOKS = {  # name: (how figures call it, colour, marker): the same in every figure
+    "dense": ("dense", "#000000", "s"),
+    "snip": ("SNIP", "#0072b2", "o"),
+    "shuffled": ("SNIP, shuffled within layers", "#cc79a7", "D"),
+    "magnitude": ("magnitude at initialisation", "#e69f00", "^"),
+    "random": ("random", "#009e73", "v"),
+}
+ENGINE_LOOKS = {
+    "masked": ("masked", "#d55e00", "s"),
+    "sparse": ("sparse", "#56b4e9", "o"),
+    "stacked": ("sparse and stacked", "#0072b2", "D"),
+}
+
 
 def t_interval(values: Iterable[float]) -> tuple[float, float]:
     """The 95 % interval of the mean, by Student's t; (NaN, NaN) for fewer than two values."""
@@ -29,7 +42,7 @@ def summarize(rows: pd.DataFrame, by: list[str], value: str = "error") -> pd.Dat
     `lost` for those that did not, and all of it as `text`; one row for each group."""
 
     def group(runs: pd.DataFrame) -> pd.Series:
-        good = runs.loc[runs.status == "ok", value]
+        good = runs.loc[runs.status == "ok", value].dropna()
         low, high = t_interval(good)
         mean, half, lost = good.mean(), (high - low) / 2, len(runs) - len(good)
         text = "–" if math.isnan(mean) else f"{mean:.2f}"

@@ -506,6 +506,7 @@ def run_grid(
     n_jobs: int = -1,
     device: str | torch.device | None = None,
     known: str | os.PathLike | None = None,
+    train: bool = True,
     deterministic: bool = False,
     checkpoint_seconds: float = 30.0,
 ) -> pd.DataFrame:
@@ -525,6 +526,7 @@ def run_grid(
             they are those of the cluster, with one thread each (on CUDA say how many).
         device: default CUDA where there is one, on the machine that does the run.
         known: a file of results whose rows are not run again; it is only read.
+        train: do what is missing; if not, it is left out of the rows returned.
         deterministic: on CUDA, take PyTorch's deterministic operations only
             (`torch.use_deterministic_algorithms`). On the CPU nothing is random as it is.
         checkpoint_seconds: at most so often a checkpoint is written.
@@ -584,7 +586,7 @@ def run_grid(
         )
         parts = results.with_name(f"{results.stem}.checkpoints")
         # Grouped before what is done is left out, so that a resumed sweep has the same groups.
-        tasks = _together(list(wanted.values()), data, parts, here, workers)
+        tasks = _together(list(wanted.values()), data, parts, here, workers) if train else []
         todo = {}
         for task in tasks:
             left = [c for c in task.configs if _identity(c, task.data)["run"] not in done]
@@ -618,7 +620,9 @@ def run_grid(
         ) from error
     finally:
         lock.release()
-    rows = rows.set_index("run", drop=False).loc[keys].reset_index(drop=True)
+    there = set(rows.run)
+    rows = rows.set_index("run", drop=False).loc[[key for key in keys if key in there]]
+    rows = rows.reset_index(drop=True)
     _warn_of(rows, rows.collapsed != "", "masks cut their network", "collapsed")
     _warn_of(rows, rows.status != "ok", "runs did not end well", "status")
     return rows

@@ -1,7 +1,9 @@
 """What each section of the report runs under each profile, and where it writes."""
 
+import dataclasses
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from snipcore import MODELS, check_known
@@ -12,20 +14,27 @@ ALL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 
 CONTROLS = ("shuffled", "magnitude", "random")
 
-# What two cores can train: all but the Wide ResNets, whose steps take 3 to 6 of a ResNet-18's.
-AFFORDABLE = tuple(
-    name for name, spec in MODELS.items() if spec.sparsity and not name.startswith("wrn")
-)
+EPOCH = {"mnist": 540, "cifar10": 351}  # iterations, of the whole train split
+
+# Table I by what a step costs; the Wide ResNets' take 3 to 6 of a ResNet-18's.
+CHEAP = ("alexnet-s", "alexnet-b", "squeezenet-vanilla", "squeezenet-bypass", "googlenet")
+DEAR = ("vgg-c", "vgg-d", "vgg-like", "resnet-18", "densenet-201", "densenet-264")
+
+
+def _epochs(count: int, seeds: int = 1) -> tuple[int, int, int]:
+    """Iterations, checkpoints and seeds of so many epochs of CIFAR-10, one checkpoint each."""
+    return count * EPOCH["cifar10"], count, seeds
+
 
 # What each section runs under each profile. The sweep: iterations, seeds, checkpoints, and the
 # sparsities for each method; a dense run for each seed is always among them. The connections of the
 # first layer: seeds; each scores once for every class, and nothing is trained. Architectures:
-# seeds, images of a scoring batch and of a training batch (0: as in the protocol), test images (0:
-# all), and the iterations of each network that is trained; every network is scored. Data and
-# initialisation: iterations, seeds and scoring batches (0: the whole train split); and, for each
-# network of the initialisers, iterations and seeds. Random labels: iterations, seeds, train images
-# (0: all) and sparsities, of SNIP and of random pruning alike; few images, because a network must
-# see each of them often to learn it by heart.
+# images of a scoring batch and of a training batch (0: as in the protocol), test images (0: all),
+# and for each network that is trained iterations, checkpoints and seeds; every network is scored.
+# Data and initialisation: iterations, seeds and scoring batches (0: the whole train split); and,
+# for each network of the initialisers, iterations and seeds. Random labels: iterations, seeds,
+# train images (0: all) and sparsities, of SNIP and of random pruning alike; few images, because a
+# network must see each of them often to learn it by heart.
 PROFILES = {
     "smoke": {
         "sweep": {
@@ -38,7 +47,7 @@ PROFILES = {
             "lenet-5-caffe": (10, 2, 1, {"snip": (0.9,), "random": (0.9,)}),
         },
         "connections": 1,
-        "architectures": (1, 8, 8, 100, {"squeezenet-vanilla": 3, "gru-s": 3}),
+        "architectures": (8, 8, 100, dict.fromkeys(("squeezenet-vanilla", "gru-s"), (3, 1, 1))),
         "random_labels": {
             "lenet-5-caffe": (5, 1, 200, (0.99,)),
             "lenet-300-100": (20, 2, 200, (0.99,)),
@@ -51,7 +60,7 @@ PROFILES = {
             "lenet-5-caffe": (900, 3, 2, {"snip": (0.9,), "random": (0.9,)}),
         },
         "connections": 3,
-        "architectures": (1, 32, 24, 1000, dict.fromkeys(AFFORDABLE, 40)),
+        "architectures": (32, 24, 1000, dict.fromkeys((*CHEAP, "lstm-s", "gru-s"), (40, 1, 1))),
         "random_labels": {
             "lenet-5-caffe": (150, 2, 500, (0.9, 0.99)),
             "lenet-300-100": (200, 3, 500, (0.9, 0.99)),
@@ -77,13 +86,16 @@ PROFILES = {
             ),
         },
         "connections": 10,
-        "architectures": (  # epochs of CIFAR-10 have 351 iterations, of MNIST 540
-            *(1, 0, 0, 0),
+        "architectures": (
+            *(0, 0, 0),
             {
-                **dict.fromkeys(AFFORDABLE, 1755),
-                **dict.fromkeys(("alexnet-s", "alexnet-b"), 3510),
-                **dict.fromkeys(("squeezenet-vanilla", "squeezenet-bypass", "googlenet"), 3510),
-                **dict.fromkeys(("lstm-s", "lstm-b", "gru-s", "gru-b"), 5400),
+                **dict.fromkeys((*CHEAP, "densenet-121", "densenet-169"), _epochs(12)),
+                **dict.fromkeys(DEAR, _epochs(6)),
+                "resnet-34": _epochs(4),
+                **dict.fromkeys(("lstm-s", "gru-s"), (15_000, 15, 3)),
+                **dict.fromkeys(("lstm-b", "gru-b"), (10_000, 10, 1)),
+                "googlenet-full": _epochs(12),
+                "wrn-16-8": _epochs(3),
             },
         ),
         "random_labels": {
@@ -107,9 +119,9 @@ PROFILES = {
         },
         "connections": 20,
         "architectures": (
-            *(20, 0, 0, 0),
+            *(0, 0, 0),
             {
-                name: PROTOCOLS[spec.dataset].iterations
+                name: (PROTOCOLS[spec.dataset].iterations, 75, 20)
                 for name, spec in MODELS.items()
                 if spec.sparsity
             },
@@ -147,6 +159,53 @@ def sweep_configs(
             for method, sparsity in cells
         ]
     return sorted(configs, key=lambda config: config.seed)
+
+
+# Networks that batch statistics cut, and that are cheap to train.
+CUT = ("squeezenet-vanilla", "squeezenet-bypass", "googlenet")
+
+
+def architecture_configs(
+    profile: str,
+    models: Iterable[str] | None = None,
+    epochs: int | None = None,
+    seeds: int | None = None,
+) -> list[Config]:
+    """The runs of Table I (§5.3), seed by seed: each network dense and pruned, and those of CUT
+    with the mask of batch statistics, too.
+
+    Args:
+        profile: one of PROFILES.
+        models, epochs, seeds: in place of the profile's own.
+    """
+    check_known(profile, PROFILES, "profile")
+    scoring, training, tested, lengths = PROFILES[profile]["architectures"]
+    configs = []
+    for name in models or lengths:
+        spec = MODELS[name]
+        iterations, checkpoints, repeats = lengths.get(name, (EPOCH[spec.dataset], 1, 1))
+        if epochs:
+            iterations, checkpoints = epochs * EPOCH[spec.dataset], epochs
+        recipe = recipe_for(name, iterations, checkpoints)
+        if spec.family == "Recurrent" and profile == "desktop":  # the published shape, shortened
+            recipe = dataclasses.replace(recipe, schedule="stages")
+        options = {
+            "recipe": dataclasses.replace(recipe, batch_size=training or recipe.batch_size),
+            "scoring_batch": scoring or recipe.batch_size,
+            "test_images": tested,
+        }
+        for seed in range(seeds or repeats):
+            options["seed"] = seed
+            configs.append(Config(name, method="dense", sparsity=0.0, **options))
+            configs.append(Config(name, sparsity=spec.sparsity, **options))
+            if name in CUT:
+                configs.append(Config(name, sparsity=spec.sparsity, norm="batch", **options))
+    return sorted(configs, key=lambda config: config.seed)
+
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"  # the committed report's rows
+
+SECTIONS = {"2_architectures": architecture_configs}  # those whose rows are in RESULTS
 
 
 def output_folder(profile: str, out: str | os.PathLike | None = None) -> Path:

@@ -1,6 +1,8 @@
 """Run the notebooks under one profile and join them into one page that needs no network.
 
     python -m sniplab.report [smoke|quick|desktop|paper]
+    python -m sniplab.report page    the notebooks as they are, without running anything
+    python -m sniplab.report rows    the runs of the committed report that results/ still lacks
 
 Writes build/<profile>/: the executed notebooks, their results and figures, and report.html.
 """
@@ -9,6 +11,7 @@ import argparse
 import os
 import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,8 +21,10 @@ import nbformat
 import papermill
 from nbconvert import HTMLExporter
 from nbconvert.filters import strip_ansi
+from traitlets.config import Config
 
-from sniplab.profiles import PROFILES, output_folder
+from sniplab.grid import run_grid
+from sniplab.profiles import PROFILES, RESULTS, SECTIONS, output_folder
 
 NOTEBOOKS = sorted(Path(__file__).resolve().parent.parent.glob("notebooks/[0-9]*.ipynb"))
 
@@ -47,9 +52,18 @@ def execute(source: Path, folder: Path, profile: str) -> float:
     started = time.perf_counter()
     target, bar = folder / source.name, sys.stderr.isatty() and profile != "smoke"
     try:
-        papermill.execute_notebook(
-            source, target, {"profile": profile}, progress_bar=bar, cwd=source.parent
-        )
+        with tempfile.TemporaryDirectory() as private:
+            # Over TCP others of this machine could listen, as every kernel warns. Windows has
+            # nothing else.
+            channel = {"transport": "ipc", "ip": f"{private}/kernel"}
+            papermill.execute_notebook(
+                source,
+                target,
+                {"profile": profile},
+                progress_bar=bar,
+                cwd=source.parent,
+                config=Config(KernelManager={} if os.name == "nt" else channel),
+            )
     except papermill.PapermillExecutionError as error:
         raise RuntimeError(
             f"{source.name} stopped at In [{error.exec_count}]: {strip_ansi(str(error))}\n"
@@ -69,9 +83,23 @@ def with_mathml(text: str) -> str:
     return re.sub(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", convert, text, flags=re.DOTALL)
 
 
+def without_fallbacks(cell: nbformat.NotebookNode, told: dict[str, None]) -> None:
+    """Take the warnings that data could not be had out of a cell's outputs, and note what they say:
+    the page says it once."""
+    for output in cell.get("outputs", []):
+        if output.get("name") == "stderr":
+            told.update(dict.fromkeys(re.findall(r"FallbackWarning: (.+)", output.text)))
+            # Python's own form: the place, then the line of code.
+            output.text = re.sub(r".*FallbackWarning: .+\n(?:  .*\n)?", "", output.text)
+    if "outputs" in cell:
+        cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" or o.text.strip()]
+
+
 def join(paths: list[Path], title: str) -> str:
-    """One HTML page of the executed notebooks, with a table of contents."""
+    """One HTML page of the executed notebooks, with a table of contents. What data had to be
+    replaced by others is said at its top."""
     book, contents = nbformat.v4.new_notebook(metadata=nbformat.read(paths[0], 4).metadata), []
+    told: dict[str, None] = {}
     for path in paths:
         for cell in nbformat.read(path, 4).cells:
             tags = cell.metadata.get("tags", [])
@@ -85,9 +113,12 @@ def join(paths: list[Path], title: str) -> str:
                     line = f"{hashes} {heading}"
                     cell.source = cell.source.replace(line, f'<a id="{anchor}"></a>\n\n{line}', 1)
                 cell.source = with_mathml(cell.source)
+            without_fallbacks(cell, told)
             cell.id = f"cell-{len(book.cells)}"
             book.cells.append(cell)
-    front = nbformat.v4.new_markdown_cell(f"# {title}\n\n" + "\n".join(contents), id="contents")
+    notes = "".join(f"**Data.** {text[0].upper()}{text[1:]}.\n\n" for text in told)
+    front = f"# {title}\n\n{notes}" + "\n".join(contents)
+    front = nbformat.v4.new_markdown_cell(front, id="contents")
     book.cells.insert(0, front)
     exporter = HTMLExporter(
         template_name="lab",
@@ -101,10 +132,14 @@ def join(paths: list[Path], title: str) -> str:
     return page.replace("</head>", STYLE + "</head>", 1)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("profile", nargs="?", default="quick", choices=PROFILES)
-    profile = parser.parse_args().profile
+def write_page(folder: Path, paths: list[Path], title: str) -> None:
+    report = folder / "report.html"
+    report.write_text(join(paths, title), encoding="utf-8")
+    print(os.path.relpath(report))
+
+
+def run_notebooks(profile: str) -> None:
+    """Execute all notebooks under a profile and join them."""
     folder = output_folder(profile)
     # Under smoke most of the time goes by on one core, in imports and figures. Elsewhere the runs
     # of one notebook fill the machine.
@@ -117,12 +152,30 @@ def main() -> None:
         )
     except RuntimeError as error:
         sys.exit(str(error))
-    report = folder / "report.html"
-    page = join([folder / path.name for path in NOTEBOOKS], f"SNIP, re-run ({profile})")
-    report.write_text(page, encoding="utf-8")
     for path, duration in zip(NOTEBOOKS, seconds, strict=True):
         print(f"{path.stem}: {duration:.0f} s")
-    print(os.path.relpath(report))
+    write_page(folder, [folder / path.name for path in NOTEBOOKS], f"SNIP, re-run ({profile})")
+
+
+def do_missing_rows() -> None:
+    """The runs of the committed report that results/ lacks, with checkpoints: hours or days."""
+    for section, configs in SECTIONS.items():
+        rows = run_grid(configs("desktop"), RESULTS / f"{section}.csv")
+        print(f"{section}: {len(rows)} rows, {(rows.status != 'ok').sum()} of them lost")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="?", default="quick", choices=[*PROFILES, "page", "rows"])
+    what = parser.parse_args().what
+    if what == "page":
+        folder = output_folder("desktop").parent / "page"
+        folder.mkdir(exist_ok=True)
+        write_page(folder, NOTEBOOKS, "SNIP, re-run")
+    elif what == "rows":
+        do_missing_rows()
+    else:
+        run_notebooks(what)
 
 
 if __name__ == "__main__":

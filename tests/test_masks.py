@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import snipcore as snip
 
@@ -133,23 +134,45 @@ def test_hold_under_a_gradient_scaler(device):
         assert all(weight.isfinite().all() for weight in model.parameters())
 
 
-@pytest.mark.parametrize(
-    "where",
-    [
-        torch.float64,
-        pytest.param(
-            "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA")
-        ),
-    ],
-)
-def test_hold_follows_weights_that_move(where):
+class Seen(TorchDispatchMode):
+    """Notes the operations done, with the devices and types of their tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.operations = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kinds = {(t.device.type, t.dtype) for t in args if isinstance(t, torch.Tensor)}
+        self.operations.append((function.overloadpacket.__name__, kinds))
+        return function(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("where", ["meta", torch.float64])
+def test_hold_takes_its_masks_along_once_when_weights_move(where, monkeypatch):
+    """To a device without memory, as there may be no second one here."""
+    model, masks, *_ = small_case("cpu")
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    snip.hold(optimizer, model, masks)
+    monkeypatch.setattr(torch.__future__, "_swap_module_params_on_conversion", True)
+    model.to(where)
+    weight = model[0].weight
+    for step in range(2):
+        with Seen() as seen:
+            optimizer.step()
+        products = [kinds for name, kinds in seen.operations if name == "mul_"]
+        assert products == [{(weight.device.type, weight.dtype)}] * 4
+        assert step == 0 or not any("copy" in name for name, _ in seen.operations)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a second device")
+def test_hold_follows_weights_to_another_device():
     model, masks, x, y = small_case("cpu")
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     snip.hold(optimizer, model, masks)
-    model.to(where)
+    model.cuda()
     for _ in range(2):
         optimizer.zero_grad()
-        F.cross_entropy(model(x.to(where)), y.to(model[0].weight.device)).backward()
+        F.cross_entropy(model(x.cuda()), y.cuda()).backward()
         optimizer.step()
         assert pruned_are_zero(model, masks)
 

@@ -49,9 +49,9 @@ def test_sensitivity_is_the_derivative_by_c(tiny, batch, norm, trained):
         tiny[1].running_mean += torch.tensor([3.0, 0, -1, 0.5], device=tiny[1].running_mean.device)
         tiny[1].running_var *= torch.tensor([4.0, 1, 0.1, 2], device=tiny[1].running_var.device)
     x, y = batch
+    twin = scoring_twin(tiny, norm)
     scores = snip.sensitivity(tiny, x, y, norm=norm)
     assert list(scores) == ["0.weight", "0.bias", "5.weight", "5.bias"]
-    twin = scoring_twin(tiny, norm)
     assert_explicit(scores, twin, lambda run: F.cross_entropy(run(x), y))
 
 
@@ -118,6 +118,7 @@ def test_scoring_leaves_the_model_as_it_was(tiny, batch, norm, fails):
     tiny[0].bias.requires_grad_(False)
     tiny[5].weight.grad = torch.full_like(tiny[5].weight, 7)
     tiny[1].running_mean += 1
+    tiny[1].running_var *= 2
     before, buffer = copy.deepcopy(tiny.state_dict()), tiny[1].running_mean
     x, y = batch
     if fails:
