@@ -356,14 +356,15 @@ def build_model(
 
 
 PRUNABLE_LAYERS = (nn.modules.conv._ConvNd, nn.Linear, nn.RNNBase, nn.RNNCellBase)
-PRUNABLE_LAYERS += (nn.MultiheadAttention,)  # four linear maps, three of them in one tensor
+PRUNABLE_LAYERS += (nn.MultiheadAttention,)  # its own are three linear maps in one tensor
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
 NORM_LAYERS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
     """The m prunable parameters, in module order: weights and biases of every convolutional,
-    linear and recurrent layer. This is how the reference implementation counts.
+    linear and recurrent layer, as the reference implementation counts; of attention, too, which is
+    four linear maps.
 
     Normalisation layers are not among them, nor the second bias vector (`bias_hh…`) that PyTorch
     gives its recurrent layers and the paper's do not have. A tensor that two layers share is
@@ -707,7 +708,8 @@ def hold(
     optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str, Tensor]
 ) -> RemovableHandle:
     """Set every pruned parameter to zero, now and after every `optimizer.step()`, whatever the
-    optimiser remembers of it, until `.remove()` is called on the handle returned.
+    optimiser remembers of it, until `.remove()` is called on the handle returned. It is the
+    parameters themselves that are held: they may move to another device or type.
 
     Raises ValueError as `apply_masks` does.
     """
