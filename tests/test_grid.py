@@ -506,12 +506,6 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="file"):
         lab.run_grid(GRID, tmp_path / "file" / "results.csv", n_jobs=1)
-    with pytest.raises(OSError, match="file"):
-        lab.output_folder("smoke", tmp_path / "file" / "out")
-    with pytest.raises(
-        ValueError, match="unknown profile 'night'; known: smoke, quick, desktop, paper"
-    ):
-        lab.output_folder("night", tmp_path)
     assert os.listdir(tmp_path) == ["file"]
 
 
@@ -536,26 +530,6 @@ def test_configurations_that_cannot_be_right():
             config(**changes)
     with pytest.raises(ValueError, match="n_jobs 0 does nothing"):
         lab.run_grid(GRID, "never.csv", n_jobs=0)
-
-
-# --------------------------------------------------------------------------------- the summaries
-
-
-def test_the_interval_is_students():
-    # t(0.975, 2 degrees of freedom) = 4.3027; mean 2, standard deviation 1, √3
-    low, high = lab.t_interval([1, 2, 3])
-    assert (low, high) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-4)
-    assert np.isnan(lab.t_interval([1])).all()
-
-
-def test_the_sweep_is_paired_and_complete():
-    configs = lab.sweep_configs("paper")
-    cells = {(c.model, c.method, c.sparsity) for c in configs}
-    assert len(cells) == 2 * (1 + 4 * 12)  # dense, and four methods at twelve sparsities
-    assert len(configs) == len(set(configs)) == 98 * 20
-    assert len(lab.sweep_configs("paper", seeds=1, iterations=5)) == 98
-    for profile in lab.PROFILES:
-        assert {c.method for c in lab.sweep_configs(profile)} == set(lab.METHODS)
 
 
 # --------------------------------------------------------------------------------- other machines

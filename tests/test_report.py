@@ -6,6 +6,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+import sniplab as lab
 from sniplab import report
 
 
@@ -31,6 +32,44 @@ def test_the_page_joins_the_notebooks_and_needs_no_network(tmp_path):
     assert page.count("<math") == 2 and "<mfrac>" in page and "$" not in page[page.index("<main") :]
     assert "data:image/png;base64,iVBORw0KGgo=" in page and "left out" not in page
     assert not re.search(r'<(script|link|img)[^>]*(src|href)="http', page)
+
+
+def test_a_fallback_is_told_once_at_the_top(tmp_path):
+    text = "there is no {0}.npz, and {0} could not be downloaded: going on with digits"
+    stderr = [
+        new_output("stream", name="stderr", text=f"/somewhere/1.py:3: FallbackWarning: {line}\n"
+                   "  data = lab.load_data(name)\n")
+        for line in (text.format("mnist"), text.format("mnist"), text.format("cifar10"))
+    ]  # fmt: skip
+    stderr[1].text += "UserWarning: something else\n"
+    cells = [new_code_cell("load()", outputs=[output]) for output in stderr]
+    page = report.join([write(tmp_path / "1.ipynb", new_markdown_cell("# One"), *cells)], "All")
+    top = page.index("One</a>")
+    for name in ("mnist", "cifar10"):
+        assert page.count(text.format(name)[1:]) == 1 and page.index(text.format(name)[1:]) < top
+    assert "FallbackWarning" not in page and "/somewhere" not in page
+    assert page.count("something else") == 1
+
+
+def test_the_page_of_the_notebooks_as_they_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(report, "output_folder", lambda profile: tmp_path / "build" / profile)
+    (tmp_path / "build").mkdir()
+    monkeypatch.setattr("sys.argv", ["report", "page"])
+    report.main()
+    page = (tmp_path / "build" / "page" / "report.html").read_text()
+    assert all(f"{number} · " in page for number in range(1, 6))
+    assert "report.html" in capsys.readouterr().out
+
+
+def test_missing_rows_are_done_into_the_results(tmp_path, monkeypatch, capsys):
+    recipe = lab.Recipe(2, checkpoints=1)
+    configs = [lab.Config("lenet-300-100", recipe, dataset="digits")]
+    monkeypatch.setattr(report, "SECTIONS", {"some": lambda profile: configs})
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    monkeypatch.setattr("sys.argv", ["report", "rows"])
+    report.main()
+    assert len(lab.read_results(tmp_path / "some.csv")) == 1
+    assert "some: 1 rows, 0 of them lost" in capsys.readouterr().out
 
 
 def test_a_notebook_that_fails_says_where_and_keeps_what_it_has(tmp_path):

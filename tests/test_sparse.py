@@ -136,6 +136,7 @@ def test_stacked_networks_train_as_they_would_alone(digits, device, method):
         np.testing.assert_allclose(history.test_error, alone.test_error, atol=0.5)
         assert np.mean(history.train_error == alone.train_error) > 0.95
         assert history.iteration == alone.iteration
+        assert 0 < history.step_seconds * 200 <= history.seconds
         for name, weight in snip.prunable(model).items():
             other = snip.prunable(twin)[name]
             torch.testing.assert_close(other, weight, rtol=0.02, atol=5e-3)
@@ -249,6 +250,7 @@ def test_inside_the_block_the_model_is_copied_moved_and_looked_at(digits, device
     dense, x = copy.deepcopy(model), digits.x_test[:20]
     with lab.sparse_linears(model, masks) as rest:
         torch.testing.assert_close(model.fc2.weight, dense.fc2.weight)
+        assert snip.collapsed(model, rest, x) == []
         twin = copy.deepcopy(model)
         lab.train(twin, digits, lab.Recipe(3, checkpoints=1), rest)
         assert not twin.fc1.values.equal(model.fc1.values)  # a copy of its own

@@ -123,6 +123,7 @@ def test_history(small_data, device):
         == lab.evaluate(model, small_data.x_test, small_data.y_test)
     )
     assert history.error_best == min(history.test_error)
+    assert 0 < history.step_seconds * 30 <= history.seconds  # steps, and four tests
     assert history.loss.shape == (30,) and history.loss[-5:].mean() < history.loss[:5].mean()
     assert history.train_error.shape == (30,) and set(history.train_error * 8 / 100) <= set(
         range(9)

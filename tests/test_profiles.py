@@ -1,0 +1,67 @@
+"""What each section runs: complete, paired, and at the lengths that are promised."""
+
+import os
+
+import pytest
+
+import snipcore as snip
+import sniplab as lab
+
+
+def test_the_sweep_is_paired_and_complete():
+    configs = lab.sweep_configs("paper")
+    cells = {(c.model, c.method, c.sparsity) for c in configs}
+    assert len(cells) == 2 * (1 + 4 * 12)  # dense, and four methods at twelve sparsities
+    assert len(configs) == len(set(configs)) == 98 * 20
+    assert len(lab.sweep_configs("paper", seeds=1, iterations=5)) == 98
+    for profile in lab.PROFILES:
+        assert {c.method for c in lab.sweep_configs(profile)} == set(lab.METHODS)
+
+
+@pytest.mark.parametrize("profile", lab.PROFILES)
+def test_architectures_come_in_pairs(profile):
+    configs = lab.architecture_configs(profile)
+    assert len(configs) == len(set(configs))
+    recipes = {}
+    for c in configs:
+        assert recipes.setdefault((c.model, c.seed), c.recipe) == c.recipe
+        assert c.sparsity == (0 if c.method == "dense" else snip.MODELS[c.model].sparsity)
+    dense = {(c.model, c.seed) for c in configs if c.method == "dense"}
+    pruned = {(c.model, c.seed) for c in configs if c.method == "snip" and c.norm == "running"}
+    assert dense == pruned == set(recipes)
+    assert {c.model for c in configs if c.norm == "batch"} <= set(lab.CUT)
+
+
+def test_the_committed_table_has_the_lengths_it_says():
+    configs = lab.architecture_configs("desktop")
+    lengths = {c.model: (c.recipe.iterations, c.recipe.schedule) for c in configs}
+    assert lengths["alexnet-s"] == (12 * 351, "linear") and lengths["vgg-d"] == (6 * 351, "linear")
+    assert lengths["resnet-34"] == (4 * 351, "linear") and lengths["gru-s"] == (15_000, "stages")
+    assert {c.seed for c in configs if c.model == "lstm-s"} == {0, 1, 2}
+    longer = lab.architecture_configs("desktop", ["alexnet-s"], epochs=2, seeds=2)
+    assert {c.recipe.iterations for c in longer} == {702} and len(longer) == 4
+
+
+def test_stored_rows_are_those_of_the_committed_report():
+    rows = lab.read_results(lab.RESULTS / "2_architectures.csv")
+    assert len(rows) and rows.run.is_unique and (rows.status == "ok").all()
+    digests = dict(zip(rows.dataset, rows.data, strict=True))
+    wanted = {
+        lab.grid._identity(c, digests.get(c.dataset, ""))["run"]
+        for c in lab.architecture_configs("desktop")
+    }
+    assert set(rows.run) <= wanted
+    for _, run in rows.groupby(["model", "seed"]):
+        assert run.trained_in.nunique() == run.threads.nunique() == 1  # pairs share both
+
+
+def test_folders(tmp_path):
+    assert (lab.output_folder("smoke", tmp_path / "out") / "figures").is_dir()
+    with pytest.raises(
+        ValueError, match="unknown profile 'night'; known: smoke, quick, desktop, paper"
+    ):
+        lab.output_folder("night", tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match="file"):
+        lab.output_folder("smoke", tmp_path / "file" / "out")
+    assert sorted(os.listdir(tmp_path)) == ["file", "out"]
