@@ -781,7 +781,7 @@ def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
         """Whether NaN comes out of inputs times `mark`, and whether a layer was passed by."""
         with torch.no_grad():
             for name, weight in prunable(twin).items():
-                weight.copy_(kept[name] / weight[0].numel())
+                weight.copy_(kept[name] / weight[:1].numel() if weight.numel() else weight)
         marked = tree_map_only(Tensor, lambda t: t * mark if t.is_floating_point() else t, x)
         with torch.enable_grad():
             out = [t for t in tree_leaves(probe(marked)) if isinstance(t, Tensor)]
