@@ -78,7 +78,8 @@ def test_then_torchvision(tmp_path, monkeypatch, archive):
 )
 def test_then_the_embedded_digits_with_a_warning(name, shape):
     with pytest.warns(
-        UserWarning, match=f"no {name} here.*no network.*going on with 5,000 real MNIST digits"
+        UserWarning,
+        match=f"there is no {name}.npz, and {name} could not be .*: going on with 5,000 real",
     ):
         data = lab.load_data(name, device="cpu")
     assert data.source.endswith(f"standing in for {name}, which could not be had")
@@ -92,7 +93,9 @@ def test_the_digits_by_name_are_no_fallback(digits, recwarn):
 
 
 def test_nothing_stands_in_for_kmnist():
-    with pytest.raises(FileNotFoundError, match=r"no kmnist here.*put kmnist\.npz there"):
+    with pytest.raises(
+        FileNotFoundError, match=r"there is no kmnist\.npz, .* put it at .*kmnist\.npz"
+    ):
         lab.load_data("kmnist")
 
 
