@@ -30,8 +30,9 @@ bench: .venv/ready
 	$(BIN)/python tests/benchmark.py
 
 # The runs of the committed report that results/ lacks: hours or days, with checkpoints.
+# SECTION=2_architectures does those of one file.
 rows: .venv/ready
-	$(BIN)/python -m sniplab.report rows
+	$(BIN)/python -m sniplab.report rows $(SECTION)
 
 # The committed report: run the notebooks in place under PROFILE, and take over their figures.
 publish: .venv/ready

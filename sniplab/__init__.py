@@ -39,6 +39,7 @@ from sniplab.profiles import (
     CUT,
     PROFILES,
     RESULTS,
+    SECTIONS,
     architecture_configs,
     output_folder,
     sweep_configs,

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import ctypes
 import dataclasses
 import getpass
 import hashlib
@@ -16,7 +17,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +29,7 @@ import pandas as pd
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from torch import nn
+from tqdm.auto import tqdm
 
 from snipcore import (
     INITIALIZERS,
@@ -288,6 +290,13 @@ def _computing_with(threads: int, deterministic: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(was)
 
 
+def _give_memory_back() -> None:
+    """To the system, what large networks have freed: the C library keeps it, a gigabyte after a
+    ResNet-34, and joblib takes a worker that grew for one that leaks, and starts another."""
+    with contextlib.suppress(OSError, AttributeError):  # other systems have another library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 @dataclass(frozen=True)
 class _Task:
     """Runs for one worker at a time: several are trained as one network."""
@@ -333,6 +342,7 @@ def _rows(task: _Task, device: str, threads: int, deterministic: bool, every: fl
             outcomes = [error] * len(task.configs)
         common = {"source": task.source, "threads": threads}
         common["hardware"] = hardware(torch.device(place))
+    _give_memory_back()
     rows = []
     for config, outcome in zip(task.configs, outcomes, strict=True):
         row = {**_identity(config, task.data), **OUTCOME, **common}
@@ -477,7 +487,9 @@ def _seconds_left(tasks: Iterable[_Task], rows: pd.DataFrame, workers: int) -> f
 
 
 @contextlib.contextmanager
-def _bar(todo: dict[str, _Task], rows: Iterator[pd.DataFrame], workers: int) -> Iterator:
+def _bar(
+    todo: Mapping[str, _Task], rows: Callable[[], pd.DataFrame], workers: int
+) -> Iterator[tqdm]:
     """A bar over runs that says how long is left, by the times of steps."""
     total = sum(len(task.configs) for task in todo.values())
     bar, ended = progress(None, total=total, desc="runs", unit="run"), threading.Event()

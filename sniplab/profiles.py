@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snipcore import MODELS, check_known
 from sniplab.grid import Config
-from sniplab.training import PROTOCOLS, recipe_for
+from sniplab.training import PROTOCOLS, REFERENCE, recipe_for
 
 ALL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 
@@ -203,9 +203,58 @@ def architecture_configs(
     return sorted(configs, key=lambda config: config.seed)
 
 
+TABLE_1 = {  # the published cells of SNIP, under the published protocol: sparsities, seeds
+    "lenet-300-100": ((0.95, 0.98), 20),
+    "lenet-5-caffe": ((0.98, 0.99), 3),
+}
+SOME = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
+REFERENCE_SWEEP = {  # what the reference does by default: sparsities of the controls, seeds
+    "lenet-300-100": (SOME, 5),
+    "lenet-5-caffe": ((0.5, 0.9, 0.95, 0.98, 0.99), 3),
+}
+SCORING_BATCHES = (1, 10, 100, 1000, 10_000, 0)  # Fig. 3; 0: the whole train split
+
+
+def table_1_configs() -> list[Config]:
+    """Table 1 at full length: dense, and SNIP at the sparsities that are published."""
+    configs = []
+    for model, (sparsities, seeds) in TABLE_1.items():
+        recipe = recipe_for(model, 75_000, 75)
+        for seed in range(seeds):
+            configs.append(Config(model, recipe, "dense", 0.0, seed))
+            configs += [Config(model, recipe, "snip", s, seed) for s in sparsities]
+    return configs
+
+
+def reference_configs() -> list[Config]:
+    """The sweep under the reference's own defaults: 10,000 steps of plain SGD, and new weights
+    under the mask, which all runs of a seed share."""
+    configs = []
+    for model, (controlled, seeds) in REFERENCE_SWEEP.items():
+        cells = [("dense", 0.0), *(("snip", s) for s in ALL)]
+        cells += [(method, s) for method in CONTROLS for s in controlled]
+        for seed in range(seeds):
+            configs += [Config(model, REFERENCE, *cell, seed, reinit="vs") for cell in cells]
+    return configs
+
+
+def scoring_batch_configs() -> list[Config]:
+    """Fig. 3 at full length: LeNet-300-100 at 90 % by the number of images it is scored on."""
+    recipe = recipe_for("lenet-300-100", 75_000, 75)
+    return [
+        Config("lenet-300-100", recipe, "snip", 0.9, seed, scoring_batch=size)
+        for seed in range(10)
+        for size in SCORING_BATCHES
+    ]
+
+
 RESULTS = Path(__file__).resolve().parent.parent / "results"  # the committed report's rows
 
-SECTIONS = {"2_architectures": architecture_configs}  # those whose rows are in RESULTS
+SECTIONS = {  # the runs of the committed report, by the file in RESULTS that keeps their rows
+    "1_sparsity_sweep": lambda: [*table_1_configs(), *reference_configs()],
+    "2_architectures": lambda: architecture_configs("desktop"),
+    "4_data_and_initialization": scoring_batch_configs,
+}
 
 
 def output_folder(profile: str, out: str | os.PathLike | None = None) -> Path:
@@ -215,7 +264,11 @@ def output_folder(profile: str, out: str | os.PathLike | None = None) -> Path:
     Raises ValueError for an unknown profile, OSError where the folder cannot be written.
     """
     check_known(profile, PROFILES, "profile")
-    folder = Path(out) if out else Path(__file__).resolve().parent.parent / "build" / profile
+    folder = (
+        Path(out).expanduser()
+        if out
+        else Path(__file__).resolve().parent.parent / "build" / profile
+    )
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):  # found out now, not after an hour of training
         pass

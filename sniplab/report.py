@@ -2,7 +2,7 @@
 
     python -m sniplab.report [smoke|quick|desktop|paper]
     python -m sniplab.report page    the notebooks as they are, without running anything
-    python -m sniplab.report rows    the runs of the committed report that results/ still lacks
+    python -m sniplab.report rows [section …]    what results/ still lacks of the committed report
 
 Writes build/<profile>/: the executed notebooks, their results and figures, and report.html.
 """
@@ -13,6 +13,7 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import joblib
@@ -83,12 +84,13 @@ def with_mathml(text: str) -> str:
     return re.sub(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", convert, text, flags=re.DOTALL)
 
 
-def without_fallbacks(cell: nbformat.NotebookNode, told: dict[str, None]) -> None:
-    """Take the warnings that data could not be had out of a cell's outputs, and note what they say:
-    the page says it once."""
+def without_fallbacks(cell: nbformat.NotebookNode, told: dict[str, str]) -> None:
+    """Take the warnings that data could not be had out of a cell's outputs, and note for each data
+    set what stands in for it: the page says it once."""
     for output in cell.get("outputs", []):
         if output.get("name") == "stderr":
-            told.update(dict.fromkeys(re.findall(r"FallbackWarning: (.+)", output.text)))
+            said = r"FallbackWarning: there is no (\w+)\.npz.*going on with (.+) in its place"
+            told.update(re.findall(said, output.text))
             # Python's own form: the place, then the line of code.
             output.text = re.sub(r".*FallbackWarning: .+\n(?:  .*\n)?", "", output.text)
     if "outputs" in cell:
@@ -99,7 +101,7 @@ def join(paths: list[Path], title: str) -> str:
     """One HTML page of the executed notebooks, with a table of contents. What data had to be
     replaced by others is said at its top."""
     book, contents = nbformat.v4.new_notebook(metadata=nbformat.read(paths[0], 4).metadata), []
-    told: dict[str, None] = {}
+    told: dict[str, str] = {}
     for path in paths:
         for cell in nbformat.read(path, 4).cells:
             tags = cell.metadata.get("tags", [])
@@ -116,8 +118,9 @@ def join(paths: list[Path], title: str) -> str:
             without_fallbacks(cell, told)
             cell.id = f"cell-{len(book.cells)}"
             book.cells.append(cell)
-    notes = "".join(f"**Data.** {text[0].upper()}{text[1:]}.\n\n" for text in told)
-    front = f"# {title}\n\n{notes}" + "\n".join(contents)
+    names, others = ", ".join(told), "; ".join(dict.fromkeys(told.values()))
+    note = f"**Data.** Not to be had: {names}. In their place: {others}.\n\n" if told else ""
+    front = f"# {title}\n\n{note}" + "\n".join(contents)
     front = nbformat.v4.new_markdown_cell(front, id="contents")
     book.cells.insert(0, front)
     exporter = HTMLExporter(
@@ -157,25 +160,29 @@ def run_notebooks(profile: str) -> None:
     write_page(folder, [folder / path.name for path in NOTEBOOKS], f"SNIP, re-run ({profile})")
 
 
-def do_missing_rows() -> None:
+def do_missing_rows(sections: Iterable[str]) -> None:
     """The runs of the committed report that results/ lacks, with checkpoints: hours or days."""
-    for section, configs in SECTIONS.items():
-        rows = run_grid(configs("desktop"), RESULTS / f"{section}.csv")
+    for section in sections:
+        rows = run_grid(SECTIONS[section](), RESULTS / f"{section}.csv")
         print(f"{section}: {len(rows)} rows, {(rows.status != 'ok').sum()} of them lost")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="?", default="quick", choices=[*PROFILES, "page", "rows"])
-    what = parser.parse_args().what
-    if what == "page":
+    help_ = f"with rows: which sections; default: all of {', '.join(SECTIONS)}"
+    parser.add_argument("sections", nargs="*", metavar="section", help=help_)
+    given = parser.parse_args()
+    if unknown := set(given.sections) - set(SECTIONS):
+        parser.error(f"no section {', '.join(unknown)}; known: {', '.join(SECTIONS)}")
+    if given.what == "page":
         folder = output_folder("desktop").parent / "page"
         folder.mkdir(exist_ok=True)
         write_page(folder, NOTEBOOKS, "SNIP, re-run")
-    elif what == "rows":
-        do_missing_rows()
+    elif given.what == "rows":
+        do_missing_rows(given.sections or SECTIONS)
     else:
-        run_notebooks(what)
+        run_notebooks(given.what)
 
 
 if __name__ == "__main__":

@@ -241,19 +241,15 @@ def settled_precision(recipe: Recipe, device: torch.device) -> str:
     return "bfloat16" if has_bfloat16(device) else "float32"
 
 
-def decayed_groups(model: nn.Module, recipe: Recipe) -> list[dict]:
-    """The parameters for an optimiser: prunable ones with weight decay, the others without."""
+def make_optimizer(model: nn.Module, recipe: Recipe, **how) -> torch.optim.Optimizer:
+    """The optimiser of a recipe, with weight decay on prunable parameters alone; `how` says with
+    which of PyTorch's implementations."""
     decayed = list(prunable(model).values())
     rest = [p for p in model.parameters() if all(p is not weight for weight in decayed)]
-    return [
+    groups = [
         {"params": decayed, "weight_decay": recipe.weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]
-
-
-def make_optimizer(model: nn.Module, recipe: Recipe, **how) -> torch.optim.Optimizer:
-    """The optimiser of a recipe; `how` says with which of PyTorch's implementations."""
-    groups = decayed_groups(model, recipe)
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, recipe.lr, recipe.momentum, **how)
     return torch.optim.Adam(groups, recipe.lr, **how)

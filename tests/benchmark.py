@@ -10,7 +10,6 @@ import multiprocessing
 import tempfile
 import threading
 import time
-import unittest.mock
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -239,9 +238,7 @@ def engine_costs(data: lab.Data) -> list[dict]:
     what that promises for the sweep of notebook 1, beside what the sweep gains."""
     configs = lab.sweep_configs("quick", data.name, seeds=1, iterations=540)
     configs = [config for config in configs if config.model == "lenet-300-100"]
-    stacked = [
-        config.sparsity for config in configs if config.sparsity >= lab.sparse.STACK_SPARSITY
-    ]
+    stacked = [config.sparsity for config in configs if config.sparsity >= lab.sparse.STACKED_FROM]
     costs = lab.step_costs("lenet-300-100", sorted({*stacked}), data, rounds=9)
     goals, rows = {("stacked", 0.95): "≥ 3.5", ("stacked", 0.98): "≥ 8"}, []
     with threads(1):
@@ -257,17 +254,42 @@ def engine_costs(data: lab.Data) -> list[dict]:
         rows.append(
             show(spread(f"{what}: by the steps above", "", (len(configs) / taken).to_list()))
         )
-        groups = lab.grid._together(configs, workers=2)
+        place = {data.name: (data.digest, data.source)}
+        tasks = lab.grid._together(configs, place, Path(), str(data.x_train.device), workers=2)
 
         def masked():
-            with unittest.mock.patch.object(snip, "fastest_engine", lambda *_: "masked"):
-                lab.run(configs, data)
+            for config in configs:
+                lab.grid.run([config], data, "masked")
 
         def chosen():
-            for group in groups:
-                lab.run(group, data)
+            for task in tasks:
+                lab.grid.run(task.configs, data, task.engine)
 
         rows.append(compare(f"{what}: measured", "", masked, chosen, rounds=4))
+    return rows
+
+
+def thresholds(data: lab.Data) -> list[dict]:
+    """What `engine_for` decides by: a step with masks over one of a single network that holds its
+    kept weights alone, on one thread. Above 1, the latter gains."""
+    few, rows = few_tests(data), []
+    for name, engine, sparsities in (
+        ("lenet-300-100", "stacked", (0.7, 0.8, 0.9)),
+        ("lenet-5-caffe", "sparse", (0.8, 0.9, 0.95, 0.99)),
+    ):
+        recipe = dataclasses.replace(lab.recipe_for(name, 60, 1), lr=0.01)
+        model = snip.build_model(name).to(data.x_train.device)
+        for sparsity in sparsities:
+            masks = some_masks(model, data, sparsity)
+
+            def step(engine, masks=masks, model=model, recipe=recipe):
+                trial = ([copy.deepcopy(model)], few, recipe, [masks])
+                return lab.sparse.train_with(engine, *trial)[0].step_seconds
+
+            what = f"{name} at {sparsity:.0%}, one network: step masked / {engine}"
+            with threads(1):
+                sides = (lambda: step("masked"), lambda engine=engine: step(engine))
+                rows.append(compare(what, "", *sides, rounds=5))
     return rows
 
 
@@ -330,6 +352,7 @@ def main() -> None:
         masking_cost("resnet-18", cifar, "float32", rounds=5),
         masking_cost("resnet-18", cifar, "bfloat16", rounds=5),
         *engine_costs(mnist),
+        *thresholds(mnist),
         *worker_gains(mnist),
         usual_cost("lenet-300-100", mnist, steps=100, rounds=5, stacked=False),
         usual_cost("lenet-300-100", mnist, steps=100, rounds=5, stacked=True),

@@ -391,6 +391,19 @@ def test_a_worker_that_is_killed_is_named(tmp_path, monkeypatch):
     thread.join()
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error:A worker stopped while some jobs were given")
+def test_no_worker_is_taken_for_a_leaking_one(tmp_path):
+    """Small networks first, so that the large ones make a worker grow."""
+    recipe = lab.Recipe(1, batch_size=64, checkpoints=1)
+    how = {"recipe": recipe, "dataset": "cifar10", "scoring_batch": 64, "test_images": 10}
+    names = ["squeezenet-vanilla"] * 2 + ["resnet-34"] * 6
+    configs = [lab.Config(name, seed=seed, **how) for seed, name in enumerate(names)]
+    with pytest.warns(lab.data.FallbackWarning):
+        rows = lab.run_grid(configs, tmp_path / "results.csv", n_jobs=2)
+    assert (rows.status == "ok").all()
+
+
 def test_how_long_is_left(tmp_path):
     configs = [config(recipe=lab.Recipe(100), sparsity=s) for s in (0.5, 0.6, 0.7)]
     tasks = [lab.grid._Task((c,), "masked", "", "", tmp_path) for c in configs]

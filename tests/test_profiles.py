@@ -42,16 +42,28 @@ def test_the_committed_table_has_the_lengths_it_says():
     assert {c.recipe.iterations for c in longer} == {702} and len(longer) == 4
 
 
-def test_stored_rows_are_those_of_the_committed_report():
-    rows = lab.read_results(lab.RESULTS / "2_architectures.csv")
-    assert len(rows) and rows.run.is_unique and (rows.status == "ok").all()
+def test_the_published_cells_and_the_reference_sweep():
+    configs = lab.profiles.table_1_configs()
+    assert len(configs) == 3 * 20 + 3 * 3
+    assert {(c.recipe.iterations, c.recipe.schedule) for c in configs} == {(75_000, "stages")}
+    assert {c.recipe.lr for c in configs if c.model == "lenet-5-caffe"} == {0.02}
+    configs = lab.profiles.reference_configs()
+    assert len(configs) == 5 * (13 + 18) + 3 * (13 + 15)
+    assert {c.recipe for c in configs} == {lab.REFERENCE} and {c.reinit for c in configs} == {"vs"}
+    configs = lab.profiles.scoring_batch_configs()
+    assert len(set(configs)) == 60 and {c.recipe.iterations for c in configs} == {75_000}
+
+
+@pytest.mark.parametrize("section", lab.SECTIONS)
+def test_stored_rows_are_those_of_the_committed_report(section):
+    configs = lab.SECTIONS[section]()
+    assert len(configs) == len(set(configs))
+    rows = lab.read_results(lab.RESULTS / f"{section}.csv")
+    assert rows.run.is_unique and (rows.status == "ok").all()
     digests = dict(zip(rows.dataset, rows.data, strict=True))
-    wanted = {
-        lab.grid._identity(c, digests.get(c.dataset, ""))["run"]
-        for c in lab.architecture_configs("desktop")
-    }
+    wanted = {lab.grid._identity(c, digests.get(c.dataset, ""))["run"] for c in configs}
     assert set(rows.run) <= wanted
-    for _, run in rows.groupby(["model", "seed"]):
+    for _, run in rows.groupby(["model", "seed", "iterations", "reinit"]):
         assert run.trained_in.nunique() == run.threads.nunique() == 1  # pairs share both
 
 
