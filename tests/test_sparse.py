@@ -304,6 +304,37 @@ def test_a_stack_gives_the_same_bits_however_it_is_grouped(digits, optimizer, th
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("engine", ["sparse", "stacked"])
+def test_sparse_runs_go_on_to_the_same_bits(digits, device, tmp_path, monkeypatch, engine):
+    recipe = lab.Recipe(30, checkpoints=3)
+    count = 2 if engine == "stacked" else 1
+
+    def trained(**keep):
+        models, masks = pruned(count, device, digits)
+        histories = lab.sparse.train_with(engine, models, digits, recipe, masks, **keep)
+        return [
+            (h.loss, h.test_error, m.state_dict()) for h, m in zip(histories, models, strict=True)
+        ]
+
+    whole, steps, real = trained(), [], lab.training.Batches.__getitem__
+
+    def interrupted(self, step):
+        steps.append(step)
+        if len(steps) in (11, 25):
+            raise KeyboardInterrupt
+        return real(self, step)
+
+    monkeypatch.setattr(lab.training.Batches, "__getitem__", interrupted)
+    keep = {"checkpoint": tmp_path / "run.pt", "checkpoint_seconds": 0}
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            trained(**keep)
+    for (loss, errors, weights), expected in zip(trained(**keep), whole, strict=True):
+        assert np.array_equal(loss, expected[0]) and errors == expected[1]
+        assert all(value.equal(expected[2][name]) for name, value in weights.items())
+    assert len(steps) == 32
+
+
 def test_the_engine_follows_from_what_is_run(device):
     lenet, caffe = snip.build_model("lenet-300-100"), snip.build_model("lenet-5-caffe")
     place = torch.device("cpu")
