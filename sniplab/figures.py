@@ -50,6 +50,8 @@ def summarize(rows: pd.DataFrame, by: list[str], value: str = "error") -> pd.Dat
         text += f" ({lost} of {len(runs)} lost)" if lost else ""
         return pd.Series({"mean": mean, "half": half, "n": len(good), "lost": lost, "text": text})
 
+    if rows.empty:  # no group to apply it to
+        return pd.DataFrame(columns=[*by, "mean", "half", "n", "lost", "text"])
     table = rows.groupby(by, sort=False)[["status", value]].apply(group)
     return table.astype({"mean": float, "half": float, "n": int, "lost": int}).reset_index()
 

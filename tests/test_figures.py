@@ -28,6 +28,8 @@ def test_a_summary_counts_what_ended_well():
     assert a.half == pytest.approx(4.3027 / 3**0.5, abs=1e-4)  # the whole of "±"
     assert a.text == "2.00 ± 2.48 (2 of 5 lost)"
     assert (b.mean, b.n, b.lost, b.text) == (7.0, 1, 0, "7.00")
+    none = lab.summarize(rows.iloc[:0], ["model"])
+    assert none.empty and list(none) == ["model", "mean", "half", "n", "lost", "text"]
 
 
 def test_a_figure_leaves_its_picture_and_its_numbers(tmp_path):
