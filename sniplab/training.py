@@ -261,7 +261,7 @@ CHECKPOINT_VERSION = 1  # of a checkpoint's content and of the arithmetic that g
 
 
 @dataclass
-class Progress:
+class RunState:
     """Where a run stands: all that a checkpoint holds besides network and optimiser."""
 
     losses: Tensor  # (iterations,) or (iterations, K), filled up to `done`
@@ -375,7 +375,7 @@ def fit(
     checkpoint: str | os.PathLike | None = None,
     checkpoint_seconds: float = 30.0,
     watch: Callable[[int, float], None] | None = None,
-) -> Progress:
+) -> RunState:
     """The training loop of one network, or of K stacked into one.
 
     Args:
@@ -391,7 +391,7 @@ def fit(
     """
     device = data.x_train.device
     shape = (recipe.iterations, *count)
-    run = Progress(torch.empty(shape, device=device), torch.empty(shape, device=device), [])
+    run = RunState(torch.empty(shape, device=device), torch.empty(shape, device=device), [])
     batches, at, recent = Batches(data, recipe, seed), set(recipe.at), []
     path = Path(checkpoint).expanduser() if checkpoint else None
     if path:
