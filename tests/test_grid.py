@@ -269,7 +269,7 @@ def test_rows_are_the_same_to_the_bit_however_they_are_grouped_or_interrupted(
     for _ in range(50):
         with contextlib.suppress(KeyboardInterrupt):
             path = tmp_path / "interrupted.csv"
-            rows = lab.run_grid(configs[::-1], path, n_jobs=1, checkpoint_seconds=0.1)
+            rows = lab.run_grid(configs[::-1], path, n_jobs=1, checkpoint_seconds=0.02)
             break
     assert len(steps) > 10 * 211
     pd.testing.assert_frame_equal(by_run(rows), by_run(whole))
