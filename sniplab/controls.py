@@ -4,11 +4,13 @@ Frankle, Dziugaite, Roy & Carbin. Pruning neural networks at initialization: why
 mark? ICLR 2021, arXiv:2009.08576.
 """
 
+import copy
 import hashlib
 from collections.abc import Mapping
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snipcore import check_known, generator_for, keep_top, prunable, sensitivity
@@ -39,7 +41,24 @@ def shuffle_masks(masks: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
     }
 
 
-METHODS = ("dense", "snip", "shuffled", "magnitude", "random")
+def gradient_scores(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """A common slip: |∂L/∂w| without the weight, in evaluation mode. x: (B, …), y: (B,)."""
+    twin = copy.deepcopy(model).eval()
+    weights = prunable(twin)
+    gradients = torch.autograd.grad(F.cross_entropy(twin(x), y), list(weights.values()))
+    return {name: g.abs() for name, g in zip(weights, gradients, strict=True)}
+
+
+@torch.no_grad()
+def rescale(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
+    """Multiply each weight tensor by 1/√(the fraction of it that is kept), so that what passes
+    through a layer pruned at random has the variance that it would have had."""
+    for name, weight in prunable(model).items():
+        if weight.ndim > 1 and masks[name].any():
+            weight.div_(masks[name].float().mean().sqrt())
+
+
+METHODS = ("dense", "snip", "shuffled", "magnitude", "random", "rescaled", "gradient")
 
 SCORING_CHUNK = 1000  # images per pass: a batch of the whole train split needs no more memory
 
@@ -52,18 +71,29 @@ def make_masks(
     y: Tensor,
     seed: int,
     norm: str = "running",
+    biases: bool = True,
 ) -> dict[str, Tensor] | None:
-    """The masks of one of METHODS; None for "dense". Arguments as for `sensitivity`, `keep_top`."""
+    """The masks of one of METHODS; None for "dense". "rescaled" has those of "random".
+
+    Arguments as for `sensitivity` and `keep_top`; without `biases`, they all stay and do not count.
+    """
     check_known(method, METHODS, "method")
     if method == "dense":
         return None
-    if method == "random":
-        return keep_top(random_scores(model, seed), sparsity)
-    if method == "magnitude":
-        return keep_top(magnitude_scores(model), sparsity)
-    # One image less a pass where the last would be of one: batch statistics need two.
-    chunk = SCORING_CHUNK - (len(x) % SCORING_CHUNK == 1)
-    masks = keep_top(sensitivity(model, x, y, norm, chunk), sparsity)
+    if method in ("random", "rescaled"):
+        scores = random_scores(model, seed)
+    elif method == "magnitude":
+        scores = magnitude_scores(model)
+    elif method == "gradient":
+        scores = gradient_scores(model, x, y)
+    else:
+        # One image less a pass where the last would be of one: batch statistics need two.
+        chunk = SCORING_CHUNK - (len(x) % SCORING_CHUNK == 1)
+        scores = sensitivity(model, x, y, norm, chunk)
+    counted = {name: score for name, score in scores.items() if biases or score.ndim > 1}
+    masks = keep_top(counted, sparsity)
+    masks |= {n: torch.ones_like(scores[n], dtype=bool) for n in scores.keys() - masks.keys()}
+    masks = {name: masks[name] for name in scores}  # in module order
     return shuffle_masks(masks, seed) if method == "shuffled" else masks
 
 

@@ -1,4 +1,4 @@
-"""Statistics over rows, the line of provenance, and one look for all figures."""
+"""Statistics over rows, sentences made of them, and one look for all figures."""
 
 import math
 import textwrap
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 import seaborn as sns
+from IPython.display import Markdown, display
 
 from snipcore import MODELS
 
@@ -19,6 +20,8 @@ METHOD_LOOKS = {  # name: (how figures call it, colour, marker): the same in eve
     "shuffled": ("SNIP, shuffled within layers", "#cc79a7", "D"),
     "magnitude": ("magnitude at initialisation", "#e69f00", "^"),
     "random": ("random", "#009e73", "v"),
+    "rescaled": ("random, rescaled", "#56b4e9", "P"),
+    "gradient": ("gradient alone", "#d55e00", "X"),
 }
 ENGINE_LOOKS = {
     "masked": ("masked", "#d55e00", "s"),
@@ -56,6 +59,88 @@ def summarize(rows: pd.DataFrame, by: list[str], value: str = "error") -> pd.Dat
     return table.astype({"mean": float, "half": float, "n": int, "lost": int}).reset_index()
 
 
+def paired(
+    rows: pd.DataFrame,
+    base: pd.DataFrame,
+    by: list[str],
+    on: tuple[str, ...] = ("model", "seed"),
+    value: str = "error",
+) -> pd.DataFrame:
+    """`value` of `rows` minus that of the run of `base` with the same `on`, within each pair.
+
+    One row for each group `by` of `rows`: mean, half-width of the 95 % interval, number of pairs
+    `n`, pairs `lost` because either run did not end well, p of a t-test against 0 (two-sided), q
+    (p corrected over all groups of this table by Benjamini & Hochberg, 1995), `text`, and the
+    verdict: "higher" or "lower" where q < 0.05, else "not told apart", or "one pair".
+
+    Raises:
+        ValueError: `base` holds two runs with the same `on`.
+    """
+    on, heads = list(on), ["mean", "half", "n", "lost", "p", "q", "text", "verdict"]
+    good = [runs.assign(value=runs[value].where(runs.status == "ok")) for runs in (rows, base)]
+    if good[1].duplicated(on).any():
+        raise ValueError(f"two runs of the base share one {', '.join(on)}: which is the twin?")
+    twins = good[1].set_index(on).value.rename("twin")
+    pairs = good[0].join(twins, on=on)
+    pairs = pairs[pd.MultiIndex.from_frame(pairs[on]).isin(twins.index)]  # where there is a twin
+    if pairs.empty:
+        return pd.DataFrame(columns=[*by, *heads])
+
+    def group(part: pd.DataFrame) -> pd.Series:
+        difference = (part.value - part.twin).dropna()
+        low, high = t_interval(difference)
+        mean, half, n = difference.mean(), (high - low) / 2, len(difference)
+        p = math.nan
+        if n > 1:  # without any scatter t is 0/0 or infinite
+            p = scipy.stats.ttest_1samp(difference, 0).pvalue if half > 0 else float(mean == 0)
+        lost = len(part) - n
+        text = points(mean, half) + (f" ({lost} of {len(part)} pairs lost)" if lost else "")
+        return pd.Series({"mean": mean, "half": half, "n": n, "lost": lost, "p": p, "text": text})
+
+    table = pairs.groupby(by, sort=False)[["value", "twin"]].apply(group).reset_index()
+    table = table.astype({"mean": float, "half": float, "n": int, "lost": int, "p": float})
+    tested = table.p.notna()
+    table["q"] = math.nan
+    if tested.any():
+        table.loc[tested, "q"] = scipy.stats.false_discovery_control(table.p[tested])
+    table["verdict"] = np.where(tested, "not told apart", "one pair")
+    table.loc[table.n == 0, "verdict"] = "no pair"
+    sure = table.q < 0.05
+    table.loc[sure, "verdict"] = np.where(table["mean"][sure] > 0, "higher", "lower")
+    return table[[*by, *heads]]
+
+
+def percent(mean: float, half: float = math.nan) -> str:
+    """An error for a sentence: "2.36 ± 0.14 %"; without ± where there is no interval."""
+    if math.isnan(mean):
+        return "–"
+    return f"{mean:.2f}" + ("" if math.isnan(half) else f" ± {half:.2f}") + " %"
+
+
+def points(mean: float, half: float = math.nan) -> str:
+    """A difference of errors, in points: "+0.39 ± 0.30"; with a minus sign, not a hyphen."""
+    if math.isnan(mean):
+        return "–"
+    text = f"{mean:+.2f}" + ("" if math.isnan(half) else f" ± {half:.2f}")
+    return text.replace("-", "−")
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 seed", "20 seeds", "75,000 iterations"."""
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
+def spanned(values: Iterable[float], form: str = "{:,}") -> str:
+    """ "3", or "3 to 20" where the values differ."""
+    low, high = (form.format(limit(values)) for limit in (min, max))
+    return low if low == high else f"{low} to {high}"
+
+
+def say(*sentences: str) -> None:
+    """Show sentences, of Markdown, that were computed from rows; the empty ones are left out."""
+    display(Markdown(" ".join(sentence for sentence in sentences if sentence)))
+
+
 def provenance(rows: pd.DataFrame, profile: str) -> str:
     """The line under a figure or table: data, seeds, iterations, profile and hardware of `rows`."""
     parts, runs = [f"Data: {'; '.join(rows.source.unique())}."], {}
@@ -79,13 +164,20 @@ def plot_style() -> None:
 
 
 def save_figure(
-    figure: plt.Figure, name: str, folder: Path, table: pd.DataFrame, note: str
+    figure: plt.Figure, name: str, folder: Path, table: pd.DataFrame, note: str, alt: str
 ) -> None:
-    """Write `<folder>/figures/<name>` as .png, .pdf and, of the data behind it, .csv; `note`, the
-    provenance, is set under the figure."""
+    """Show a figure, once, and write `<folder>/figures/<name>` as .png, .pdf and, of the data
+    behind it, .csv.
+
+    Args:
+        note: the provenance; it is set under the figure.
+        alt: what is to be seen, in words, for those who cannot see it.
+    """
     width = int(figure.get_figwidth() * 15)  # characters of this size in the width of the figure
     figure.supxlabel(textwrap.fill(note, width), fontsize=7.5, x=0.01, ha="left", color="0.35")
     stem = Path(folder) / "figures" / name
     for suffix in (".png", ".pdf"):
         figure.savefig(stem.with_suffix(suffix), dpi=150, bbox_inches="tight")
     table.to_csv(stem.with_suffix(".csv"), index=False)
+    display(figure, metadata={"image/png": {"alt": alt}})
+    plt.close(figure)  # or the notebook shows it once more, without the text

@@ -43,7 +43,7 @@ from snipcore import (
     pick_device,
     prunable,
 )
-from sniplab.controls import METHODS, digest, make_masks
+from sniplab.controls import METHODS, digest, make_masks, rescale
 from sniplab.data import DATASETS, Data, FallbackWarning, draw_batch, load_data, random_labels
 from sniplab.sparse import STACK, engine_for, train_with
 from sniplab.training import (
@@ -55,7 +55,7 @@ from sniplab.training import (
     settled_precision,
 )
 
-RESULTS_VERSION = 4  # of the columns and of what they mean; another version is not read as this one
+RESULTS_VERSION = 5  # of the columns and of what they mean; another version is not read as this one
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,12 @@ class Config:
     init: str = "vs"
     gates: float = 1.0  # what the biases of a recurrent network's gates start at
     reinit: str = ""  # initialiser of new weights under the mask; default: train those scored
+    reinit_gates: float = -1.0  # the same for the new weights; below 0: as `gates`
     scoring_batch: int = 100  # images; 0: the whole train split
     norm: str = "running"  # or "batch": statistics of normalisation while scoring
+    biases: bool = True  # pruned and counted; if not, all stay
+    inputs: str = "standard"  # or "unit": pixels from 0 to 1
+    validation: bool = False  # train on the validation images, too
     labels: str = "true"  # "random": train on labels dealt out anew; scored on true ones always
     train_images: int = 0  # train on so many of the train images, drawn by the seed; 0: on all
     test_images: int = 0  # test on the first so many; 0: on all
@@ -92,6 +96,9 @@ class Config:
         if self.method == "dense" and self.sparsity:
             raise ValueError(f"a dense network has sparsity 0, not {self.sparsity}")
         check_known(self.norm, ("running", "batch"), "norm")
+        check_known(self.inputs, ("standard", "unit"), "scale of the inputs")
+        if self.reinit_gates < 0 or not self.reinit:
+            object.__setattr__(self, "reinit_gates", self.gates)
         check_known(self.labels, ("true", "random"), "kind of labels")
         for name in ("seed", "scoring_batch", "train_images", "test_images"):
             if getattr(self, name) < 0:
@@ -167,13 +174,23 @@ def curve_text(values: np.ndarray) -> str:
     return " ".join(f"{part.mean():.4g}" for part in parts)
 
 
+def _from_0_to_1(data: Data) -> Data:
+    """The same images as x/255: the scale on which they are stored."""
+    low, high = data.x_train.min(), data.x_train.max()
+    parts = ("x_train", "x_val", "x_test")
+    return dataclasses.replace(data, **{p: (getattr(data, p) - low) / (high - low) for p in parts})
+
+
 def _prepare(config: Config, data: Data) -> tuple[nn.Module, dict | None, Data, dict]:
     """Build, score and prune: the model, its masks, the data to train on, and outcome columns."""
+    if config.inputs == "unit":
+        data = _from_0_to_1(data)
     model = build_model(config.model, config.init, config.seed, gates=config.gates)
     model.to(data.x_train.device)
     m = sum(weight.numel() for weight in prunable(model).values())
     x, y = draw_batch(data, config.scoring_batch or len(data.y_train), config.seed)
-    masks = make_masks(model, config.method, config.sparsity, x, y, config.seed, config.norm)
+    how = (config.method, config.sparsity, x, y, config.seed, config.norm, config.biases)
+    masks = make_masks(model, *how)
     outcome = {"m": m, "kept": m}
     if masks is not None:
         outcome["kept"] = sum(int(mask.sum()) for mask in masks.values())
@@ -181,7 +198,12 @@ def _prepare(config: Config, data: Data) -> tuple[nn.Module, dict | None, Data, 
         outcome["collapsed"] = "; ".join(collapsed(model, masks, x))
     if config.reinit:
         seed = derive_seed(config.seed, "weights after pruning")
-        initialize(model, config.reinit, seed, gates=config.gates)
+        initialize(model, config.reinit, seed, gates=config.reinit_gates)
+    if config.method == "rescaled":
+        rescale(model, masks)
+    if config.validation:
+        x, y = torch.cat([data.x_train, data.x_val]), torch.cat([data.y_train, data.y_val])
+        data = dataclasses.replace(data, x_train=x, y_train=y)
     if config.train_images:
         x, y = draw_batch(data, config.train_images, derive_seed(config.seed, "train images"))
         data = dataclasses.replace(data, x_train=x, y_train=y)
@@ -213,8 +235,8 @@ def _result(history: History, engine: str) -> dict:
 
 def run(configs: Sequence[Config], data: Data, engine: str, **keep) -> list[dict | Exception]:
     """Build, score, prune and train as each of `configs` says: the outcome columns of its row, or
-    what went wrong. Several must share seed, recipe, train and test images, and so their batches.
-    `keep`: the checkpoint and more, as for `train`."""
+    what went wrong. Several must share seed, recipe, train and test images and their scale, and so
+    their batches. `keep`: the checkpoint and more, as for `train`."""
     outcomes, ready = [], []
     for config in configs:
         try:
@@ -375,6 +397,7 @@ def _together(
     for number, (config, engine) in enumerate(zip(configs, engines, strict=True)):
         key = (config.model, config.recipe, config.seed, config.dataset)
         key += (config.labels, config.train_images, config.test_images)
+        key += (config.inputs, config.validation)
         groups.setdefault(key if engine == "stacked" else number, (engine, []))[1].append(config)
     size = min(STACK, max(4, -(-engines.count("stacked") // workers)))
     tasks = []

@@ -6,6 +6,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 import sniplab as lab
+from sniplab import figures
 
 
 def test_the_interval_is_students():
@@ -32,12 +33,66 @@ def test_a_summary_counts_what_ended_well():
     assert none.empty and list(none) == ["model", "mean", "half", "n", "lost", "text"]
 
 
-def test_a_figure_leaves_its_picture_and_its_numbers(tmp_path):
+def runs(model, method, errors, status="ok"):
+    cells = {"model": model, "method": method, "seed": range(len(errors)), "error": errors}
+    return pd.DataFrame(cells).assign(status=status)
+
+
+def test_differences_are_paired_and_corrected():
+    dense = pd.concat([runs("a", "dense", [1.0, 2.0, 3.0]), runs("b", "dense", [1.0, 5.0])])
+    snips = pd.concat([runs("a", "snip", [2.0, 3.1, 4.2]), runs("b", "snip", [1.5, 5.0])])
+    a, b = lab.paired(snips, dense, ["model"]).itertuples()
+    # 1, 1.1, 1.2: mean 1.1, standard deviation 0.1, t = 1.1 / (0.1 / √3) = 19.05 with 2 degrees
+    # of freedom, where p = 1 - t / √(t² + 2)
+    t = 1.1 / (0.1 / 3**0.5)
+    p = 1 - t / (t * t + 2) ** 0.5
+    assert (a.mean, a.n, a.lost) == (pytest.approx(1.1), 3, 0)
+    assert a.half == pytest.approx(4.3027 * 0.1 / 3**0.5, abs=1e-4)
+    assert a.p == pytest.approx(p) and a.q == pytest.approx(2 * p)  # the smaller of two
+    assert (a.text, a.verdict, b.verdict) == ("+1.10 ± 0.25", "higher", "not told apart")
+    assert b.n == 2 and b.q == pytest.approx(b.p) == pytest.approx(0.5)  # t(1) = 1: p = 1/2
+
+
+def test_lost_and_single_pairs_give_no_verdict():
+    dense, snips = runs("a", "dense", [1.0, 2.0]), runs("a", "snip", [0.5, 9.0])
+    snips.loc[1, "status"] = "diverged: the loss is nan"
+    (row,) = lab.paired(snips, dense, ["model"]).itertuples()
+    assert (row.mean, row.n, row.lost, row.verdict) == (-0.5, 1, 1, "one pair")
+    assert row.text == "−0.50 (1 of 2 pairs lost)"
+    same = runs("a", "snip", [1.5, 2.5])  # no scatter: t is infinite, and p is 0
+    (row,) = lab.paired(same, dense, ["model"]).itertuples()
+    assert (row.p, row.verdict) == (0.0, "higher")
+    assert lab.paired(runs("b", "snip", [1.0]), dense, ["model"]).empty  # no twin
+    with pytest.raises(ValueError, match="two runs of the base share one model, seed"):
+        lab.paired(snips, pd.concat([dense, dense]), ["model"])
+
+
+def test_words_for_numbers():
+    nan = float("nan")
+    assert [lab.percent(2.356, 0.14), lab.percent(2.356), lab.percent(nan)] == [
+        "2.36 ± 0.14 %",
+        "2.36 %",
+        "–",
+    ]
+    assert [lab.points(-0.3, 0.1), lab.points(0.3), lab.points(nan)] == [
+        "−0.30 ± 0.10",
+        "+0.30",
+        "–",
+    ]
+    assert [lab.counted(1, "seed"), lab.counted(75_000, "step")] == ["1 seed", "75,000 steps"]
+    assert [lab.spanned([3, 3]), lab.spanned([4000, 3])] == ["3", "3 to 4,000"]
+
+
+def test_a_figure_is_shown_and_leaves_its_picture_and_its_numbers(tmp_path, monkeypatch):
     (tmp_path / "figures").mkdir()
     figure, axis = plt.subplots()
     axis.plot([1, 2])
     table = pd.DataFrame({"x": [1, 2]})
-    lab.save_figure(figure, "f", tmp_path, table, "Data: none.")
+    shown = []
+    monkeypatch.setattr(figures, "display", lambda *what, **how: shown.append((what, how)))
+    lab.save_figure(figure, "f", tmp_path, table, "Data: none.", alt="A line that rises.")
+    assert shown == [((figure,), {"metadata": {"image/png": {"alt": "A line that rises."}}})]
+    assert not plt.fignum_exists(figure.number)  # so that a notebook shows it once
     names = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert names == ["f.csv", "f.pdf", "f.png"]
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "figures" / "f.csv"), table)

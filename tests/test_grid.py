@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import filelock
 import joblib
@@ -603,3 +604,29 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
     lab.run_grid([config()], "~/deep/results.csv", n_jobs=1)
     assert len(lab.read_results("~/deep/results.csv")) == 1
     assert (tmp_path / "deep" / "results.csv").exists()
+
+
+def test_inputs_and_train_images_as_asked(digits):
+    grid = lab.grid
+    recipe = lab.Recipe(2, checkpoints=1)
+    plain = lab.Config("lenet-300-100", recipe, dataset="digits")
+    unit = dataclasses.replace(plain, inputs="unit")
+    more = dataclasses.replace(plain, validation=True)
+    _, masks, _, _ = grid._prepare(plain, digits)
+    _, _, scaled, _ = grid._prepare(unit, digits)
+    _, same, whole, _ = grid._prepare(more, digits)
+    assert (scaled.x_train.min(), scaled.x_train.max()) == (0, 1)
+    levels = 255 * scaled.x_test
+    torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)  # x/255, exactly
+    assert len(whole.y_train) == len(digits.y_train) + len(digits.y_val)
+    assert lab.digest(masks) == lab.digest(same)  # scored on the same batch
+    known = {"digits": ("", "")}
+    tasks = grid._together([plain, unit, more], known, Path(), "cpu", workers=1)
+    assert [len(task.configs) for task in tasks] == [1, 1, 1]  # other images: no common batches
+
+
+def test_gates_of_the_new_weights():
+    recipe = lab.Recipe(2, checkpoints=1)
+    config = lab.Config("gru-s", recipe, gates=0.0, reinit="vs-x")
+    assert config.reinit_gates == 0.0 and lab.Config("gru-s", recipe).reinit_gates == 1.0
+    assert lab.Config("gru-s", recipe, gates=0.0, reinit="vs-x", reinit_gates=1.0) != config

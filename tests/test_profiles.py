@@ -1,5 +1,6 @@
 """What each section runs: complete, paired, and at the lengths that are promised."""
 
+import dataclasses
 import os
 
 import pytest
@@ -15,7 +16,8 @@ def test_the_sweep_is_paired_and_complete():
     assert len(configs) == len(set(configs)) == 98 * 20
     assert len(lab.sweep_configs("paper", seeds=1, iterations=5)) == 98
     for profile in lab.PROFILES:
-        assert {c.method for c in lab.sweep_configs(profile)} == set(lab.METHODS)
+        methods = {c.method for c in lab.sweep_configs(profile)}
+        assert methods == {"dense", "snip", *lab.CONTROLS}
 
 
 @pytest.mark.parametrize("profile", lab.PROFILES)
@@ -42,16 +44,48 @@ def test_the_committed_table_has_the_lengths_it_says():
     assert {c.recipe.iterations for c in longer} == {702} and len(longer) == 4
 
 
-def test_the_published_cells_and_the_reference_sweep():
-    configs = lab.profiles.table_1_configs()
+def test_the_committed_sweep_is_the_reference_and_table_1_the_protocol():
+    configs = lab.table_1_configs("desktop")
     assert len(configs) == 3 * 20 + 3 * 3
     assert {(c.recipe.iterations, c.recipe.schedule) for c in configs} == {(75_000, "stages")}
     assert {c.recipe.lr for c in configs if c.model == "lenet-5-caffe"} == {0.02}
-    configs = lab.profiles.reference_configs()
+    configs = lab.sweep_configs("desktop")
     assert len(configs) == 5 * (13 + 18) + 3 * (13 + 15)
     assert {c.recipe for c in configs} == {lab.REFERENCE} and {c.reinit for c in configs} == {"vs"}
-    configs = lab.profiles.scoring_batch_configs()
+    assert {c.reinit for c in lab.sweep_configs("quick")} == {""}
+    configs = lab.scoring_batch_configs("desktop")
     assert len(set(configs)) == 60 and {c.recipe.iterations for c in configs} == {75_000}
+
+
+@pytest.mark.parametrize("profile", lab.PROFILES)
+def test_a_variant_changes_one_thing(profile):
+    variants = lab.variant_configs(profile)
+    plain = variants.pop("as published")
+    for name, configs in variants.items():
+        assert len(configs) == len(plain), name
+        for config, twin in zip(configs, plain, strict=True):
+            a, b = dataclasses.asdict(config), dataclasses.asdict(twin)
+            flat = [part.pop("recipe") | part for part in (a, b)]
+            assert sum(flat[0][key] != flat[1][key] for key in flat[0]) == 1, name
+
+
+def test_gates_are_crossed_and_meet_the_initialisers():
+    gates = set(lab.gate_configs("desktop"))
+    assert len(gates) == 3 * 3 * 4
+    shared = gates & set(lab.initializer_configs("desktop"))
+    assert {(c.init, c.gates, c.reinit_gates) for c in shared} == {
+        (init, 1.0, 1.0) for init in ("rn", "tn", "vs-x")
+    }
+
+
+def test_random_labels_see_all_images_on_a_desktop():
+    configs = lab.random_label_configs("desktop")
+    assert {c.train_images for c in configs} == {0} and {c.seed for c in configs} == {0, 1, 2}
+    assert {c.recipe.weight_decay for c in configs if c.method != "dense"} == {0.0}
+    longest = [c for c in configs if c.recipe.iterations == 100_000]
+    assert {(c.model, c.method, c.sparsity, c.labels) for c in longest} == {
+        ("lenet-300-100", "snip", 0.99, "random")
+    }
 
 
 @pytest.mark.parametrize("section", lab.SECTIONS)
