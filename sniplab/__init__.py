@@ -29,6 +29,7 @@ from sniplab.figures import (
     spanned,
     summarize,
     t_interval,
+    tally,
 )
 from sniplab.grid import (
     COLUMNS,
@@ -54,6 +55,7 @@ from sniplab.profiles import (
     output_folder,
     random_label_configs,
     scoring_batch_configs,
+    section_rows,
     sweep_configs,
     table_1_configs,
     variant_configs,

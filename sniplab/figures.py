@@ -2,7 +2,8 @@
 
 import math
 import textwrap
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -143,6 +144,8 @@ def say(*sentences: str) -> None:
 
 def provenance(rows: pd.DataFrame, profile: str) -> str:
     """The line under a figure or table: data, seeds, iterations, profile and hardware of `rows`."""
+    if rows.empty:
+        return f"No runs yet. Profile {profile}."
     parts, runs = [f"Data: {'; '.join(rows.source.unique())}."], {}
     for model, of_model in rows.groupby("model", sort=False):
         seeds = ", ".join(map(str, sorted(of_model.seed.unique())))
@@ -154,6 +157,23 @@ def provenance(rows: pd.DataFrame, profile: str) -> str:
         trained = sorted(set(rows.trained_in) - {""})
         parts.append(f"Trained in {' and '.join(trained)}.")
     return " ".join([*parts, f"Profile {profile}. {'; '.join(rows.hardware.unique())}."])
+
+
+def tally(rows: pd.DataFrame, configs: Sequence) -> str:
+    """How many of the runs `configs` there are rows of, by network, what they took, and how many
+    were lost: a sentence."""
+    wanted, there = Counter(config.model for config in configs), Counter(rows.model)
+    parts = [
+        f"{MODELS[name].title} {there[name]}" + f" of {n}" * (there[name] < n)
+        for name, n in wanted.items()
+    ]
+    lost = int((rows.status != "ok").sum())
+    return (
+        f"{counted(len(rows), 'run')} ({'; '.join(parts)}), {rows.seconds.sum() / 3600:.2f} hours "
+        f"of training, {lost or 'none'} lost."
+        + " The others have not been done yet."
+        * (len(rows) < len(configs))
+    )
 
 
 def plot_style() -> None:

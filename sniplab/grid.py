@@ -607,7 +607,7 @@ def run_grid(
         del loaded
         keys = [_identity(c, digests[c.dataset])["run"] for c in configs]
         wanted = dict(zip(keys, configs, strict=True))
-        _say_what_other_data_know(given, wanted, digests)
+        _say_what_other_data_know(given, wanted, digests, train)
         rows = pd.concat([own, given[~given.run.isin(own.run)]])
         done = set(rows.run[~rows.status.str.startswith("failed")])
         trained_in = dict(zip(rows.run, rows.trained_in, strict=True))
@@ -664,16 +664,17 @@ def run_grid(
 
 
 def _say_what_other_data_know(
-    given: pd.DataFrame, wanted: Mapping[str, Config], digests: Mapping[str, str]
+    given: pd.DataFrame, wanted: Mapping[str, Config], digests: Mapping[str, str], train: bool
 ) -> None:
-    """Warn where known rows are of other data than those at hand: their runs are done again."""
+    """Warn where known rows are of other data than those at hand: they are no rows of these."""
     if wanted and len(given) and not given.run.isin(list(wanted)).any():
         others = sorted(set(given.data) - set(digests.values()))
         if others and set(given.dataset) & set(digests):
             at_hand = ", ".join(f"{name} {mark}" for name, mark in digests.items())
             warnings.warn(
                 f"the stored rows are of other data (digests {', '.join(others)}) than those here "
-                f"({at_hand}), so the runs are done anew",
+                f"({at_hand}), so "
+                + ("the runs are done anew" if train else "none of them is shown"),
                 UserWarning,
                 stacklevel=3,
             )

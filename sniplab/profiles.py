@@ -6,8 +6,10 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import pandas as pd
+
 from snipcore import MODELS, check_known
-from sniplab.grid import Config
+from sniplab.grid import Config, run_grid
 from sniplab.training import PROTOCOLS, REFERENCE, Recipe, recipe_for
 
 ALL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
@@ -420,3 +422,18 @@ def output_folder(profile: str, out: str | os.PathLike | None = None) -> Path:
     with tempfile.TemporaryFile(dir=folder):  # found out now, not after an hour of training
         pass
     return folder
+
+
+def section_rows(
+    section: str,
+    configs: Iterable[Config],
+    profile: str,
+    folder: Path,
+    n_jobs: int = -1,
+    device: str | None = None,
+) -> pd.DataFrame:
+    """The rows of `configs`, runs of one of SECTIONS: those in results/ are taken from there; the
+    others are done, and kept in `folder`. The profile "desktop" trains nothing: it shows the rows
+    that there are. `n_jobs`, `device` and errors as for `run_grid`."""
+    file, train = f"{section}.csv", profile != "desktop"
+    return run_grid(configs, folder / file, n_jobs, device, RESULTS / file, train)

@@ -83,6 +83,19 @@ def test_words_for_numbers():
     assert [lab.spanned([3, 3]), lab.spanned([4000, 3])] == ["3", "3 to 4,000"]
 
 
+def test_a_tally_says_what_is_missing_and_lost():
+    configs = [lab.Config("lenet-300-100", lab.Recipe(20), seed=seed) for seed in range(3)]
+    configs.append(lab.Config("gru-s", lab.Recipe(20)))
+    rows = runs("lenet-300-100", "snip", [1.0, 2.0]).assign(seconds=1800.0)
+    rows.loc[1, "status"] = "failed: no"
+    text = "2 runs (LeNet-300-100 2 of 3; GRU-s 0 of 1), 1.00 hours of training, 1 lost."
+    assert lab.tally(rows, configs) == f"{text} The others have not been done yet."
+    assert lab.tally(rows, configs[:2]).endswith(
+        "(LeNet-300-100 2), 1.00 hours of training, 1 lost."
+    )
+    assert lab.provenance(rows.iloc[:0], "desktop") == "No runs yet. Profile desktop."
+
+
 def test_a_figure_is_shown_and_leaves_its_picture_and_its_numbers(tmp_path, monkeypatch):
     (tmp_path / "figures").mkdir()
     figure, axis = plt.subplots()

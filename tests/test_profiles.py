@@ -101,6 +101,17 @@ def test_stored_rows_are_those_of_the_committed_report(section):
         assert run.trained_in.nunique() == run.threads.nunique() == 1  # pairs share both
 
 
+def test_a_desktop_shows_stored_rows_and_trains_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(lab.profiles, "RESULTS", tmp_path)
+    recipe = lab.Recipe(2, checkpoints=1)
+    configs = [lab.Config("lenet-300-100", recipe, seed=s, dataset="digits") for s in (0, 1)]
+    lab.run_grid(configs[:1], tmp_path / "some.csv", n_jobs=1)
+    folder = lab.output_folder("smoke", tmp_path / "out")
+    assert list(lab.section_rows("some", configs, "desktop", folder, 1).seed) == [0]
+    assert list(lab.section_rows("some", configs, "smoke", folder, 1).seed) == [0, 1]
+    assert list(lab.read_results(folder / "some.csv").seed) == [1]  # the other was known
+
+
 def test_folders(tmp_path):
     assert (lab.output_folder("smoke", tmp_path / "out") / "figures").is_dir()
     with pytest.raises(
