@@ -1,11 +1,13 @@
 """The laboratory around `snipcore`: data, training, many runs, and the figures of the report.
 
-    controls <- data <- training <- sparse <- grid <- profiles <- figures <- report
+    controls <- data <- training <- sparse <- grid <- profiles <- figures
+             <- claims <- report
 
 Each room imports only rooms before it, and each is read alone. `import sniplab as lab` gives the
 names below; `report` is run by itself: `python -m sniplab.report`.
 """
 
+from sniplab.claims import RULES, claims_table, known_rows
 from sniplab.controls import (
     METHODS,
     digest,
@@ -26,6 +28,7 @@ from sniplab.figures import (
     provenance,
     save_figure,
     say,
+    show_figure,
     spanned,
     summarize,
     t_interval,
@@ -42,6 +45,7 @@ from sniplab.grid import (
 )
 from sniplab.profiles import (
     ALL,
+    CHOICES,
     CONTROLS,
     CUT,
     LONGER,
@@ -50,6 +54,7 @@ from sniplab.profiles import (
     SECTIONS,
     VARIANTS,
     architecture_configs,
+    choice_configs,
     gate_configs,
     initializer_configs,
     output_folder,

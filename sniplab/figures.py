@@ -9,9 +9,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import PIL.Image
 import scipy.stats
 import seaborn as sns
-from IPython.display import Markdown, display
+from IPython.display import Image, Markdown, display
 
 from snipcore import MODELS
 
@@ -196,8 +197,19 @@ def save_figure(
     width = int(figure.get_figwidth() * 15)  # characters of this size in the width of the figure
     figure.supxlabel(textwrap.fill(note, width), fontsize=7.5, x=0.01, ha="left", color="0.35")
     stem = Path(folder) / "figures" / name
-    for suffix in (".png", ".pdf"):
-        figure.savefig(stem.with_suffix(suffix), dpi=150, bbox_inches="tight")
+    for suffix, words in ((".png", {"Description": alt}), (".pdf", {"Subject": alt})):
+        figure.savefig(stem.with_suffix(suffix), dpi=150, bbox_inches="tight", metadata=words)
     table.to_csv(stem.with_suffix(".csv"), index=False)
     display(figure, metadata={"image/png": {"alt": alt}})
     plt.close(figure)  # or the notebook shows it once more, without the text
+
+
+def show_figure(name: str, folder: Path) -> None:
+    """Show what `save_figure` wrote, with its text alternative; or say that it is not there."""
+    path = Path(folder) / "figures" / f"{name}.png"
+    if not path.exists():
+        say(f"*Figure {name} has not been drawn yet: run notebook {name[0]} first.*")
+        return
+    with PIL.Image.open(path) as picture:
+        alt = picture.text["Description"]
+    display(Image(path, width=900), metadata={"image/png": {"alt": alt}})

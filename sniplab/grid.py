@@ -666,18 +666,23 @@ def run_grid(
 def _say_what_other_data_know(
     given: pd.DataFrame, wanted: Mapping[str, Config], digests: Mapping[str, str], train: bool
 ) -> None:
-    """Warn where known rows are of other data than those at hand: they are no rows of these."""
-    if wanted and len(given) and not given.run.isin(list(wanted)).any():
-        others = sorted(set(given.data) - set(digests.values()))
-        if others and set(given.dataset) & set(digests):
-            at_hand = ", ".join(f"{name} {mark}" for name, mark in digests.items())
-            warnings.warn(
-                f"the stored rows are of other data (digests {', '.join(others)}) than those here "
-                f"({at_hand}), so "
-                + ("the runs are done anew" if train else "none of them is shown"),
-                UserWarning,
-                stacklevel=3,
-            )
+    """Warn where the very runs that are wanted are known, but of other data than those at hand."""
+    marks = set(zip(given.dataset, given.data, strict=True)) - set(digests.items())
+    others = {
+        mark
+        for config in wanted.values()
+        for dataset, mark in marks
+        if dataset == config.dataset and (given.run == _identity(config, mark)["run"]).any()
+    }
+    if others:
+        at_hand = ", ".join(f"{name} {mark}" for name, mark in digests.items())
+        warnings.warn(
+            f"the stored rows are of other data (digests {', '.join(sorted(others))}) than those "
+            f"here ({at_hand}), so "
+            + ("the runs are done anew" if train else "none of them is shown"),
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _warn_of(rows: pd.DataFrame, which: pd.Series, what: str, column: str) -> None:

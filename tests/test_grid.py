@@ -320,6 +320,9 @@ def test_known_rows_of_other_data_are_named_and_run_again(tmp_path, monkeypatch,
     np.savez(tmp_path / "mnist.npz", **other)
     with pytest.warns(UserWarning, match="stored rows are of other data .* so the runs are done"):
         lab.run_grid([small], tmp_path / "results.csv", n_jobs=1, known=tmp_path / "known.csv")
+    # Known rows that nobody asks for are no reason to warn, which would be an error here.
+    unknown = dataclasses.replace(small, seed=1)
+    lab.run_grid([unknown], tmp_path / "more.csv", n_jobs=1, known=tmp_path / "known.csv")
 
 
 def test_the_same_images_from_two_places_are_the_same_data(tmp_path, monkeypatch, archive):

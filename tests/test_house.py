@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 ROOMS = (
     *("snipcore", "sniplab.controls", "sniplab.data", "sniplab.training", "sniplab.sparse"),
-    *("sniplab.grid", "sniplab.profiles", "sniplab.figures", "sniplab.report"),
+    *("sniplab.grid", "sniplab.profiles", "sniplab.figures", "sniplab.claims", "sniplab.report"),
 )
 
 HEAVY = {
