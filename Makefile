@@ -1,5 +1,6 @@
 # make report · make page · make test · make lab · make bench; each sets up .venv itself when it is
-# missing. For maintainers: make test-all · make rows · make publish.
+# missing. PDF=1 with report or page prints the page, too, by Chromium or Chrome.
+# For maintainers: make test-all · make rows · make publish.
 PROFILE ?= quick
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,11 +13,11 @@ endif
 .PHONY: report page test test-all lab bench rows publish
 
 report: .venv/ready
-	$(BIN)/python -m sniplab.report $(PROFILE)
+	$(BIN)/python -m sniplab.report $(PROFILE) $(if $(PDF),--pdf)
 
 # The notebooks as they are committed, joined into one page; nothing is run.
 page: .venv/ready
-	$(BIN)/python -m sniplab.report page
+	$(BIN)/python -m sniplab.report page $(if $(PDF),--pdf)
 
 test: MARKED := -m "not slow"
 test test-all: .venv/ready
@@ -36,7 +37,7 @@ rows: .venv/ready
 
 # The committed report: run the notebooks in place under PROFILE, and take over their figures.
 publish: .venv/ready
-	SNIP_PROFILE=$(PROFILE) $(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+	SNIP_PROFILE=$(PROFILE) $(BIN)/jupyter nbconvert --to notebook --execute --inplace $$($(BIN)/python -m sniplab.report order)
 	mkdir -p figures && cp build/$(PROFILE)/figures/* figures/
 
 .venv/ready: pyproject.toml

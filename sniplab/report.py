@@ -3,46 +3,60 @@
     python -m sniplab.report [smoke|quick|desktop|paper]
     python -m sniplab.report page    the notebooks as they are, without running anything
     python -m sniplab.report rows [section …]    what results/ still lacks of the committed report
+    python -m sniplab.report order    names the notebooks in the order in which they are to be run
 
-Writes build/<profile>/: the executed notebooks, their results and figures, and report.html.
+Writes build/<profile>/: the executed notebooks, their results and figures, and report.html; with
+--pdf its print, too.
 """
 
 import argparse
+import itertools
 import os
 import re
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from html import escape
 from pathlib import Path
+from string import Template
 
 import joblib
 import latex2mathml.converter
 import nbformat
 import papermill
+from bs4 import BeautifulSoup, Tag
 from nbconvert import HTMLExporter
 from nbconvert.filters import strip_ansi
+from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
 from sniplab.grid import run_grid
 from sniplab.profiles import PROFILES, RESULTS, SECTIONS, output_folder
 
 NOTEBOOKS = sorted(Path(__file__).resolve().parent.parent.glob("notebooks/[0-9]*.ipynb"))
+PROSE = 40  # characters; a cell of a table that has more is text to be broken into lines
+FRAME = ("introduction", "conclusion")  # computed from the rows that the sections leave: run last
 
-STYLE = """<style>
-main { max-width: 1080px; margin: 0 auto; padding: 0 12px; }
-main table { display: block; overflow-x: auto; max-width: 100%; }
-main td { white-space: nowrap !important; }
-main caption { text-align: left; font-size: 85%; }
-main img { max-width: 100%; height: auto; }
-main math[display=block] { overflow-x: auto; overflow-y: hidden; }
-main summary { color: #757575; font-size: 80%; cursor: pointer; }
-.jp-InputPrompt, .jp-OutputPrompt { display: none !important; }
-</style>"""
-
-# People look first and read code when they doubt: every code cell starts folded.
-FOLDED = """{% extends "lab/index.html.j2" %}
-{% block input %}<details><summary>code</summary>{{ super() }}</details>{% endblock %}"""
+# One cell as HTML. People look first and read code when they doubt: it starts folded. What needs a
+# running kernel, such as a slider, is left out.
+CELL = """{% extends "display_priority.j2" %}
+{% block markdowncell %}{{ cell.source | markdown2html }}{% endblock %}
+{% block input %}<details class="code"><summary>code</summary>
+{{- cell.source | highlight_code(metadata=cell.metadata) }}</details>{% endblock %}
+{% block execute_result %}{% block data_priority scoped %}{{ super() }}{% endblock %}{% endblock %}
+{% block stream %}<pre>{{ output.text | ansi2html }}</pre>{% endblock %}
+{% block error %}<pre>{{ super() }}</pre>{% endblock %}
+{% block traceback_line %}{{ line | ansi2html }}{% endblock %}
+{% block data_html %}{{ output.data["text/html"] }}{% endblock %}
+{% block data_markdown %}{{ output.data["text/markdown"] | markdown2html }}{% endblock %}
+{% block data_text %}<pre>{{ output.data["text/plain"] | ansi2html }}</pre>{% endblock %}
+{% block data_png %}<div class="figure">
+<img src="data:image/png;base64,{{ output.data["image/png"] }}"
+{%- set alt = output | get_metadata("alt", "image/png") %}
+{%- if alt %} alt="{{ alt | escape_html }}"{% endif %}></div>{% endblock %}"""
 
 
 def execute(source: Path, folder: Path, profile: str) -> float:
@@ -78,8 +92,11 @@ def with_mathml(text: str) -> str:
     """Markdown with its TeX formulas turned into MathML, which browsers show without a script."""
 
     def convert(match: re.Match) -> str:
-        display = "block" if match[1] else "inline"
-        return latex2mathml.converter.convert(match[1] or match[2], display=display)
+        if not match[1]:
+            return latex2mathml.converter.convert(match[2])
+        formula = latex2mathml.converter.convert(match[1], display="block")
+        # On a phone a long one scrolls, for those without a mouse, too.
+        return formula.replace("<math ", '<math tabindex="0" ', 1)
 
     return re.sub(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", convert, text, flags=re.DOTALL)
 
@@ -97,51 +114,158 @@ def without_fallbacks(cell: nbformat.NotebookNode, told: dict[str, str]) -> None
         cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" or o.text.strip()]
 
 
-def join(paths: list[Path], title: str) -> str:
-    """One HTML page of the executed notebooks, with a table of contents. What data had to be
-    replaced by others is said at its top."""
-    book, contents = nbformat.v4.new_notebook(metadata=nbformat.read(paths[0], 4).metadata), []
-    told: dict[str, str] = {}
-    for path in paths:
-        for cell in nbformat.read(path, 4).cells:
-            tags = cell.metadata.get("tags", [])
-            if "parameters" in tags:  # the defaults; what was injected in their place stays
-                continue
-            if cell.cell_type == "markdown":
-                for hashes, heading in re.findall(r"^(#{1,2}) (.+)$", cell.source, re.MULTILINE):
-                    anchor = f"section-{len(contents) + 1}"
-                    indent = "    " * (len(hashes) - 1)
-                    contents.append(f"{indent}- [{heading}](#{anchor})")
-                    line = f"{hashes} {heading}"
-                    cell.source = cell.source.replace(line, f'<a id="{anchor}"></a>\n\n{line}', 1)
-                cell.source = with_mathml(cell.source)
-            without_fallbacks(cell, told)
-            cell.id = f"cell-{len(book.cells)}"
-            book.cells.append(cell)
-    names, others = ", ".join(told), "; ".join(dict.fromkeys(told.values()))
-    note = f"**Data.** Not to be had: {names}. In their place: {others}.\n\n" if told else ""
-    front = f"# {title}\n\n{note}" + "\n".join(contents)
-    front = nbformat.v4.new_markdown_cell(front, id="contents")
-    book.cells.insert(0, front)
+def as_html(path: Path, told: dict[str, str]) -> BeautifulSoup:
+    """The cells of an executed notebook, one after the other."""
+    notebook = nbformat.read(path, 4)
+    # Without the defaults of the parameters; what was injected in their place stays.
+    cells = [c for c in notebook.cells if "parameters" not in c.metadata.get("tags", [])]
+    for cell in cells:
+        without_fallbacks(cell, told)
+        if cell.cell_type == "markdown":
+            cell.source = with_mathml(cell.source)
+        for output in cell.get("outputs", []):
+            if "text/markdown" in output.get("data", {}):
+                output.data["text/markdown"] = with_mathml(output.data["text/markdown"])
+    notebook.cells = cells
     exporter = HTMLExporter(
         template_name="lab",
-        raw_template=FOLDED,
-        mathjax_url="",
-        require_js_url="",
-        mermaid_js_url="",
-        jupyter_widgets_base_url="",
+        raw_template=CELL,
+        exclude_anchor_links=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
     )
-    page, _ = exporter.from_notebook_node(book, {"metadata": {"name": title}})
-    return page.replace("</head>", STYLE + "</head>", 1)
+    soup = BeautifulSoup(exporter.from_notebook_node(notebook)[0], "html.parser")
+    for code in soup.select(".code + .code"):  # nothing to look at between them: one to unfold
+        code.find_previous_sibling().append(code.div.extract())
+        code.decompose()
+    return soup
 
 
-def write_page(folder: Path, paths: list[Path], title: str) -> None:
+def number_headings(soup: BeautifulSoup, stem: str, deeper: int) -> None:
+    """Give the headings of a notebook anchors, and levels `deeper` than its own, none skipped."""
+    last = deeper
+    for number, heading in enumerate(soup.find_all(re.compile("^h[1-6]$"))):
+        last = min(int(heading.name[1]) + deeper, last + 1)
+        heading.name, heading["id"] = f"h{last}", f"{stem}-{number}" if number else stem
+
+
+def add_class(tag: Tag, name: str) -> None:
+    tag["class"] = [*tag.get("class", []), name]
+
+
+def frame_tables(soup: BeautifulSoup) -> None:
+    """Put every table into a box that scrolls, and tell headers, numbers and prose in it apart."""
+    for number, table in enumerate(soup.find_all("table"), 1):
+        heading = table.find_previous(re.compile("^h[1-6]$"))
+        label = f"Table {number}" + (f", {heading.get_text()}" if heading else "")
+        box = {"class": "table", "role": "region", "tabindex": "0", "aria-label": label}
+        table.wrap(soup.new_tag("div", attrs=box))
+        # From the right, since a cell of the index may stand for several rows.
+        rows = [row.find_all(["th", "td"])[::-1] for row in table.find_all("tr")]
+        if len(rows[-1]) > 8:
+            add_class(table, "wide")
+        heads = len(table.select("thead tr"))
+        for column in zip(*rows[max(heads - 1, 0) :], strict=False):
+            texts = (cell.get_text(strip=True) for cell in column[1:])
+            if any(re.match(r"[−+-]?\d", text) and len(text) <= PROSE for text in texts):
+                for cell in column:
+                    add_class(cell, "number")
+        for cell in itertools.chain(*rows):
+            if len(cell.get_text()) > PROSE:
+                add_class(cell, "prose")
+            if cell.name == "th" and not cell.get_text(strip=True):
+                cell.name = "td"  # the corner over an index heads nothing
+            elif cell.name == "th":
+                cell["scope"] = "col" if cell.find_parent("thead") else "row"
+
+
+def contents_of(page: BeautifulSoup) -> str:
+    """Links to the headings of the second level, and folded under each those of the third."""
+    entries: list[tuple[str, str, list[str]]] = []
+    for heading in page.find_all(["h2", "h3"]):
+        link = f'<a href="#{heading["id"]}">{heading.decode_contents()}</a>'
+        if heading.name == "h2":
+            entries.append((link, escape(heading.get_text()), []))
+        elif entries:
+            entries[-1][2].append(f"<li>{link}</li>")
+    folded = (
+        '<details name="part"><summary aria-label="Sections of {}"></summary><ul>{}</ul></details>'
+    )
+    lines = (
+        link + (folded.format(name, "".join(under)) if under else "")
+        for link, name, under in entries
+    )
+    return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>"
+
+
+def join(paths: list[Path], title: str) -> str:
+    """One HTML page of the executed notebooks, with a table of contents.
+
+    The first notebook gives the page its heading; those of the others are one level deeper. What
+    data had to be replaced by others is said under it.
+    """
+    told: dict[str, str] = {}
+    page = BeautifulSoup("", "html.parser")
+    for path in paths:
+        part = as_html(path, told)
+        number_headings(part, path.stem, deeper=int(path != paths[0]))
+        page.append(page.new_tag("section"))
+        page.contents[-1].extend(part.contents)
+    frame_tables(page)
+    for link in page.find_all("a", href=re.compile(r"^[^/:#]+\.ipynb$")):
+        link["href"] = f"#{Path(link['href']).stem}"
+    if told:
+        names, others = ", ".join(told), "; ".join(dict.fromkeys(told.values()))
+        note = f"<p><strong>Data.</strong> Not to be had: {names}. In their place: {others}.</p>"
+        page.h1.insert_after(BeautifulSoup(note, "html.parser"))
+    # Of Pygments' styles one with enough contrast on white.
+    highlight = HtmlFormatter(style="xcode").get_style_defs(".highlight")
+    shell = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+    return shell.substitute(
+        title=title, highlight=highlight, contents=contents_of(page), notebooks=page
+    )
+
+
+def print_page(page: Path) -> Path:
+    """Print a page to a PDF beside it, by the browser that is there."""
+    target = page.with_suffix(".pdf")
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    browser = next(filter(None, map(shutil.which, names)), None)
+    if browser is None:
+        sys.exit(f"No {target.name}: that needs one of {', '.join(names)} on the PATH. Or print "
+                 f"{page.name} from any browser.")  # fmt: skip
+    target.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as private:  # not the profile of a window that is open
+        how = [
+            "--headless",
+            "--disable-gpu",
+            "--no-pdf-header-footer",
+            f"--user-data-dir={private}",
+        ]
+        if hasattr(os, "geteuid") and os.geteuid() == 0:  # the browser's sandbox refuses root
+            how.append("--no-sandbox")
+        command = [browser, *how, f"--print-to-pdf={target.resolve()}", page.resolve().as_uri()]
+        done = subprocess.run(command, capture_output=True, text=True)
+    if not target.exists():
+        sys.exit(f"No {target.name}: {browser} says:\n{done.stderr}")
+    return target
+
+
+def write_page(folder: Path, paths: list[Path], title: str, pdf: bool) -> None:
     report = folder / "report.html"
     report.write_text(join(paths, title), encoding="utf-8")
     print(os.path.relpath(report))
+    if pdf:
+        print(os.path.relpath(print_page(report)))
 
 
-def run_notebooks(profile: str) -> None:
+def running_order() -> tuple[list[Path], list[Path]]:
+    """The notebooks that are run first, and those that need the rows of all of them."""
+    last = [path for path in NOTEBOOKS if path.stem.endswith(FRAME)]
+    return [path for path in NOTEBOOKS if path not in last], last
+
+
+def run_notebooks(profile: str, pdf: bool) -> None:
     """Execute all notebooks under a profile and join them."""
     folder = output_folder(profile)
     # Under smoke most of the time goes by on one core, in imports and figures. Elsewhere the runs
@@ -149,15 +273,17 @@ def run_notebooks(profile: str) -> None:
     together = 2 if profile == "smoke" else 1
     if together > 1:  # kernels whose threads share cores wait for each other most of the time
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-    try:
-        seconds = joblib.Parallel(n_jobs=together, prefer="threads")(
-            joblib.delayed(execute)(path, folder, profile) for path in NOTEBOOKS
-        )
-    except RuntimeError as error:
-        sys.exit(str(error))
-    for path, duration in zip(NOTEBOOKS, seconds, strict=True):
-        print(f"{path.stem}: {duration:.0f} s")
-    write_page(folder, [folder / path.name for path in NOTEBOOKS], f"SNIP, re-run ({profile})")
+    for paths in running_order():
+        try:
+            seconds = joblib.Parallel(n_jobs=together, prefer="threads")(
+                joblib.delayed(execute)(path, folder, profile) for path in paths
+            )
+        except RuntimeError as error:
+            sys.exit(str(error))
+        for path, duration in zip(paths, seconds, strict=True):
+            print(f"{path.stem}: {duration:.0f} s")
+    title = f"SNIP, re-run ({profile})"
+    write_page(folder, [folder / path.name for path in NOTEBOOKS], title, pdf)
 
 
 def do_missing_rows(sections: Iterable[str]) -> None:
@@ -169,20 +295,24 @@ def do_missing_rows(sections: Iterable[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="?", default="quick", choices=[*PROFILES, "page", "rows"])
+    choices = [*PROFILES, "page", "rows", "order"]
+    parser.add_argument("what", nargs="?", default="quick", choices=choices)
     help_ = f"with rows: which sections; default: all of {', '.join(SECTIONS)}"
     parser.add_argument("sections", nargs="*", metavar="section", help=help_)
+    parser.add_argument("--pdf", action="store_true", help="print the page to report.pdf, too")
     given = parser.parse_args()
     if unknown := set(given.sections) - set(SECTIONS):
         parser.error(f"no section {', '.join(unknown)}; known: {', '.join(SECTIONS)}")
     if given.what == "page":
         folder = output_folder("desktop").parent / "page"
         folder.mkdir(exist_ok=True)
-        write_page(folder, NOTEBOOKS, "SNIP, re-run")
+        write_page(folder, NOTEBOOKS, "SNIP, re-run", given.pdf)
     elif given.what == "rows":
         do_missing_rows(given.sections or SECTIONS)
+    elif given.what == "order":
+        print(*(os.path.relpath(path) for paths in running_order() for path in paths))
     else:
-        run_notebooks(given.what)
+        run_notebooks(given.what, given.pdf)
 
 
 if __name__ == "__main__":

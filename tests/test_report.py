@@ -3,7 +3,9 @@
 import re
 
 import nbformat
+import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import sniplab as lab
@@ -17,21 +19,54 @@ def write(path, *cells):
 
 
 def test_the_page_joins_the_notebooks_and_needs_no_network(tmp_path):
-    picture = new_output("display_data", {"image/png": "iVBORw0KGgo="})
+    alt = {"image/png": {"alt": 'The "error" grows: a < b.'}}
+    picture = new_output("display_data", {"image/png": "iVBORw0KGgo="}, metadata=alt)
     first = write(
-        tmp_path / "1.ipynb",
+        tmp_path / "0_first.ipynb",
         new_markdown_cell("# One\n\nHere $w_j$ is, and $$\\frac{a}{b}$$ too.\n\n## Part"),
         new_code_cell("profile = 'left out'", metadata={"tags": ["parameters"]}),
         new_code_cell("draw()", outputs=[picture]),
+        new_code_cell("say()", outputs=[new_output("display_data", {"text/markdown": "$x$ *it*"})]),
     )
-    second = write(tmp_path / "2.ipynb", new_markdown_cell("# Two\n\n## Part"))
+    second = write(
+        tmp_path / "1_second.ipynb",
+        new_markdown_cell("# Two\n\n## Part\n\n#### Deep\n\n[there](0_first.ipynb)"),
+        new_code_cell("1", outputs=[new_output("execute_result", {"text/plain": "shown"})]),
+    )
     page = report.join([first, second], "All of it")
-    links = re.findall(r'<a href="#(section-\d)">(\w+)</a>', page)
-    assert [text for _, text in links] == ["One", "Part", "Two", "Part"]
-    assert all(f'id="{anchor}"' in page for anchor, _ in links)
-    assert page.count("<math") == 2 and "<mfrac>" in page and "$" not in page[page.index("<main") :]
-    assert "data:image/png;base64,iVBORw0KGgo=" in page and "left out" not in page
+    soup = BeautifulSoup(page, "html.parser")
+    headings = [(h.name, h.text) for h in soup.main.find_all(re.compile("^h[1-6]$"))]
+    assert headings == [
+        ("h1", "One"),
+        ("h2", "Part"),
+        ("h2", "Two"),
+        ("h3", "Part"),
+        ("h4", "Deep"),
+    ]
+    links = {a["href"]: a.text for a in soup.nav.find_all("a")}
+    assert list(links.values()) == ["Part", "Two", "Part"]
+    assert all(soup.main.find(id=href[1:]).text == text for href, text in links.items())
+    assert [a.text for a in soup.nav.select("details details a")] == ["Part"]  # folded under Two
+    assert soup.title.text == "All of it" and soup.main.find("a")["href"] == "#0_first"
+    assert page.count("<math") == 3 and "<mfrac>" in page and "$" not in str(soup.main)
+    assert soup.img["src"] == "data:image/png;base64,iVBORw0KGgo=" and "left out" not in page
+    assert soup.img["alt"] == alt["image/png"]["alt"] and "<em>it</em>" in page
+    assert soup.main.find("pre", string="shown")
+    assert all(code.find_parent("details") for code in soup.select(".highlight"))
     assert not re.search(r'<(script|link|img)[^>]*(src|href)="http', page)
+
+
+def test_tables_scroll_by_keyboard_and_have_headers_that_say_something(tmp_path):
+    table = pd.DataFrame({"ours": ["long " * 20], "published": ["1.7"]}, index=["LeNet"])
+    html = new_output("display_data", {"text/html": table.style.set_caption("Data.").to_html()})
+    cells = new_markdown_cell("# One"), new_code_cell("a", outputs=[html])
+    soup = BeautifulSoup(report.join([write(tmp_path / "1.ipynb", *cells)], "All"), "html.parser")
+    box = soup.table.parent
+    assert (box["role"], box["tabindex"], box["aria-label"]) == ("region", "0", "Table 1, One")
+    heads = [(th["scope"], th.text) for th in soup.table.find_all("th")]
+    assert heads == [("col", "ours"), ("col", "published"), ("row", "LeNet")]
+    assert [td.text[:4] for td in soup.select("td.prose")] == ["long"]
+    assert [cell.text for cell in soup.select(".number")] == ["published", "1.7"]
 
 
 def test_a_fallback_is_told_once_at_the_top(tmp_path):
@@ -45,7 +80,9 @@ def test_a_fallback_is_told_once_at_the_top(tmp_path):
     cells = [new_code_cell("load()", outputs=[output]) for output in stderr]
     page = report.join([write(tmp_path / "1.ipynb", new_markdown_cell("# One"), *cells)], "All")
     note = "Not to be had: mnist, cifar10. In their place: digits."
-    assert page.count(note) == 1 and page.index(note) < page.index("One</a>")
+    assert page.count(note) == 1 and page.index("One</h1>") < page.index(note) < page.index(
+        "<details class"
+    )
     assert "FallbackWarning" not in page and "/somewhere" not in page
     assert page.count("something else") == 1
 
@@ -58,6 +95,43 @@ def test_the_page_of_the_notebooks_as_they_are(tmp_path, monkeypatch, capsys):
     page = (tmp_path / "build" / "page" / "report.html").read_text()
     assert all(f"{number} · " in page for number in range(1, 6))
     assert "report.html" in capsys.readouterr().out
+
+
+def test_the_frame_is_run_after_the_sections_and_joined_in_place(tmp_path, monkeypatch, capsys):
+    names = [f"{name}.ipynb" for name in ("0_introduction", "1_a", "2_b", "6_conclusion")]
+    ran, joined = [], []
+    monkeypatch.setattr(report, "NOTEBOOKS", [tmp_path / name for name in names])
+    monkeypatch.setattr(report, "output_folder", lambda profile: tmp_path)
+    monkeypatch.setattr(report, "execute", lambda path, *_: ran.append(path.name) or 0.0)
+    monkeypatch.setattr(report, "write_page", lambda _, paths, *__: joined.extend(paths))
+    report.run_notebooks("quick", pdf=False)
+    assert ran == [names[1], names[2], names[0], names[3]]
+    assert [path.name for path in joined] == names
+    capsys.readouterr()
+    monkeypatch.setattr("sys.argv", ["report", "order"])
+    report.main()
+    assert re.findall(r"\w+\.ipynb", capsys.readouterr().out) == ran
+
+
+def test_a_page_is_printed_by_the_browser_that_is_there(tmp_path, monkeypatch):
+    page = tmp_path / "report.html"
+    page.write_text("<p>Hello")
+    browser = tmp_path / "chrome"  # one that says how it was called
+    browser.write_text('#!/bin/sh\nfor a; do case "$a" in --print-to-pdf=*) '
+                       'echo "$@" > "${a#--print-to-pdf=}";; esac; done\n')  # fmt: skip
+    browser.chmod(0o755)
+    monkeypatch.setattr(report.shutil, "which", {"chrome": str(browser)}.get)
+    for user in (0, 1000):
+        monkeypatch.setattr(report.os, "geteuid", lambda user=user: user)
+        called = report.print_page(page).read_text()
+        assert page.as_uri() in called and ("--no-sandbox" in called) == (user == 0)
+    browser.write_text("#!/bin/sh\necho cannot >&2\n")
+    with pytest.raises(SystemExit, match="cannot"):
+        report.print_page(page)
+    assert not page.with_suffix(".pdf").exists()  # nor one of an earlier page
+    monkeypatch.setattr(report.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit, match=r"No report\.pdf.*chromium.*on the PATH"):
+        report.print_page(page)
 
 
 def test_missing_rows_are_done_into_the_results(tmp_path, monkeypatch, capsys):
@@ -87,3 +161,12 @@ def test_every_notebook_has_a_parameters_cell_and_names_no_machine():
         cells = nbformat.read(path, 4).cells
         assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
         assert not re.search(r"/(home|root|Users|tmp)/", path.read_text()), path.name
+
+
+def test_every_picture_is_described():
+    for path in report.NOTEBOOKS:
+        for number, cell in enumerate(nbformat.read(path, 4).cells):
+            for output in cell.get("outputs", []):
+                if "image/png" in output.get("data", {}):
+                    alt = output.metadata.get("image/png", {}).get("alt", "")
+                    assert alt.strip(), f"{path.name}, cell {number}"
