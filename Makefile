@@ -35,10 +35,12 @@ bench: .venv/ready
 rows: .venv/ready
 	$(BIN)/python -m sniplab.report rows $(SECTION)
 
-# The committed report: run the notebooks in place under PROFILE, and take over their figures.
+# The committed report: run the notebooks in place under PROFILE, take over their figures, and write
+# the table of claims into the README.
 publish: .venv/ready
 	SNIP_PROFILE=$(PROFILE) $(BIN)/jupyter nbconvert --to notebook --execute --inplace $$($(BIN)/python -m sniplab.report order)
 	mkdir -p figures && cp build/$(PROFILE)/figures/* figures/
+	$(BIN)/python -m sniplab.report readme
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'

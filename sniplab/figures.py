@@ -129,7 +129,7 @@ def points(mean: float, half: float = math.nan) -> str:
 
 def counted(number: int, noun: str) -> str:
     """ "1 seed", "20 seeds", "75,000 iterations"."""
-    return f"{number:,} {noun}" + "s" * (number != 1)
+    return f"{number:,} {noun}" + "s" * int(number != 1)
 
 
 def spanned(values: Iterable[float], form: str = "{:,}") -> str:

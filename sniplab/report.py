@@ -26,6 +26,7 @@ from string import Template
 import joblib
 import latex2mathml.converter
 import nbformat
+import pandas as pd
 import papermill
 from bs4 import BeautifulSoup, Tag
 from nbconvert import HTMLExporter
@@ -286,6 +287,22 @@ def run_notebooks(profile: str, pdf: bool) -> None:
     write_page(folder, [folder / path.name for path in NOTEBOOKS], title, pdf)
 
 
+def claims_as_markdown(claims: pd.DataFrame) -> str:
+    """The table of claims as the README shows it."""
+    heads = ["section", "claim", "published", "ours", "seeds", "verdict"]
+    lines = [heads, ["---"] * len(heads), *claims[heads].to_numpy().tolist()]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def renew_readme(readme: Path, claims: Path) -> None:
+    """Write the table of claims between the two marks of the README."""
+    start, end = "<!-- claims -->\n", "<!-- end of claims -->"
+    before, rest = readme.read_text(encoding="utf-8").split(start)
+    table = claims_as_markdown(pd.read_csv(claims))
+    text = f"{before}{start}\n{table}\n{end}{rest.split(end)[1]}"
+    readme.write_text(text, encoding="utf-8")
+
+
 def do_missing_rows(sections: Iterable[str]) -> None:
     """The runs of the committed report that results/ lacks, with checkpoints: hours or days."""
     for section in sections:
@@ -295,7 +312,7 @@ def do_missing_rows(sections: Iterable[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    choices = [*PROFILES, "page", "rows", "order"]
+    choices = [*PROFILES, "page", "rows", "order", "readme"]
     parser.add_argument("what", nargs="?", default="quick", choices=choices)
     help_ = f"with rows: which sections; default: all of {', '.join(SECTIONS)}"
     parser.add_argument("sections", nargs="*", metavar="section", help=help_)
@@ -309,6 +326,9 @@ def main() -> None:
         write_page(folder, NOTEBOOKS, "SNIP, re-run", given.pdf)
     elif given.what == "rows":
         do_missing_rows(given.sections or SECTIONS)
+    elif given.what == "readme":
+        root = NOTEBOOKS[0].parent.parent
+        renew_readme(root / "README.md", root / "figures" / "6_claims.csv")
     elif given.what == "order":
         print(*(os.path.relpath(path) for paths in running_order() for path in paths))
     else:

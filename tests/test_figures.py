@@ -79,7 +79,10 @@ def test_words_for_numbers():
         "+0.30",
         "–",
     ]
-    assert [lab.counted(1, "seed"), lab.counted(75_000, "step")] == ["1 seed", "75,000 steps"]
+    assert [lab.counted(np.int64(1), "seed"), lab.counted(75_000, "step")] == [
+        "1 seed",
+        "75,000 steps",
+    ]
     assert [lab.spanned([3, 3]), lab.spanned([4000, 3])] == ["3", "3 to 4,000"]
 
 

@@ -3,8 +3,11 @@
 import re
 from pathlib import Path
 
+import pandas as pd
+
 import snipcore as snip
 import sniplab as lab
+from sniplab import report
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -26,6 +29,24 @@ def test_every_file_and_target_it_names_is_there():
         assert (ROOT / path).exists(), path
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert set(re.findall(r"\bmake ([a-z]+)", README)) <= set(targets)
+
+
+def test_its_claims_are_those_of_the_committed_rows():
+    table = pd.read_csv(ROOT / "figures" / "6_claims.csv")
+    assert report.claims_as_markdown(table) in README, "make publish writes them"
+
+
+def test_the_claims_are_renewed_and_nothing_else(tmp_path):
+    readme, claims = tmp_path / "README.md", tmp_path / "claims.csv"
+    readme.write_text("a\n<!-- claims -->\nold\n<!-- end of claims -->\nb\n")
+    heads = {"section": "§1", "claim": "c", "published": "1 %", "ours": "–", "seeds": 3}
+    pd.DataFrame([heads | {"runs": "none", "verdict": "not"}]).to_csv(claims, index=False)
+    report.renew_readme(readme, claims)
+    text = readme.read_text()
+    assert "| §1 | c | 1 % | – | 3 | not |" in text and "old" not in text
+    assert text.startswith("a\n<!-- claims -->\n") and text.endswith("<!-- end of claims -->\nb\n")
+    report.renew_readme(readme, claims)
+    assert readme.read_text() == text
 
 
 def test_every_profile_is_in_its_table():
