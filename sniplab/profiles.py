@@ -237,7 +237,9 @@ def variant_configs(
     """LeNet-300-100 with one thing changed: by the name of the change, the runs, dense and SNIP at
     the published sparsities. Arguments as for `sweep_configs`."""
     steps, repeats, names = PROFILES[profile]["variants"]
-    plain, model = recipe_for("lenet-300-100", iterations or steps, 10), "lenet-300-100"
+    model = "lenet-300-100"
+    checkpoints = PROFILES[profile]["table_1"][model][2]  # so that unchanged runs are those of it
+    plain = recipe_for(model, iterations or steps, checkpoints)
     cells = [("dense", 0.0), ("snip", 0.95), ("snip", 0.98)]
     configs = {}
     for name in names:
