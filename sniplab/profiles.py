@@ -417,24 +417,22 @@ def choice_configs(profile: str, dataset: str = "mnist") -> dict[str, list[Confi
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"  # the committed report's rows
 
+
+def _once(*sets: Iterable[Config]) -> list[Config]:
+    """The runs of several sets, those that are in more than one only once."""
+    return list(dict.fromkeys(config for configs in sets for config in configs))
+
+
 SECTIONS = {  # the runs of the committed report, by the file in RESULTS that keeps their rows
-    "1_sparsity_sweep": lambda: [
-        *table_1_configs("desktop"),
-        *sweep_configs("desktop"),
-        *(config for some in variant_configs("desktop").values() for config in some),
-    ],
+    "1_sparsity_sweep": lambda: _once(
+        table_1_configs("desktop"), sweep_configs("desktop"), *variant_configs("desktop").values()
+    ),
     "2_architectures": lambda: architecture_configs("desktop"),
-    "4_data_and_initialization": lambda: list(
-        dict.fromkeys(  # GRU-s with gates at 1 is in both
-            config
-            for configs in (scoring_batch_configs, initializer_configs, gate_configs)
-            for config in configs("desktop")
-        )
+    "4_data_and_initialization": lambda: _once(
+        scoring_batch_configs("desktop"), initializer_configs("desktop"), gate_configs("desktop")
     ),
     "5_random_labels": lambda: random_label_configs("desktop"),
-    "6_conclusion": lambda: [
-        config for some in choice_configs("desktop").values() for config in some
-    ],
+    "6_conclusion": lambda: _once(*choice_configs("desktop").values()),
 }
 
 
