@@ -93,8 +93,13 @@ def paired(
         low, high = t_interval(difference)
         mean, half, n = difference.mean(), (high - low) / 2, len(difference)
         p = math.nan
-        if n > 1:  # without any scatter t is 0/0 or infinite
-            p = scipy.stats.ttest_1samp(difference, 0).pvalue if half > 0 else float(mean == 0)
+        if n > 1:  # without any scatter, but for rounding, t is 0/0 or infinite
+            scatter = half > 1e-9
+            p = (
+                scipy.stats.ttest_1samp(difference, 0).pvalue
+                if scatter
+                else float(abs(mean) < 1e-9)
+            )
         lost = len(part) - n
         text = points(mean, half) + (f" ({lost} of {len(part)} pairs lost)" if lost else "")
         return pd.Series({"mean": mean, "half": half, "n": n, "lost": lost, "p": p, "text": text})

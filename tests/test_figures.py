@@ -62,6 +62,9 @@ def test_lost_and_single_pairs_give_no_verdict():
     same = runs("a", "snip", [1.5, 2.5])  # no scatter: t is infinite, and p is 0
     (row,) = lab.paired(same, dense, ["model"]).itertuples()
     assert (row.p, row.verdict) == (0.0, "higher")
+    near = runs("a", "snip", [1.0 + 1e-16, 2.0 + 4e-16])  # nor does rounding make a difference
+    (row,) = lab.paired(near, dense, ["model"]).itertuples()
+    assert (row.p, row.verdict) == (1.0, "not told apart")
     assert lab.paired(runs("b", "snip", [1.0]), dense, ["model"]).empty  # no twin
     with pytest.raises(ValueError, match="two runs of the base share one model, seed"):
         lab.paired(snips, pd.concat([dense, dense]), ["model"])

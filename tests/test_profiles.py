@@ -73,7 +73,7 @@ def test_a_variant_changes_one_thing(profile):
 
 def test_gates_are_crossed_and_meet_the_initialisers():
     gates = set(lab.gate_configs("desktop"))
-    assert len(gates) == 3 * 3 * 4
+    assert len(gates) == 3 * 3 * 3
     shared = gates & set(lab.initializer_configs("desktop"))
     assert {(c.init, c.gates, c.reinit_gates) for c in shared} == {
         (init, 1.0, 1.0) for init in ("rn", "tn", "vs-x")
