@@ -168,6 +168,8 @@ def provenance(rows: pd.DataFrame, profile: str) -> str:
 def tally(rows: pd.DataFrame, configs: Sequence) -> str:
     """How many of the runs `configs` there are rows of, by network, what they took, and how many
     were lost: a sentence."""
+    if rows.empty:
+        return f"None of the {len(configs):,} runs has been done yet."
     wanted, there = Counter(config.model for config in configs), Counter(rows.model)
     parts = [
         f"{MODELS[name].title} {there[name]}" + f" of {n}" * (there[name] < n)

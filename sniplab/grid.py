@@ -272,10 +272,11 @@ def _worker_data(name: str, device: str, expected: str) -> Data:
 
 
 @lru_cache
-def _end_with_parent() -> None:
+def _end_with_parent(parent: int) -> None:
     """In a worker: end when the process that started it is gone, by a kernel's restart, say.
-    Otherwise it would go on with its run for nobody."""
-    parent = os.getppid()
+    Otherwise it would go on with its run for nobody. `parent`: its number, since it may be gone
+    before a worker can ask; 0 if another program starts the workers."""
+    parent = parent or os.getppid()
 
     def watch():
         while os.getppid() == parent:
@@ -344,10 +345,13 @@ class _Task:
         return self.parts / f"{self.key}.steps"
 
 
-def _rows(task: _Task, device: str, threads: int, deterministic: bool, every: float) -> list[dict]:
-    """Runs in a worker, as rows; what goes wrong becomes a row's status."""
+def _rows(
+    task: _Task, device: str, threads: int, deterministic: bool, parent: int, every: float
+) -> list[dict]:
+    """Runs in a worker, as rows; what goes wrong becomes a row's status. `parent`: as for
+    `_end_with_parent`."""
     if multiprocessing.current_process().name != "MainProcess":
-        _end_with_parent()
+        _end_with_parent(parent)
     device = str(pick_device(device or None))
     several = device == "cuda" and torch.cuda.device_count() > 1
 
@@ -629,6 +633,7 @@ def run_grid(
                 task = dataclasses.replace(task, configs=tuple(left))
                 todo[task.key] = task
         tell = ("" if device is None and elsewhere else here, threads, deterministic)
+        tell += (0 if elsewhere else os.getpid(),)
         finished = joblib.Parallel(
             n_jobs=min(workers, max(1, len(todo))), return_as="generator_unordered", batch_size=1
         )(joblib.delayed(_rows)(task, *tell, checkpoint_seconds) for task in list(todo.values()))

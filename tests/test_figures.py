@@ -99,6 +99,7 @@ def test_a_tally_says_what_is_missing_and_lost():
     assert lab.tally(rows, configs[:2]).endswith(
         "(LeNet-300-100 2), 1.00 hours of training, 1 lost."
     )
+    assert lab.tally(rows.iloc[:0], configs) == "None of the 4 runs has been done yet."
     assert lab.provenance(rows.iloc[:0], "desktop") == "No runs yet. Profile desktop."
 
 

@@ -633,3 +633,11 @@ def test_gates_of_the_new_weights():
     config = lab.Config("gru-s", recipe, gates=0.0, reinit="vs-x")
     assert config.reinit_gates == 0.0 and lab.Config("gru-s", recipe).reinit_gates == 1.0
     assert lab.Config("gru-s", recipe, gates=0.0, reinit="vs-x", reinit_gates=1.0) != config
+
+
+def test_a_worker_whose_parent_is_already_gone_ends():
+    """Killed while its workers start, a sweep left them training to the end for nobody."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    code = "import time, sniplab as lab; lab.grid._end_with_parent(%d); time.sleep(60)" % gone.pid
+    assert subprocess.run([sys.executable, "-c", code], timeout=50).returncode == 1
