@@ -639,5 +639,5 @@ def test_a_worker_whose_parent_is_already_gone_ends():
     """Killed while its workers start, a sweep left them training to the end for nobody."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    code = "import time, sniplab as lab; lab.grid._end_with_parent(%d); time.sleep(60)" % gone.pid
+    code = f"import time, sniplab.grid as g; g._end_with_parent({gone.pid}); time.sleep(60)"
     assert subprocess.run([sys.executable, "-c", code], timeout=50).returncode == 1
