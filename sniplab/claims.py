@@ -197,7 +197,7 @@ def drawn(hits: pd.DataFrame, data: str) -> dict:
     if hits.empty:
         return claim | {"ours": "–", "verdict": "untested"}
     mean = hits.groupby("sparsity").hits.mean()
-    ours = f"{mean.min():.1f} to {mean.max():.1f} classes of 10, by sparsity"
+    ours = f"{spanned(mean, '{:.1f}')} classes of 10, by sparsity"
     return claim | {
         "ours": ours,
         "verdict": _share(list(mean == 10)),
@@ -287,7 +287,7 @@ def over_random(rows: pd.DataFrame, model: str) -> dict:
     if table.empty or (table.n < 2).any():
         return claim | {"ours": "–", "verdict": "untested"}
     low, high = points(table["mean"].min()), points(table["mean"].max())
-    ours = f"random is {low} to {high} points away"
+    ours = f"random pruning ends {low} to {high} points from it"
     return claim | {"ours": ours, "verdict": _share(list(table.verdict == "higher"))}
 
 

@@ -174,7 +174,10 @@ def tally(rows: pd.DataFrame, configs: Sequence) -> str:
     parts = [
         f"{MODELS[name].title} {there[name]}" + f" of {n}" * (there[name] < n)
         for name, n in wanted.items()
+        if there[name]
     ]
+    if rest := sum(name not in there for name in wanted):
+        parts.append(f"none yet of {counted(rest, 'other network')}")
     lost = int((rows.status != "ok").sum())
     return (
         f"{counted(len(rows), 'run')} ({'; '.join(parts)}), {rows.seconds.sum() / 3600:.2f} hours "
