@@ -94,7 +94,8 @@ def test_a_tally_says_what_is_missing_and_lost():
     configs.append(lab.Config("gru-s", lab.Recipe(20)))
     rows = runs("lenet-300-100", "snip", [1.0, 2.0]).assign(seconds=1800.0)
     rows.loc[1, "status"] = "failed: no"
-    text = "2 runs (LeNet-300-100 2 of 3; none yet of 1 other network), 1.00 hours of training, 1 lost."
+    there = "2 runs (LeNet-300-100 2 of 3; none yet of 1 other network)"
+    text = f"{there}, 1.00 hours of training, 1 lost."
     assert lab.tally(rows, configs) == f"{text} The others have not been done yet."
     assert lab.tally(rows, configs[:2]).endswith(
         "(LeNet-300-100 2), 1.00 hours of training, 1 lost."
