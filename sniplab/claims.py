@@ -95,19 +95,20 @@ def _at(sparsity: float) -> str:
     return f"at {100 * sparsity:.0f} %" if sparsity else "dense"
 
 
+def _claim(claim: str, published: str, rule: str, runs: str, seeds: int) -> dict:
+    """A row of the table, untested as yet."""
+    row = {"claim": claim, "published": published, "rule": rule, "runs": runs, "seeds": seeds}
+    return row | {"ours": "–", "verdict": "untested"}
+
+
 def number(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
     """A cell of Table 1: an error of a dense network (sparsity 0) or of SNIP's."""
     rows = rows[(rows.model == model) & (rows.sparsity == sparsity) & (rows.status == "ok")]
     published = PUBLISHED[model, sparsity]
-    claim = {
-        "claim": f"{MODELS[model].title}, {_at(sparsity)}: {published:g} % test error",
-        "published": f"{published:g} %",
-        "rule": "number",
-        "runs": _length(rows),
-        "seeds": rows.seed.nunique(),
-    }
+    text = f"{MODELS[model].title}, {_at(sparsity)}: {published:g} % test error"
+    claim = _claim(text, f"{published:g} %", "number", _length(rows), rows.seed.nunique())
     if rows.empty:
-        return claim | {"ours": "–", "verdict": "untested"}
+        return claim
     last, best = (summarize(rows, ["model"], v).iloc[0] for v in ("error", "error_best"))
     ours = f"{percent(last['mean'], last.half)} (best checkpoint {best['mean']:.2f})"
     near, sure = abs(last["mean"] - published) <= CLOSE, last.half <= CLOSE
@@ -123,15 +124,10 @@ def change(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
     rows = rows[rows.model == model]
     published = PUBLISHED[model, sparsity] - PUBLISHED[model, 0.0]
     table = paired(rows[rows.sparsity == sparsity], rows[rows.method == "dense"], ["model"])
-    claim = {
-        "claim": f"{MODELS[model].title} {_at(sparsity)} is as good as dense",
-        "published": points(published),
-        "rule": "difference",
-        "runs": _length(rows),
-        "seeds": int(table.n.sum()),
-    }
+    text = f"{MODELS[model].title} {_at(sparsity)} is as good as dense"
+    claim = _claim(text, points(published), "difference", _length(rows), int(table.n.sum()))
     if table.empty:
-        return claim | {"ours": "–", "verdict": "untested"}
+        return claim
     row = table.iloc[0]
     away = abs(row["mean"] - published)
     verdict = "reproduced" if away <= CLOSE and row.half <= CLOSE else "not"
@@ -148,15 +144,10 @@ def architectures(rows: pd.DataFrame, family: str) -> dict:
     rows = rows[chosen.astype(bool) & (rows.norm == "running")]
     table = paired(rows[rows.method == "snip"], rows[rows.method == "dense"], ["model"])
     names = "Recurrent" if family else "Convolutional"
-    claim = {
-        "claim": f"{names} networks at 90 to 97 % are within a point of dense",
-        "published": "−0.31 to +0.54" if family else "−0.29 to +0.87",
-        "rule": "equality",
-        "runs": _length(rows),
-        "seeds": int(table.n.max()) if len(table) else 0,
-        "ours": "–",
-        "verdict": "untested",
-    }
+    text = f"{names} networks at 90 to 97 % are within a point of dense"
+    published = "−0.31 to +0.54" if family else "−0.29 to +0.87"
+    seeds = int(table.n.max()) if len(table) else 0
+    claim = _claim(text, published, "equality", _length(rows), seeds)
     if table.empty:
         return claim
     low, high = points(table["mean"].min()), points(table["mean"].max())
@@ -168,15 +159,10 @@ def architectures(rows: pd.DataFrame, family: str) -> dict:
 
 def connected(layers: pd.DataFrame) -> dict:
     """§5.3: no architecture needs tuning. `layers`: the table behind figure 2_layers."""
-    claim = {
-        "claim": "Every architecture keeps something of every layer, without tuning",
-        "published": "all",
-        "rule": "count",
-        "runs": "scored only",
-        "seeds": int(len(layers) > 0),
-    }
+    text = "Every architecture keeps something of every layer, without tuning"
+    claim = _claim(text, "all", "count", "scored only", int(len(layers) > 0))
     if layers.empty:
-        return claim | {"ours": "–", "verdict": "untested"}
+        return claim
     whole = layers[layers.norm == "running"].groupby("model").kept.min() > 0
     return claim | {"ours": f"{whole.sum()} of {len(whole)}", "verdict": _share(list(whole))}
 
@@ -185,15 +171,11 @@ def drawn(hits: pd.DataFrame, data: str) -> dict:
     """§5.4, Fig. 2: scored on one class, the first layer draws that class. `hits`: for each seed
     and sparsity how many of ten classes look most like their own mean image."""
     hits = hits[hits.data == data] if len(hits) else hits
-    claim = {
-        "claim": f"{data}: the kept connections draw the class they were scored on",
-        "published": "by eye",
-        "rule": "count",
-        "runs": "scored only",
-        "seeds": hits.seed.nunique() if len(hits) else 0,
-    }
+    text = f"{data}: the kept connections draw the class they were scored on"
+    seeds = hits.seed.nunique() if len(hits) else 0
+    claim = _claim(text, "by eye", "count", "scored only", seeds)
     if hits.empty:
-        return claim | {"ours": "–", "verdict": "untested"}
+        return claim
     mean = hits.groupby("sparsity").hits.mean()
     ours = f"{spanned(mean, '{:.1f}')} classes of 10, by sparsity"
     return claim | {"ours": ours, "verdict": _share(list(mean == 10))}
@@ -203,15 +185,10 @@ def scoring_batch(rows: pd.DataFrame, small: int, large: int, published: float) 
     """Fig. 3: with more images in the scoring batch the error falls."""
     base = rows[rows.scoring_batch == small]
     table = paired(rows[rows.scoring_batch == large], base, ["model"])
-    claim = {
-        "claim": f"Scored on {large:,} images, LeNet-300-100 errs less than on {small:,}",
-        "published": points(published),
-        "rule": "direction",
-        "runs": _length(rows),
-        "seeds": int(table.n.sum()),
-    }
+    text = f"Scored on {large:,} images, LeNet-300-100 errs less than on {small:,}"
+    claim = _claim(text, points(published), "direction", _length(rows), int(table.n.sum()))
     if table.empty:
-        return claim | {"ours": "–", "verdict": "untested"}
+        return claim
     verdict = _share(list(table.verdict == "lower")) if (table.n > 1).all() else "untested"
     return claim | {"ours": table.text.iloc[0], "verdict": verdict}
 
@@ -223,17 +200,19 @@ def initializers(rows: pd.DataFrame, models: tuple[str, ...], ruined: bool) -> d
     others = rows[rows.init.isin(("rn", "tn"))] if ruined else rows[rows.init != "vs-x"]
     table = paired(others, rows[rows.init == "vs-x"], ["model", "init"])
     titles = " and ".join(MODELS[name].title for name in models)
-    claim = {
-        "claim": f"{titles}: masks scored under RN or TN ruin it"
-        if ruined
-        else f"{titles}: the initialiser of the scored weights does not matter",
-        "published": "+44.68 and +45.81" if ruined else "−0.03 to +0.05",
-        "rule": "direction" if ruined else "equality",
-        "runs": _length(rows),
-        "seeds": int(table.n.min()) if len(table) else 0,
-        "ours": "–",
-        "verdict": "untested",
-    }
+    text, published, rule = (
+        "the initialiser of the scored weights does not matter",
+        "−0.03 to +0.05",
+        "equality",
+    )
+    if ruined:
+        text, published, rule = (
+            "masks scored under RN or TN ruin it",
+            "+44.68 and +45.81",
+            "direction",
+        )
+    seeds = int(table.n.min()) if len(table) else 0
+    claim = _claim(f"{titles}: {text}", published, rule, _length(rows), seeds)
     if table.empty:
         return claim
     low, high = points(table["mean"].min()), points(table["mean"].max())
@@ -252,15 +231,11 @@ def memory(
     rows = rows[(rows.sparsity == sparsity) & (rows.labels == labels)]
     errors = rows[rows.weight_decay == decay].train_error
     what = _at(sparsity) + " with L2" * (decay > 0)
-    claim = {
-        "claim": f"LeNet-5-Caffe {what} {'learns' if learned else 'cannot learn'} {labels} labels",
-        "published": "low loss" if learned else "high error",
-        "rule": "memory",
-        "runs": _length(rows),
-        "seeds": len(errors),
-    }
+    text = f"LeNet-5-Caffe {what} {'learns' if learned else 'cannot learn'} {labels} labels"
+    published = "low loss" if learned else "high error"
+    claim = _claim(text, published, "memory", _length(rows), len(errors))
     if errors.empty:
-        return claim | {"ours": "–", "verdict": "untested"}
+        return claim
     ours = f"{spanned(errors, '{:.1f}')} % training error"
     holds = list(errors <= LEARNED if learned else errors >= FAILED)
     return claim | {"ours": ours, "verdict": _share(holds) if len(errors) > 1 else "untested"}
@@ -272,15 +247,11 @@ def over_random(rows: pd.DataFrame, model: str) -> dict:
     on = ("model", "sparsity", "seed")
     snips, random = (rows[rows.method == method] for method in ("snip", "random"))
     table = paired(random, snips, ["sparsity"], on)
-    claim = {
-        "claim": f"{MODELS[model].title}, 90 % and above: SNIP beats random pruning (implied)",
-        "published": "–",
-        "rule": "direction",
-        "runs": _length(rows),
-        "seeds": int(table.n.min()) if len(table) else 0,
-    }
+    text = f"{MODELS[model].title}, 90 % and above: SNIP beats random pruning (implied)"
+    seeds = int(table.n.min()) if len(table) else 0
+    claim = _claim(text, "–", "direction", _length(rows), seeds)
     if table.empty or (table.n < 2).any():
-        return claim | {"ours": "–", "verdict": "untested"}
+        return claim
     low, high = points(table["mean"].min()), points(table["mean"].max())
     ours = f"random pruning ends {low} to {high} points from it"
     return claim | {"ours": ours, "verdict": _share(list(table.verdict == "higher"))}
