@@ -43,7 +43,7 @@ def test_the_claims_are_renewed_and_nothing_else(tmp_path):
     pd.DataFrame([heads | {"runs": "none", "verdict": "not"}]).to_csv(claims, index=False)
     report.renew_readme(readme, claims)
     text = readme.read_text()
-    assert "| §1 | c | 1 % | – | 3 | not |" in text and "old" not in text
+    assert "| §1 | c | 1 % | – | not | 3 |" in text and "old" not in text
     assert text.startswith("a\n<!-- claims -->\n") and text.endswith("<!-- end of claims -->\nb\n")
     report.renew_readme(readme, claims)
     assert readme.read_text() == text
