@@ -89,6 +89,15 @@ def test_directions_and_memory():
     ]
 
 
+def test_pictures_are_judged_by_mean_image_and_magnitude():
+    def verdict(plain, magnitude):
+        cells = {"data": "MNIST", "sparsity": [0.1, 0.9], "seed": 0}
+        hits = pd.DataFrame(cells).assign(hits=plain, hits_magnitude=magnitude)
+        return claims.drawn(hits, "MNIST")["verdict"]
+
+    assert [verdict(10, 10), verdict(4, 10), verdict(4, 9)] == ["reproduced", "in part", "not"]
+
+
 @pytest.mark.filterwarnings("ignore::sniplab.data.FallbackWarning")
 def test_without_rows_every_claim_is_untested(tmp_path):
     rows = lab.known_rows("smoke", tmp_path)
