@@ -39,8 +39,8 @@ RULES = {
     "claim says a point. In part: some do. Not: none does.",
     "memory": f"Learned: a training error of at most {LEARNED:g} % in every seed. Failed: of at "
     f"least {FAILED:g} % in every seed. In part: in some seeds, or some networks.",
-    "count": "Reproduced: all of them (networks; of pictures all ten, at every sparsity and by either "
-    "measure). In part: some. Not: none.",
+    "count": "Reproduced: all of them (networks; of pictures all ten, at every sparsity and by "
+    "either measure). In part: some. Not: none.",
 }
 
 PUBLISHED = {  # Table 1 of the paper: percent
