@@ -4,6 +4,7 @@
     python -m sniplab.report page    the notebooks as they are, without running anything
     python -m sniplab.report rows [section …]    what results/ still lacks of the committed report
     python -m sniplab.report order    names the notebooks in the order in which they are to be run
+    python -m sniplab.report readme    writes the table of claims into the README
 
 Writes build/<profile>/: the executed notebooks, their results and figures, and report.html; with
 --pdf its print, too.
