@@ -595,7 +595,8 @@ def run_grid(
     results.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(f"{results}.lock", timeout=0)
     try:
-        lock.acquire()
+        if train:  # who only reads need not wait: the file is replaced as a whole
+            lock.acquire()
     except filelock.Timeout:
         raise RuntimeError(
             f"another process is writing to {results}; wait for it or end it"
@@ -651,8 +652,9 @@ def run_grid(
                 if not new.status.str.startswith("failed").any():
                     task.checkpoint.unlink(missing_ok=True)
                 bar.update(len(new))
-        with contextlib.suppress(OSError):  # not there, or not empty
-            parts.rmdir()
+        if train:
+            with contextlib.suppress(OSError):  # not there, or not empty
+                parts.rmdir()
     except TerminatedWorkerError as error:
         raise RuntimeError(
             "a worker was killed, most likely for want of memory; what has ended is kept: repeat "

@@ -270,11 +270,12 @@ def running_order() -> tuple[list[Path], list[Path]]:
 def run_notebooks(profile: str, pdf: bool) -> None:
     """Execute all notebooks under a profile and join them."""
     folder = output_folder(profile)
-    # Under smoke most of the time goes by on one core, in imports and figures. Elsewhere the runs
-    # of one notebook fill the machine.
-    together = 2 if profile == "smoke" else 1
+    # Under smoke, and under desktop, whose rows are stored, most of the time goes by on one core,
+    # in imports and figures. Elsewhere the runs of one notebook fill the machine.
+    together = 2 if profile in ("smoke", "desktop") else 1
     if together > 1:  # kernels whose threads share cores wait for each other most of the time
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        threads = max(1, joblib.cpu_count() // together)
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     for paths in running_order():
         try:
             seconds = joblib.Parallel(n_jobs=together, prefer="threads")(

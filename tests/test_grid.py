@@ -519,6 +519,12 @@ def test_two_at_once(written):
         lab.run_grid(GRID, written, n_jobs=1)
 
 
+def test_who_only_reads_does_not_wait(written):
+    with filelock.FileLock(f"{written}.lock"):
+        rows = lab.run_grid(GRID[:2], written, n_jobs=1, train=False)
+    assert len(rows) == 2
+
+
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="file"):
