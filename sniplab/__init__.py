@@ -7,7 +7,7 @@ Each room imports only rooms before it, and each is read alone. `import sniplab 
 names below; `report` is run by itself: `python -m sniplab.report`.
 """
 
-from sniplab.claims import RULES, claims_table, known_rows
+from sniplab.claims import PUBLISHED, RULES, claims_table, known_rows
 from sniplab.controls import (
     METHODS,
     digest,

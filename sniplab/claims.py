@@ -203,17 +203,11 @@ def initializers(rows: pd.DataFrame, models: tuple[str, ...], ruined: bool) -> d
     others = rows[rows.init.isin(("rn", "tn"))] if ruined else rows[rows.init != "vs-x"]
     table = paired(others, rows[rows.init == "vs-x"], ["model", "init"])
     titles = " and ".join(MODELS[name].title for name in models)
-    text, published, rule = (
-        "the initialiser of the scored weights does not matter",
-        "−0.03 to +0.05",
-        "equality",
-    )
+    text = "the initialiser of the scored weights does not matter"
+    published, rule = "−0.03 to +0.05", "equality"
     if ruined:
-        text, published, rule = (
-            "masks scored under RN or TN ruin it",
-            "+44.68 and +45.81",
-            "direction",
-        )
+        text = "masks scored under RN or TN ruin it"
+        published, rule = "+44.68 and +45.81", "direction"
     seeds = int(table.n.min()) if len(table) else 0
     claim = _claim(f"{titles}: {text}", published, rule, _length(rows), seeds)
     if table.empty:

@@ -565,7 +565,8 @@ def run_grid(
             they are those of the cluster, with one thread each (on CUDA say how many).
         device: default CUDA where there is one, on the machine that does the run.
         known: a file of results whose rows are not run again; it is only read.
-        train: do what is missing; if not, it is left out of the rows returned.
+        train: do what is missing; if not, it is left out of the rows returned, and `results` is
+            only read, while another process may be writing to it.
         deterministic: on CUDA, take PyTorch's deterministic operations only
             (`torch.use_deterministic_algorithms`). On the CPU nothing is random as it is.
         checkpoint_seconds: at most so often a checkpoint is written.
