@@ -22,7 +22,7 @@ EPOCH = {"mnist": 540, "cifar10": 351}  # iterations, of the whole train split
 CHEAP = ("alexnet-s", "alexnet-b", "squeezenet-vanilla", "squeezenet-bypass", "googlenet")
 DEAR = ("vgg-c", "vgg-d", "vgg-like", "resnet-18")
 # In 6 epochs the losses of DenseNet-201 rise above guessing and end too high to compare: 54.07 %
-# test error dense, 44.81 % pruned (rows of it in results/). So all four take 12.
+# test error dense, 44.81 % pruned. So all four take 12.
 DENSENETS = ("densenet-121", "densenet-169", "densenet-201", "densenet-264")
 
 
