@@ -98,6 +98,35 @@ def test_pictures_are_judged_by_mean_image_and_magnitude():
     assert [verdict(10, 10), verdict(4, 10), verdict(4, 9)] == ["reproduced", "in part", "not"]
 
 
+def test_another_recipe():
+    """Published: 1.7 % dense, 1.6 % at 95 %, 2.4 % at 98 %."""
+
+    def told(**changes):
+        cells = [
+            (part, sparsity, mean, 0.1, n)
+            for part, (n, *means) in changes.items()
+            for sparsity, mean in zip((0, 0.95, 0.98), means, strict=False)
+        ]
+        return claims.recipes(
+            pd.DataFrame(cells, columns=["part", "sparsity", "mean", "half", "n"])
+        )
+
+    far, shifted, close = (3, 1.4, 2.0, 3.1), (3, 0.8, 1.4, 2.4), (3, 1.7, 1.6, 2.7)
+    assert told(a=far) == (
+        "Of 1 change of the recipe, one at a time, none gives all three published errors of "
+        "LeNet-300-100 within 0.3 points."
+    )
+    assert told(a=far, b=shifted).endswith(
+        " SNIP's two alone come out with “b” (dense 0.80 ± 0.10 %)."
+    )
+    assert "Of 2 changes of the recipe, one at a time, 1 gives all" in told(a=far, b=close)
+    assert told(a=far, b=close).endswith("within 0.3 points: b.")
+    # What is unchanged, of one seed, or without one of its cells is not judged.
+    others = {"as published": close, "one": (1, *close[1:]), "torn": close[:3]}
+    assert told(**others) == told() == claims.recipes(pd.DataFrame())
+    assert told().startswith("No change")
+
+
 @pytest.mark.filterwarnings("ignore::sniplab.data.FallbackWarning")
 def test_without_rows_every_claim_is_untested(tmp_path):
     rows = lab.known_rows("smoke", tmp_path)
