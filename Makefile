@@ -5,9 +5,10 @@ PROFILE ?= quick
 PYTHON ?= python3
 BIN := .venv/bin
 
-# Notebooks run in their own folder: a relative path would mean another place there.
+# Notebooks run in their own folder: a relative path would mean another place there. "override", so
+# that it holds for `make report SNIP_DATA=data`, too.
 ifdef SNIP_DATA
-export SNIP_DATA := $(abspath $(SNIP_DATA))
+override export SNIP_DATA := $(abspath $(SNIP_DATA))
 endif
 
 .PHONY: report page test test-all lab bench rows publish

@@ -1,9 +1,12 @@
 """What the README shows is run as it stands."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 import snipcore as snip
 import sniplab as lab
@@ -29,6 +32,18 @@ def test_every_file_and_target_it_names_is_there():
         assert (ROOT / path).exists(), path
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert set(re.findall(r"\bmake ([a-z]+)", README)) <= set(targets)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_relative_folder_of_data_is_that_of_the_caller(tmp_path, before):
+    """`SNIP_DATA=data make report` and `make report SNIP_DATA=data` alike."""
+    (tmp_path / "probe.mk").write_text("include Makefile\nprobe:\n\t@echo $$SNIP_DATA\n")
+    command = ["make", "--silent", "--file", str(tmp_path / "probe.mk"), "probe"]
+    plain = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "SNIP_DATA")}
+    env = plain | {"SNIP_DATA": "data"} if before else plain
+    command += [] if before else ["SNIP_DATA=data"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(ROOT / "data")
 
 
 def test_its_claims_are_those_of_the_committed_rows():
