@@ -96,6 +96,8 @@ class Config:
         if self.method == "dense" and self.sparsity:
             raise ValueError(f"a dense network has sparsity 0, not {self.sparsity}")
         check_known(self.norm, ("running", "batch"), "norm")
+        if self.method == "gradient" and self.norm == "batch":
+            raise ValueError("the gradient alone is taken with running statistics only")
         check_known(self.inputs, ("standard", "unit"), "scale of the inputs")
         if self.reinit_gates < 0 or not self.reinit:
             object.__setattr__(self, "reinit_gates", self.gates)
@@ -176,7 +178,7 @@ def curve_text(values: np.ndarray) -> str:
 
 def _from_0_to_1(data: Data) -> Data:
     """The same images as x/255: the scale on which they are stored."""
-    low, high = data.x_train.min(), data.x_train.max()
+    low, high = (limit(data.x_train, (0, 2, 3), keepdim=True) for limit in (torch.amin, torch.amax))
     parts = ("x_train", "x_val", "x_test")
     return dataclasses.replace(data, **{p: (getattr(data, p) - low) / (high - low) for p in parts})
 
@@ -204,6 +206,8 @@ def _prepare(config: Config, data: Data) -> tuple[nn.Module, dict | None, Data, 
     if config.validation:
         x, y = torch.cat([data.x_train, data.x_val]), torch.cat([data.y_train, data.y_val])
         data = dataclasses.replace(data, x_train=x, y_train=y)
+    if config.train_images > len(data.y_train):
+        raise ValueError(f"train_images {config.train_images}: there are {len(data.y_train)}")
     if config.train_images:
         x, y = draw_batch(data, config.train_images, derive_seed(config.seed, "train images"))
         data = dataclasses.replace(data, x_train=x, y_train=y)
@@ -300,9 +304,12 @@ def _own_gpu() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _computing_with(threads: int, deterministic: bool) -> Iterator[None]:
-    """So many threads; on CUDA, deterministic operations only, if asked."""
+    """So many threads; on CUDA, float32 that is float32, and deterministic operations only, if
+    asked."""
     before, was = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    rounded = torch.backends.cudnn.allow_tf32
     torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # 10 bits of a product, in PyTorch's default
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
         torch.use_deterministic_algorithms(True)
@@ -310,6 +317,7 @@ def _computing_with(threads: int, deterministic: bool) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+        torch.backends.cudnn.allow_tf32 = rounded
         torch.use_deterministic_algorithms(was)
 
 
@@ -347,9 +355,9 @@ class _Task:
 
 def _rows(
     task: _Task, device: str, threads: int, deterministic: bool, parent: int, every: float
-) -> list[dict]:
-    """Runs in a worker, as rows; what goes wrong becomes a row's status. `parent`: as for
-    `_end_with_parent`."""
+) -> tuple[str, list[dict]]:
+    """Runs in a worker: the key of the task, and rows; what goes wrong becomes a row's status.
+    `parent`: as for `_end_with_parent`."""
     if multiprocessing.current_process().name != "MainProcess":
         _end_with_parent(parent)
     device = str(pick_device(device or None))
@@ -380,7 +388,7 @@ def _rows(
             row["status"] = f"failed: {type(outcome).__name__}: {outcome}"
         row["status"] = " ".join(row["status"].split())[:300]
         rows.append(row)
-    return rows
+    return task.key, rows
 
 
 # --------------------------------------------------------------------------------- the whole grid
@@ -413,17 +421,21 @@ def _together(
     return tasks
 
 
-def _check_pairs(configs: Sequence[Config], precisions: Sequence[str]) -> None:
-    """Raise ValueError where a dense and a pruned run of one pair differ in precision."""
+def _check_pairs(configs: Sequence[Config], hows: Sequence[tuple[str, int]]) -> None:
+    """Raise ValueError where runs of one pair differ in `hows`, their precisions and threads."""
     pairs = {}
-    for config, precision in zip(configs, precisions, strict=True):
+    for config, how in zip(configs, hows, strict=True):
         recipe = dataclasses.replace(config.recipe, precision="auto")
         pair = (config.model, recipe, config.seed, config.dataset, config.labels)
-        other = pairs.setdefault((*pair, config.train_images), precision)
-        if other != precision:
+        other = pairs.setdefault((*pair, config.train_images), how)
+        if other != how:
+            both = " and some ".join(
+                f"in {precision} with {threads} thread{'s' * (threads != 1)}"
+                for precision, threads in (other, how)
+            )
             raise ValueError(
                 f"the runs of {config.model}, seed {config.seed}, would be compared, but some are "
-                f"in {other} and some in {precision}: name one precision in the recipe of all, or "
+                f"{both}: name one precision in the recipe of all and give the same n_jobs, or "
                 "move away the rows of the other"
             )
 
@@ -576,8 +588,8 @@ def run_grid(
 
     Raises:
         ValueError: a configuration that cannot be right (before anything runs), n_jobs 0, runs of a
-            pair in different precisions, or a results file that is torn, foreign or of another
-            version.
+            pair in different precisions or with different numbers of threads, or a results file
+            that is torn, foreign or of another version.
         RuntimeError: another process is writing to `results`, a worker was killed, or there is no
             such device.
         OSError: the folder cannot be written.
@@ -611,20 +623,17 @@ def run_grid(
         data = {name: (every.digest, every.source) for name, every in loaded.items()}
         digests = {name: every.digest for name, every in loaded.items()}
         del loaded
-        keys = [_identity(c, digests[c.dataset])["run"] for c in configs]
-        wanted = dict(zip(keys, configs, strict=True))
+        ids = [_identity(c, digests[c.dataset])["run"] for c in configs]
+        wanted = dict(zip(ids, configs, strict=True))
         _say_what_other_data_know(given, wanted, digests, train)
         rows = pd.concat([own, given[~given.run.isin(own.run)]])
         done = set(rows.run[~rows.status.str.startswith("failed")])
-        trained_in = dict(zip(rows.run, rows.trained_in, strict=True))
-        place = torch.device(here)
-        _check_pairs(
-            list(wanted.values()),
-            [
-                trained_in.get(key) or settled_precision(config.recipe, place)
-                for key, config in wanted.items()
-            ],
-        )
+        place, there = torch.device(here), rows[rows.status == "ok"]
+        hows = dict(zip(there.run, zip(there.trained_in, there.threads, strict=True), strict=True))
+        for run in set(wanted) - done if train else ():
+            hows[run] = settled_precision(wanted[run].recipe, place), threads
+        paired = [run for run in wanted if run in hows]
+        _check_pairs([wanted[run] for run in paired], [hows[run] for run in paired])
         parts = results.with_name(f"{results.stem}.checkpoints")
         # Grouped before what is done is left out, so that a resumed sweep has the same groups.
         tasks = _together(list(wanted.values()), data, parts, here, workers) if train else []
@@ -639,18 +648,15 @@ def run_grid(
         finished = joblib.Parallel(
             n_jobs=min(workers, max(1, len(todo))), return_as="generator_unordered", batch_size=1
         )(joblib.delayed(_rows)(task, *tell, checkpoint_seconds) for task in list(todo.values()))
-        of_run = {
-            _identity(c, task.data)["run"]: task for task in todo.values() for c in task.configs
-        }
         with _bar(todo, lambda: rows, workers) as bar:
-            for new in finished:
+            for key, new in finished:
                 new = _typed(pd.DataFrame(new))
                 own = pd.concat([own[~own.run.isin(new.run)], new])
                 rows = pd.concat([rows[~rows.run.isin(new.run)], new])
                 _write_results(own, results)
-                task = todo.pop(of_run[new.run.iloc[0]].key)
+                task = todo.pop(key)
                 task.steps.unlink(missing_ok=True)
-                if not new.status.str.startswith("failed").any():
+                if not new.status.str.startswith("failed").all():  # others would have another key
                     task.checkpoint.unlink(missing_ok=True)
                 bar.update(len(new))
         if train:
@@ -664,7 +670,7 @@ def run_grid(
     finally:
         lock.release()
     there = set(rows.run)
-    rows = rows.set_index("run", drop=False).loc[[key for key in keys if key in there]]
+    rows = rows.set_index("run", drop=False).loc[[run for run in ids if run in there]]
     rows = rows.reset_index(drop=True)
     _warn_of(rows, rows.collapsed != "", "masks cut their network", "collapsed")
     _warn_of(rows, rows.status != "ok", "runs did not end well", "status")

@@ -11,6 +11,7 @@ Writes build/<profile>/: the executed notebooks, their results and figures, and 
 """
 
 import argparse
+import contextlib
 import itertools
 import os
 import re
@@ -78,13 +79,12 @@ def execute(source: Path, folder: Path, profile: str) -> float:
                 target,
                 {"profile": profile},
                 progress_bar=bar,
-                cwd=source.parent,
                 config=Config(KernelManager={} if os.name == "nt" else channel),
             )
     except papermill.PapermillExecutionError as error:
         raise RuntimeError(
             f"{source.name} stopped at In [{error.exec_count}]: {strip_ansi(str(error))}\n"
-            f"As far as it came: {os.path.relpath(target)}. Runs that ended are kept: "
+            f"As far as it came: {target}. Runs that ended are kept: "
             "mend the cause, and the same command goes on from there."
         ) from error
     return time.perf_counter() - started
@@ -278,9 +278,11 @@ def run_notebooks(profile: str, pdf: bool) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     for paths in running_order():
         try:
-            seconds = joblib.Parallel(n_jobs=together, prefer="threads")(
-                joblib.delayed(execute)(path, folder, profile) for path in paths
-            )
+            # For all of them at once: it is one folder for all threads of a process.
+            with contextlib.chdir(NOTEBOOKS[0].parent):
+                seconds = joblib.Parallel(n_jobs=together, prefer="threads")(
+                    joblib.delayed(execute)(path, folder, profile) for path in paths
+                )
         except RuntimeError as error:
             sys.exit(str(error))
         for path, duration in zip(paths, seconds, strict=True):

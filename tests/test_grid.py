@@ -341,7 +341,9 @@ def test_a_pair_is_never_of_two_precisions(tmp_path):
         config(method="dense", sparsity=0.0),
         config(recipe=dataclasses.replace(RECIPE, precision="bfloat16")),
     ]
-    with pytest.raises(ValueError, match="some are in float32 and some in bfloat16: name one"):
+    with pytest.raises(
+        ValueError, match=r"in float32 with .* and some in bfloat16 with .*: name one"
+    ):
         lab.run_grid(both, tmp_path / "results.csv", n_jobs=1)
     for names in (("avx512_bf16", "avx2"), ("avx2", "avx512_bf16")):
         auto = [dataclasses.replace(c, recipe=dataclasses.replace(RECIPE, precision="auto"))
@@ -357,6 +359,66 @@ def test_a_pair_is_never_of_two_precisions(tmp_path):
             )
             with pytest.raises(ValueError, match="name one precision"):
                 lab.run_grid(auto, path, n_jobs=1)
+
+
+def test_a_pair_is_never_of_two_numbers_of_threads(tmp_path, monkeypatch):
+    pair = [config(method="dense", sparsity=0.0), config()]
+    monkeypatch.setattr(lab.grid.joblib, "cpu_count", lambda: 1)
+    lab.run_grid(pair[:1], tmp_path / "results.csv", n_jobs=1)
+    monkeypatch.setattr(lab.grid.joblib, "cpu_count", lambda: 2)
+    with pytest.raises(ValueError, match="with 1 thread and some in float32 with 2 threads: name"):
+        lab.run_grid(pair, tmp_path / "results.csv", n_jobs=1)
+
+
+def test_what_is_not_run_has_no_precision(tmp_path, monkeypatch):
+    # Half of a pair, trained where there are bfloat16 units, is read where there are none.
+    recipe = dataclasses.replace(RECIPE, precision="auto")
+    pair = [config(recipe=recipe, method="dense", sparsity=0.0), config(recipe=recipe)]
+    path = tmp_path / "results.csv"
+    monkeypatch.setattr(lab.training, "has_bfloat16", lambda device: True)
+    lab.run_grid(pair[:1], path, n_jobs=1)
+    monkeypatch.setattr(lab.training, "has_bfloat16", lambda device: False)
+    rows = lab.run_grid(pair, tmp_path / "mine.csv", n_jobs=1, known=path, train=False)
+    assert rows.trained_in.tolist() == ["bfloat16"]
+
+
+def test_a_checkpoint_that_no_call_can_open_is_not_left(tmp_path, monkeypatch):
+    # One of a stack fails: repeated, it is alone, and has a checkpoint of another name.
+    real = lab.grid.make_masks
+
+    def broken(model, method, sparsity, *how):
+        if sparsity == 0.99:
+            raise ValueError("no such mask")
+        return real(model, method, sparsity, *how)
+
+    monkeypatch.setattr(lab.grid, "make_masks", broken)
+    stack = [config(sparsity=s) for s in (0.95, 0.98, 0.99)]
+    with pytest.warns(UserWarning, match="1 of 3 runs did not end well"):
+        rows = lab.run_grid(stack, tmp_path / "results.csv", n_jobs=1, checkpoint_seconds=0)
+    assert rows.engine.tolist() == ["stacked", "stacked", ""]
+    assert not (tmp_path / "results.checkpoints").exists()
+
+
+def test_float32_is_not_rounded_to_tf32(tmp_path, monkeypatch):
+    seen, real = [], lab.grid.run
+
+    def recorded(*args, **keep):
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return real(*args, **keep)
+
+    monkeypatch.setattr(lab.grid, "run", recorded)
+    before = torch.backends.cudnn.allow_tf32
+    lab.run_grid([config()], tmp_path / "results.csv", n_jobs=1)
+    assert seen == [False] and torch.backends.cudnn.allow_tf32 is before
+
+
+def test_unit_inputs_are_the_stored_pixels_of_every_channel(small_data):
+    stored = torch.rand(40, 3, 4, 4)
+    stored[0], stored[1] = 0, 1
+    mean, std = torch.tensor([[0.4, 0.5, 0.6], [0.1, 0.3, 0.2]]).view(2, 3, 1, 1)
+    images = dict.fromkeys(("x_train", "x_val", "x_test"), (stored - mean) / std)
+    unit = lab.grid._from_0_to_1(dataclasses.replace(small_data, **images))
+    torch.testing.assert_close(unit.x_test, stored)
 
 
 def test_deterministic_operations_are_a_switch(tmp_path, monkeypatch):
@@ -541,6 +603,7 @@ def test_configurations_that_cannot_be_right():
         ({"reinit": "he"}, "unknown initialiser 'he'"),
         ({"sparsity": 90}, "for 90 % write 0.9"),
         ({"method": "dense"}, "a dense network has sparsity 0, not 0.9"),
+        ({"method": "gradient", "norm": "batch"}, "with running statistics only"),
         ({"seed": -1}, "seed -1 is below 0"),
         ({"train_images": -1}, "train_images -1 is below 0"),
         ({"labels": "shuffled"}, "unknown kind of labels 'shuffled'; known: true, random"),
@@ -621,6 +684,8 @@ def test_inputs_and_train_images_as_asked(digits):
     plain = lab.Config("lenet-300-100", recipe, dataset="digits")
     unit = dataclasses.replace(plain, inputs="unit")
     more = dataclasses.replace(plain, validation=True)
+    with pytest.raises(ValueError, match="train_images 3601: there are 3600"):
+        grid._prepare(dataclasses.replace(plain, train_images=3601), digits)
     _, masks, _, _ = grid._prepare(plain, digits)
     _, _, scaled, _ = grid._prepare(unit, digits)
     _, same, whole, _ = grid._prepare(more, digits)

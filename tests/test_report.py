@@ -1,6 +1,7 @@
 """The report page: self-contained, with its contents; and what a failing notebook says."""
 
 import re
+from pathlib import Path
 
 import nbformat
 import pandas as pd
@@ -111,6 +112,23 @@ def test_the_frame_is_run_after_the_sections_and_joined_in_place(tmp_path, monke
     monkeypatch.setattr("sys.argv", ["report", "order"])
     report.main()
     assert re.findall(r"\w+\.ipynb", capsys.readouterr().out) == ran
+
+
+def test_notebooks_run_side_by_side_in_their_folder(tmp_path, monkeypatch):
+    # Each of several that changed and restored the folder would restore it under the others.
+    notebooks, here, found = tmp_path / "notebooks", Path.cwd(), []
+    notebooks.mkdir()
+    monkeypatch.setattr(report, "NOTEBOOKS", [notebooks / f"{n}.ipynb" for n in range(4)])
+    monkeypatch.setattr(report, "output_folder", lambda profile: tmp_path)
+    monkeypatch.setattr(report, "write_page", lambda *_: found.append(Path.cwd()))
+
+    def run(source, target, parameters, progress_bar, config, cwd=None):
+        found.append(Path.cwd())
+        assert cwd is None
+
+    monkeypatch.setattr(report.papermill, "execute_notebook", run)
+    report.run_notebooks("smoke", pdf=False)
+    assert found == [notebooks] * 4 + [here]
 
 
 def test_a_page_is_printed_by_the_browser_that_is_there(tmp_path, monkeypatch):
