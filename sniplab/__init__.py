@@ -57,6 +57,7 @@ from sniplab.profiles import (
     choice_configs,
     gate_configs,
     initializer_configs,
+    learning_rate_configs,
     output_folder,
     random_label_configs,
     scoring_batch_configs,

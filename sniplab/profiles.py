@@ -69,6 +69,7 @@ VARIANTS = {
 #   random_labels: iterations, seeds, train images (0: all), sparsities on random labels and on true
 #     ones. With few images a network sees each often enough to learn it by heart.
 #   choices: iterations and seeds.
+#   learning_rates: seeds.
 PROFILES = {
     "smoke": {
         "sweep": {
@@ -95,6 +96,7 @@ PROFILES = {
             "lenet-300-100": (20, 2, 200, (0.99,), (0.99,)),
         },
         "choices": (20, 2),
+        "learning_rates": 2,
     },
     "quick": {
         "sweep": {
@@ -121,6 +123,7 @@ PROFILES = {
             "lenet-300-100": (200, 3, 500, (0.9, 0.99), (0.99,)),
         },
         "choices": (540, 3),
+        "learning_rates": 4,
     },
     "desktop": {  # the committed report; the sweep follows REFERENCE
         "sweep": {
@@ -161,6 +164,7 @@ PROFILES = {
             "lenet-300-100": (25_000, 3, 0, (0.5, 0.8, 0.9, 0.95, 0.99), (0.99,)),
         },
         "choices": (25_000, 5),
+        "learning_rates": 4,
     },
     "paper": {
         "sweep": dict.fromkeys(
@@ -190,8 +194,15 @@ PROFILES = {
             ("lenet-5-caffe", "lenet-300-100"), (75_000, 20, 0, SOME, (0.9, 0.99))
         ),
         "choices": (75_000, 20),
+        "learning_rates": 20,
     },
 }
+
+
+def _plan(profile: str, part: str):
+    """What a profile says of a part of the report."""
+    check_known(profile, PROFILES, "profile")
+    return PROFILES[profile][part]
 
 
 def sweep_configs(
@@ -203,9 +214,8 @@ def sweep_configs(
         profile: one of PROFILES.
         seeds, iterations: in place of the profile's own.
     """
-    check_known(profile, PROFILES, "profile")
     configs = []
-    for model, plan in PROFILES[profile]["sweep"].items():
+    for model, plan in _plan(profile, "sweep").items():
         steps, repeats, checkpoints, pruned = plan
         recipe, reinit = recipe_for(model, iterations or steps, checkpoints), ""
         if profile == "desktop":  # what the reference does by default, new weights included
@@ -226,7 +236,7 @@ def table_1_configs(
     """The published cells of Table 1: dense, and SNIP at the published sparsities, by the published
     protocol. Arguments as for `sweep_configs`."""
     configs = []
-    for model, (steps, repeats, checkpoints, sparsities) in PROFILES[profile]["table_1"].items():
+    for model, (steps, repeats, checkpoints, sparsities) in _plan(profile, "table_1").items():
         recipe = recipe_for(model, iterations or steps, checkpoints)
         for seed in range(seeds or repeats):
             configs.append(Config(model, recipe, "dense", 0.0, seed, dataset))
@@ -239,9 +249,9 @@ def variant_configs(
 ) -> dict[str, list[Config]]:
     """LeNet-300-100 with one thing changed: by the name of the change, the runs, dense and SNIP at
     the published sparsities. Arguments as for `sweep_configs`."""
-    steps, repeats, names = PROFILES[profile]["variants"]
+    steps, repeats, names = _plan(profile, "variants")
     model = "lenet-300-100"
-    checkpoints = PROFILES[profile]["table_1"][model][2]  # so that unchanged runs are those of it
+    checkpoints = _plan(profile, "table_1")[model][2]  # so that unchanged runs are those of it
     plain = recipe_for(model, iterations or steps, checkpoints)
     cells = [("dense", 0.0), ("snip", 0.95), ("snip", 0.98)]
     configs = {}
@@ -273,10 +283,10 @@ def architecture_configs(
         profile: one of PROFILES.
         models, epochs, seeds: in place of the profile's own.
     """
-    check_known(profile, PROFILES, "profile")
-    scoring, training, tested, lengths = PROFILES[profile]["architectures"]
+    scoring, training, tested, lengths = _plan(profile, "architectures")
     configs = []
     for name in models or lengths:
+        check_known(name, MODELS, "model")
         spec = MODELS[name]
         iterations, checkpoints, repeats = lengths.get(name, (EPOCH[spec.dataset], 1, 1))
         if epochs:
@@ -303,8 +313,8 @@ def scoring_batch_configs(
 ) -> list[Config]:
     """Fig. 3: LeNet-300-100 at 90 % by the number of images it is scored on. Arguments as for
     `sweep_configs`."""
-    steps, repeats, sizes = PROFILES[profile]["scoring_batch"]
-    recipe = recipe_for("lenet-300-100", iterations or steps, min(75, steps))
+    steps, repeats, sizes = _plan(profile, "scoring_batch")
+    recipe = recipe_for("lenet-300-100", iterations or steps, 75)
     return [
         Config("lenet-300-100", recipe, "snip", 0.9, seed, dataset, scoring_batch=size)
         for seed in range(seeds or repeats)
@@ -326,7 +336,7 @@ def initializer_configs(
     """Table 3: masks scored under four initialisers, new weights from VS-X; and, for GRU-s, the
     masks shuffled within layers under two of them. Arguments as for `sweep_configs`."""
     configs = []
-    for model, (steps, repeats) in PROFILES[profile]["initializers"].items():
+    for model, (steps, repeats) in _plan(profile, "initializers").items():
         recipe = _adam(model, iterations or steps)
         cells = [("snip", init) for init in ("rn", "tn", "vs-x", "vs-h")]
         cells += [("shuffled", init) for init in ("rn", "vs-x") if model == "gru-s"]
@@ -344,7 +354,7 @@ def gate_configs(
     """GRU-s at 90 % with the biases of its gates begun at 0 or 1 when it is scored (`gates`) and
     when it is trained (`reinit_gates`). Scored at 0 a bias has no sensitivity and is pruned, so
     that it trains from 0 either way: three cells, not four. Arguments as for `sweep_configs`."""
-    steps, repeats = PROFILES[profile]["gates"]
+    steps, repeats = _plan(profile, "gates")
     where = {"dataset": dataset, "reinit": "vs-x"}
     return [
         Config(
@@ -373,10 +383,10 @@ def random_label_configs(
     """§5.6: dense and pruned networks on random and on true labels, without weight decay, and the
     dense one of Fig. 4 with it. Arguments as for `sweep_configs`; `train_images`: 0 for all."""
     configs = []
-    for model, plan in PROFILES[profile]["random_labels"].items():
+    for model, plan in _plan(profile, "random_labels").items():
         steps, repeats, images, on_random, on_true = plan
         length = iterations or steps
-        recipe = recipe_for(model, length, min(10, length))
+        recipe = recipe_for(model, length, 10)
         recipe = dataclasses.replace(recipe, lr=RANDOM_LABEL_RATES[model], weight_decay=0.0)
         decayed = dataclasses.replace(recipe, weight_decay=5e-4)
         longer = dataclasses.replace(recipe, iterations=LONGER * length)
@@ -406,8 +416,8 @@ CHOICES = {  # where public implementations differ: changes of a Config
 
 def choice_configs(profile: str, dataset: str = "mnist") -> dict[str, list[Config]]:
     """LeNet-300-100 at 95 and 98 % by each of CHOICES: by its name, the runs."""
-    steps, repeats = PROFILES[profile]["choices"]
-    recipe = recipe_for("lenet-300-100", steps, min(10, steps))
+    steps, repeats = _plan(profile, "choices")
+    recipe = recipe_for("lenet-300-100", steps, 10)
     return {
         name: [
             Config("lenet-300-100", recipe, sparsity=s, seed=seed, dataset=dataset, **changed)
@@ -418,6 +428,16 @@ def choice_configs(profile: str, dataset: str = "mnist") -> dict[str, list[Confi
     }
 
 
+def learning_rate_configs(profile: str, dataset: str = "mnist") -> list[Config]:
+    """Trials of dense LeNet-5-Caffe with momentum: at which rates it diverges."""
+    how = {"dataset": dataset, "test_images": 1000}
+    return [
+        Config("lenet-5-caffe", Recipe(60, lr=lr, checkpoints=1), "dense", 0.0, seed, **how)
+        for lr in (0.1, 0.05, 0.02)
+        for seed in range(_plan(profile, "learning_rates"))
+    ]
+
+
 RESULTS = Path(__file__).resolve().parent.parent / "results"  # the committed report's rows
 
 
@@ -426,7 +446,10 @@ def _once(*sets: Iterable[Config]) -> list[Config]:
     return list(dict.fromkeys(config for configs in sets for config in configs))
 
 
-SECTIONS = {  # the runs of the committed report, by the file in RESULTS that keeps their rows
+# The runs of the committed report, by the file in RESULTS that keeps their rows. (1_time.csv there
+# is a measurement: the table behind the figure of that name, of a run that measures: "quick", say.)
+SECTIONS = {
+    "1_learning_rates": lambda: learning_rate_configs("desktop"),
     "1_sparsity_sweep": lambda: _once(
         table_1_configs("desktop"), sweep_configs("desktop"), *variant_configs("desktop").values()
     ),
