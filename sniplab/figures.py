@@ -154,7 +154,10 @@ def provenance(rows: pd.DataFrame, profile: str) -> str:
         return f"No runs yet. Profile {profile}."
     parts, runs = [f"Data: {'; '.join(rows.source.unique())}."], {}
     for model, of_model in rows.groupby("model", sort=False):
-        seeds = ", ".join(map(str, sorted(of_model.seed.unique())))
+        numbers = sorted(of_model.seed.unique())
+        seeds = ", ".join(map(str, numbers))
+        if len(numbers) > 3 and numbers[-1] - numbers[0] == len(numbers) - 1:
+            seeds = f"{numbers[0]} to {numbers[-1]}"
         iterations = " and ".join(f"{i:,}" for i in sorted(of_model.iterations.unique()))
         how = f"seed{'s' * (len(seeds) > 1)} {seeds}; {iterations} iterations"
         runs.setdefault(how, []).append(MODELS[model].title)

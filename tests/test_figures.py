@@ -102,6 +102,9 @@ def test_a_tally_says_what_is_missing_and_lost():
     )
     assert lab.tally(rows.iloc[:0], configs) == "None of the 4 runs has been done yet."
     assert lab.provenance(rows.iloc[:0], "desktop") == "No runs yet. Profile desktop."
+    many = pd.concat([rows.iloc[:1].assign(seed=seed) for seed in range(20)])
+    assert "seeds 0 to 19;" in lab.provenance(many, "desktop")
+    assert "seeds 0, 1, 2, 4;" in lab.provenance(many[many.seed.isin([0, 1, 2, 4])], "desktop")
 
 
 def test_a_figure_is_shown_and_leaves_its_picture_and_its_numbers(tmp_path, monkeypatch):
