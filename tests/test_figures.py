@@ -102,7 +102,8 @@ def test_a_tally_says_what_is_missing_and_lost():
     )
     assert lab.tally(rows.iloc[:0], configs) == "None of the 4 runs has been done yet."
     assert lab.provenance(rows.iloc[:0], "desktop") == "No runs yet. Profile desktop."
-    many = pd.concat([rows.iloc[:1].assign(seed=seed) for seed in range(20)])
+    columns = {"source": "none", "iterations": 20, "precision": "float32", "hardware": "abacus"}
+    many = pd.concat([rows.iloc[:1].assign(seed=seed, **columns) for seed in range(20)])
     assert "seeds 0 to 19;" in lab.provenance(many, "desktop")
     assert "seeds 0, 1, 2, 4;" in lab.provenance(many[many.seed.isin([0, 1, 2, 4])], "desktop")
 
