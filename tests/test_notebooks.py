@@ -38,3 +38,12 @@ def test_the_stored_outputs_are_clean(path):
         assert cell.source.count("\n") < 40, "a long cell belongs in sniplab"
         for output in cell.get("outputs", []):
             assert output.output_type != "error" and output.get("name") != "stderr"
+
+
+@pytest.mark.parametrize("path", report.NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_widget_catches_output(path):
+    # Under nbclient, and so papermill, a cell that fills an Output widget, as `interactive` does,
+    # now and then never ends: https://github.com/jupyter/nbclient/issues/312.
+    stored = nbformat.read(path, 4).metadata.get("widgets", {}).values()
+    models = {model["model_name"] for part in stored for model in part["state"].values()}
+    assert "OutputModel" not in models
