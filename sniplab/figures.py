@@ -143,6 +143,15 @@ def spanned(values: Iterable[float], form: str = "{:,}") -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def seeds_said(seeds: Iterable[int]) -> str:
+    """ "seed 0", "seeds 0, 1, 2", "seeds 0 to 9"."""
+    seeds = sorted(seeds)
+    text = ", ".join(map(str, seeds))
+    if len(seeds) > 3 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        text = f"{seeds[0]} to {seeds[-1]}"
+    return f"seed{'s' * (len(seeds) > 1)} {text}"
+
+
 def say(*sentences: str) -> None:
     """Show sentences, of Markdown, that were computed from rows; the empty ones are left out."""
     display(Markdown(" ".join(sentence for sentence in sentences if sentence)))
@@ -154,12 +163,8 @@ def provenance(rows: pd.DataFrame, profile: str) -> str:
         return f"No runs yet. Profile {profile}."
     parts, runs = [f"Data: {'; '.join(rows.source.unique())}."], {}
     for model, of_model in rows.groupby("model", sort=False):
-        numbers = sorted(of_model.seed.unique())
-        seeds = ", ".join(map(str, numbers))
-        if len(numbers) > 3 and numbers[-1] - numbers[0] == len(numbers) - 1:
-            seeds = f"{numbers[0]} to {numbers[-1]}"
         iterations = " and ".join(f"{i:,}" for i in sorted(of_model.iterations.unique()))
-        how = f"seed{'s' * (len(seeds) > 1)} {seeds}; {iterations} iterations"
+        how = f"{seeds_said(of_model.seed.unique())}; {iterations} iterations"
         runs.setdefault(how, []).append(MODELS[model].title)
     parts += [f"{', '.join(titles)}: {how}." for how, titles in runs.items()]
     if (rows.precision != "float32").any():

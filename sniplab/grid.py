@@ -421,10 +421,10 @@ def _together(
     return tasks
 
 
-def _check_pairs(configs: Sequence[Config], hows: Sequence[tuple[str, int]]) -> None:
-    """Raise ValueError where runs of one pair differ in `hows`, their precisions and threads."""
+def _check_pairs(hows: Mapping[Config, tuple[str, int]]) -> None:
+    """Raise ValueError where runs of one pair differ in `hows`, precision and threads of each."""
     pairs = {}
-    for config, how in zip(configs, hows, strict=True):
+    for config, how in hows.items():
         recipe = dataclasses.replace(config.recipe, precision="auto")
         pair = (config.model, recipe, config.seed, config.dataset, config.labels)
         other = pairs.setdefault((*pair, config.train_images), how)
@@ -628,12 +628,12 @@ def run_grid(
         _say_what_other_data_know(given, wanted, digests, train)
         rows = pd.concat([own, given[~given.run.isin(own.run)]])
         done = set(rows.run[~rows.status.str.startswith("failed")])
-        place, there = torch.device(here), rows[rows.status == "ok"]
-        hows = dict(zip(there.run, zip(there.trained_in, there.threads, strict=True), strict=True))
-        for run in set(wanted) - done if train else ():
-            hows[run] = settled_precision(wanted[run].recipe, place), threads
-        paired = [run for run in wanted if run in hows]
-        _check_pairs([wanted[run] for run in paired], [hows[run] for run in paired])
+        ended, place = rows[rows.status == "ok"], torch.device(here)
+        hows = dict(zip(ended.run, zip(ended.trained_in, ended.threads, strict=True), strict=True))
+        if train:
+            for run in set(wanted) - done:
+                hows[run] = settled_precision(wanted[run].recipe, place), threads
+        _check_pairs({wanted[run]: how for run, how in hows.items() if run in wanted})
         parts = results.with_name(f"{results.stem}.checkpoints")
         # Grouped before what is done is left out, so that a resumed sweep has the same groups.
         tasks = _together(list(wanted.values()), data, parts, here, workers) if train else []

@@ -58,7 +58,7 @@ def test_a_difference(changes, verdict):
 
 
 def test_architectures_are_judged_by_those_of_several_seeds():
-    def of(kind="Convolutional", start=20.0, **networks):
+    def of(kind=claims.CONVOLUTIONAL, start=20.0, **networks):
         parts = []
         for name, changes in networks.items():
             name = name.replace("_", "-")
@@ -77,16 +77,18 @@ def test_architectures_are_judged_by_those_of_several_seeds():
     # The paper's claim is judged by the paper's networks.
     assert of(alexnet_s=[0.2, 0.3], googlenet=[5.0, 5.1])[2] == "reproduced"
     assert (
-        of("Other", alexnet_s=[0.2, 0.3], googlenet=[5.0, 5.1])[0] == "+5.05 to +5.05 in 1 network"
+        of(claims.OTHER, alexnet_s=[0.2, 0.3], googlenet=[5.0, 5.1])[0]
+        == "+5.05 to +5.05 in 1 network"
     )
-    assert of("Recurrent", alexnet_s=[0.2, 0.3])[1:] == (0, "untested")
+    assert of(claims.RECURRENT, alexnet_s=[0.2, 0.3])[1:] == (0, "untested")
 
 
 def test_scoring_batches_are_corrected_together():
     def of(*errors, sizes=(1, 100), large=(2.0, 2.1, 2.2)):
         parts = [runs(e, scoring_batch=size) for size, e in zip(sizes, errors, strict=True)]
         parts.append(runs(large, scoring_batch=10_000))
-        both = claims.scoring_batch(pd.concat(parts), {1: -0.54, 100: -0.24}, 10_000)
+        both = claims.scoring_batch(pd.concat(parts))
+        assert [claim["published"] for claim in both] == ["−0.54", "−0.24"]
         return [claim["verdict"] for claim in both]
 
     assert of([2.5, 2.6, 2.75], [1.5, 1.6, 1.75]) == ["reproduced", "not"]
@@ -141,6 +143,10 @@ def test_initialisers():
     assert of(**gru, **(near | {"rn": far["rn"]}))["verdict"] == "in part"
     lost = of(**gru, **(near | far | {"rn": [26.0, 47.0, None]}))
     assert lost["verdict"] == "reproduced" and "1 of 6 diverged" in lost["ours"]
+    rows = [runs(e, "gru-s", sparsity=0.9, init=i.replace("_", "-")) for i, e in near.items()]
+    rows.append(runs([None] * 3, "gru-s", sparsity=0.9, init="rn", status="failed: MemoryError"))
+    crashed = claims.ruined(pd.concat([rows[0], *rows[2:]]), "gru-s")
+    assert crashed["verdict"] == "untested" and "diverged" not in crashed["ours"]  # no RN is left
 
 
 def test_a_control_at_equal_sparsity():
