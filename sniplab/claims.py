@@ -199,22 +199,19 @@ def costs(rows: pd.DataFrame) -> pd.DataFrame:
     return table[table.n > 0]
 
 
-CONVOLUTIONAL, RECURRENT, OTHER = KINDS = (
-    "Convolutional networks",
-    "Recurrent networks",
-    "Networks that the paper did not try",
-)
+CONVOLUTIONAL, RECURRENT = "Convolutional networks", "Recurrent networks"
+OTHER = "Networks that the paper did not try"
 
 
 def _kind(name: str) -> str:
-    """One of KINDS."""
+    """CONVOLUTIONAL or RECURRENT, of Table 2, or OTHER."""
     if name not in TABLE_2:
         return OTHER
     return RECURRENT if MODELS[name].family == "Recurrent" else CONVOLUTIONAL
 
 
 def architectures(rows: pd.DataFrame, kind: str) -> dict:
-    """Table 2: pruned networks are as good as dense ones, within a point. `kind`: one of KINDS."""
+    """Table 2: pruned networks are as good as dense ones, within a point. `kind`: as from `_kind`."""
     rows = rows[rows.model.map(_kind) == kind]
     table = costs(rows)
     text = f"{kind} are within a point of dense, at 90 to 97 %"
