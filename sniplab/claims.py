@@ -211,7 +211,7 @@ def _kind(name: str) -> str:
 
 
 def architectures(rows: pd.DataFrame, kind: str) -> dict:
-    """Table 2: pruned networks are as good as dense ones, within a point. `kind`: as from `_kind`."""
+    """Table 2: pruned networks are as good as dense ones, within a point. `kind`: of `_kind`."""
     rows = rows[rows.model.map(_kind) == kind]
     table = costs(rows)
     text = f"{kind} are within a point of dense, at 90 to 97 %"
