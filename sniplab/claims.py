@@ -390,8 +390,8 @@ def beyond_layers(rows: pd.DataFrame, model: str) -> str:
         return ""
     first, last = table.iloc[0], table.iloc[-1]
     return (
-        f"With as many connections in every layer, but other ones, {MODELS[model].title} errs by "
-        f"{first.text} points more than with SNIP's at {100 * first.sparsity:.0f} % and by "
+        f"The error of {MODELS[model].title} with as many connections in every layer, but other "
+        f"ones, minus that with SNIP's is {first.text} points at {100 * first.sparsity:.0f} % and "
         f"{last.text} at {100 * last.sparsity:.0f} % ({counted(int(table.n.min()), 'seed')}; "
         f"higher at {(table.verdict == 'higher').sum()} of {len(table)} sparsities)."
     )

@@ -164,7 +164,7 @@ def test_a_control_at_equal_sparsity():
     assert claim["ours"] == "+0.30 to +4.02 points from SNIP's error"
     assert claims.over_control(rows, "lenet-300-100", "random")["verdict"] == "untested"
     told = claims.beyond_layers(rows, "lenet-300-100")
-    assert "by +0.30 ± 0.01 points" in told and "by +4.02 ± 0.07 at 99 %" in told
+    assert "is +0.30 ± 0.01 points at 90 % and +4.02 ± 0.07 at 99 %" in told
     assert "(3 seeds; higher at 2 of 2 sparsities)" in told
     assert claims.beyond_layers(rows[rows.seed == 0], "lenet-300-100") == ""
 
