@@ -96,7 +96,7 @@ PROFILES = {
             "lenet-300-100": (20, 2, 200, (0.99,), (0.99,)),
         },
         "choices": (20, 2),
-        "learning_rates": 2,
+        "learning_rates": 1,
     },
     "quick": {
         "sweep": {
@@ -123,7 +123,7 @@ PROFILES = {
             "lenet-300-100": (200, 3, 500, (0.9, 0.99), (0.99,)),
         },
         "choices": (540, 3),
-        "learning_rates": 4,
+        "learning_rates": 2,
     },
     "desktop": {  # the committed report; the sweep follows REFERENCE
         "sweep": {
@@ -164,7 +164,7 @@ PROFILES = {
             "lenet-300-100": (25_000, 3, 0, (0.5, 0.8, 0.9, 0.95, 0.99), (0.99,)),
         },
         "choices": (25_000, 5),
-        "learning_rates": 4,
+        "learning_rates": 10,
     },
     "paper": {
         "sweep": dict.fromkeys(
@@ -429,13 +429,19 @@ def choice_configs(profile: str, dataset: str = "mnist") -> dict[str, list[Confi
 
 
 def learning_rate_configs(profile: str, dataset: str = "mnist") -> list[Config]:
-    """Trials of dense LeNet-5-Caffe with momentum: at which rates it diverges."""
+    """Trials of dense LeNet-5-Caffe: at which rates it diverges, with momentum and without, and
+    whether by the scale of its initial weights or of its inputs."""
     how = {"dataset": dataset, "test_images": 1000}
     return [
-        Config("lenet-5-caffe", Recipe(60, lr=lr, checkpoints=1), "dense", 0.0, seed, **how)
+        Config(
+            *("lenet-5-caffe", Recipe(60, lr=lr, momentum=momentum, checkpoints=1)),
+            *("dense", 0.0, seed), **how, **changed,
+        )
+        for momentum in (0.9, 0.0)
+        for changed in ({}, {"init": "vs-x"}, {"inputs": "unit"})
         for lr in (0.1, 0.05, 0.02)
         for seed in range(_plan(profile, "learning_rates"))
-    ]
+    ]  # fmt: skip
 
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"  # the committed report's rows
