@@ -71,7 +71,8 @@ def paired(
     """`value` of `rows` minus that of the run of `base` with the same `on`, within each pair.
 
     One row for each group `by` of `rows`: mean, half-width of the 95 % interval, number of pairs
-    `n`, pairs `lost` because either run did not end well, p of a t-test against 0 (two-sided), q
+    `n`, pairs `lost` because either run did not end well, p of a t-test against 0 (two-sided; of
+    the sign test where all differences are equal, as counts of wrong images may be by chance), q
     (p corrected over all groups of this table by Benjamini & Hochberg, 1995), `text`, and the
     verdict: "higher" or "lower" where q < 0.05, else "not told apart", or "one pair".
 
@@ -93,13 +94,10 @@ def paired(
         low, high = t_interval(difference)
         mean, half, n = difference.mean(), (high - low) / 2, len(difference)
         p = math.nan
-        if n > 1:  # without any scatter, but for rounding, t is 0/0 or infinite
-            scatter = half > 1e-9
-            p = (
-                scipy.stats.ttest_1samp(difference, 0).pvalue
-                if scatter
-                else float(abs(mean) < 1e-9)
-            )
+        if n > 1 and half > 1e-9:
+            p = scipy.stats.ttest_1samp(difference, 0).pvalue
+        elif n > 1:  # no scatter, but for rounding: t is 0/0 or infinite, the sign test is neither
+            p = 1.0 if abs(mean) < 1e-9 else 2 * 0.5**n
         lost = len(part) - n
         text = points(mean, half) + (f" ({lost} of {len(part)} pairs lost)" if lost else "")
         return pd.Series({"mean": mean, "half": half, "n": n, "lost": lost, "p": p, "text": text})
@@ -186,10 +184,11 @@ def tally(rows: pd.DataFrame, configs: Sequence) -> str:
     ]
     if rest := sum(name not in there for name in wanted):
         parts.append(f"none yet of {counted(rest, 'other network')}")
-    lost = int((rows.status != "ok").sum())
+    kinds = Counter(rows.status.str.split(":").str[0])
+    lost = ", ".join(f"{kinds[kind]} {kind}" for kind in ("diverged", "failed") if kinds[kind])
     return (
         f"{counted(len(rows), 'run')} ({'; '.join(parts)}), {rows.seconds.sum() / 3600:.2f} hours "
-        f"of training, {lost or 'none'} lost."
+        f"of training, {lost or 'none lost'}."
         + " The others have not been done yet."
         * (len(rows) < len(configs))
     )

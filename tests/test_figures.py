@@ -59,9 +59,12 @@ def test_lost_and_single_pairs_give_no_verdict():
     (row,) = lab.paired(snips, dense, ["model"]).itertuples()
     assert (row.mean, row.n, row.lost, row.verdict) == (-0.5, 1, 1, "one pair")
     assert row.text == "−0.50 (1 of 2 pairs lost)"
-    same = runs("a", "snip", [1.5, 2.5])  # no scatter: t is infinite, and p is 0
+    same = runs("a", "snip", [1.5, 2.5])  # no scatter: by their signs alone, two are like a coin's
     (row,) = lab.paired(same, dense, ["model"]).itertuples()
-    assert (row.p, row.verdict) == (0.0, "higher")
+    assert (row.p, row.verdict) == (0.5, "not told apart")
+    many = [runs("a", method, [error] * 7) for method, error in (("snip", 1.5), ("dense", 1.0))]
+    (row,) = lab.paired(*many, ["model"]).itertuples()
+    assert (row.p, row.verdict) == (2 / 2**7, "higher")
     near = runs("a", "snip", [1.0 + 1e-16, 2.0 + 4e-16])  # nor does rounding make a difference
     (row,) = lab.paired(near, dense, ["model"]).itertuples()
     assert (row.p, row.verdict) == (1.0, "not told apart")
@@ -95,11 +98,13 @@ def test_a_tally_says_what_is_missing_and_lost():
     rows = runs("lenet-300-100", "snip", [1.0, 2.0]).assign(seconds=1800.0)
     rows.loc[1, "status"] = "failed: no"
     there = "2 runs (LeNet-300-100 2 of 3; none yet of 1 other network)"
-    text = f"{there}, 1.00 hours of training, 1 lost."
+    text = f"{there}, 1.00 hours of training, 1 failed."
     assert lab.tally(rows, configs) == f"{text} The others have not been done yet."
     assert lab.tally(rows, configs[:2]).endswith(
-        "(LeNet-300-100 2), 1.00 hours of training, 1 lost."
+        "(LeNet-300-100 2), 1.00 hours of training, 1 failed."
     )
+    rows["status"] = ["diverged: the loss is nan", "ok"]
+    assert lab.tally(rows, configs[:2]).endswith("1.00 hours of training, 1 diverged.")
     assert lab.tally(rows.iloc[:0], configs) == "None of the 4 runs has been done yet."
     assert lab.provenance(rows.iloc[:0], "desktop") == "No runs yet. Profile desktop."
     columns = {"source": "none", "iterations": 20, "precision": "float32", "hardware": "abacus"}
