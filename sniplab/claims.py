@@ -2,7 +2,8 @@
 
 Verdicts: "reproduced", "in part", "not", and "untested", where there are no runs, or none that can
 tell: they are of one seed, or their interval is too wide; or they are shorter than half of the
-published ones, where an error or a difference of Table 1 is compared.
+published ones, where an error or what pruning costs is compared: a pruned network may learn more
+slowly, and a short run overstate its cost.
 """
 
 import math
@@ -45,7 +46,8 @@ RULES = {
     "some have. Not: none has, and some have the opposite one or exclude the published difference.",
     "equality": f"Reproduced: every 95 % interval lies within ± {CLOSE} points, or ± 1 where the "
     "claim says a point. In part: some do. Not: none does, and some lie wholly outside. Networks "
-    f"that err by more than {UNTRAINED:g} % when dense are left out, as not trained out.",
+    f"that err by more than {UNTRAINED:g} % when dense are left out, as not trained out; "
+    "what pruning costs a network is not judged by runs below half of the published length.",
     "ruin": f"Reproduced: the error is higher by at least {RUINED:g} points in every seed, or the "
     "run diverges. In part: in some. Not: in none.",
     "memory": f"Learned: a training error of at most {LEARNED:g} % in every seed. Failed: of at "
@@ -131,10 +133,13 @@ def _near(ours: pd.Series, published: float, best: float = math.nan) -> str:
     return "not" if away > half and not close(away) else "untested"
 
 
+def _published_length(model: str) -> int:
+    return PROTOCOLS[MODELS[model].dataset].iterations
+
+
 def _too_short(rows: pd.DataFrame) -> bool:
     """Whether any run is below half of the published length."""
-    full = rows.model.map(lambda name: PROTOCOLS[MODELS[name].dataset].iterations)
-    return bool((2 * rows.iterations < full).any())
+    return bool((2 * rows.iterations < rows.model.map(_published_length)).any())
 
 
 def _length(rows: pd.DataFrame) -> str:
@@ -227,6 +232,10 @@ def architectures(rows: pd.DataFrame, kind: str) -> dict:
     claim["ours"] = f"{low} to {high} in {counted(len(judged), 'network')}"
     if len(table) > len(judged):
         claim["ours"] += f"; {len(table) - len(judged)} more of one seed"
+    if _too_short(rows[rows.model.isin(judged.model)]):
+        shares = rows.iterations / rows.model.map(_published_length)
+        claim["ours"] += f"; {spanned(100 * shares, '{:.0f}')} % of the published length"
+        return claim
     return claim | {"verdict": _equal(several, 1.0)}
 
 

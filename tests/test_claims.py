@@ -58,12 +58,13 @@ def test_a_difference(changes, verdict):
 
 
 def test_architectures_are_judged_by_those_of_several_seeds():
-    def of(kind=claims.CONVOLUTIONAL, start=20.0, **networks):
+    def of(kind=claims.CONVOLUTIONAL, start=20.0, iterations=75_000, **networks):
         parts = []
         for name, changes in networks.items():
             name = name.replace("_", "-")
-            parts.append(runs([start] * len(changes), name, "dense", 0.0, iterations=4212))
-            parts.append(runs([start + c for c in changes], name, "snip", 0.9, iterations=4212))
+            parts.append(runs([start] * len(changes), name, "dense", 0.0, iterations=iterations))
+            ends = [start + c for c in changes]
+            parts.append(runs(ends, name, "snip", 0.9, iterations=iterations))
         claim = claims.architectures(pd.concat(parts), kind)
         return claim["ours"], claim["seeds"], claim["verdict"]
 
@@ -74,6 +75,9 @@ def test_architectures_are_judged_by_those_of_several_seeds():
     one_seed = of(alexnet_s=[0.2, 0.3, 0.2], vgg_c=[5.0])
     assert one_seed == ("+0.23 to +0.23 in 1 network; 1 more of one seed", 3, "reproduced")
     assert of(alexnet_s=[0.2, 0.3], start=54.0) == ("–", 0, "untested")  # dense is not trained out
+    short = of(alexnet_s=[3.0, 3.1], iterations=15_000)  # of 150,000
+    assert short[0].endswith(" in 1 network; 10 % of the published length")
+    assert short[1:] == (2, "untested")
     # The paper's claim is judged by the paper's networks.
     assert of(alexnet_s=[0.2, 0.3], googlenet=[5.0, 5.1])[2] == "reproduced"
     assert (
