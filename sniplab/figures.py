@@ -70,16 +70,18 @@ def paired(
 ) -> pd.DataFrame:
     """`value` of `rows` minus that of the run of `base` with the same `on`, within each pair.
 
-    One row for each group `by` of `rows`: mean, half-width of the 95 % interval, number of pairs
-    `n`, pairs `lost` because either run did not end well, p of a t-test against 0 (two-sided; of
-    the sign test where all differences are equal, as counts of wrong images may be by chance), q
-    (p corrected over all groups of this table by Benjamini & Hochberg, 1995), `text`, and the
-    verdict: "higher" or "lower" where q < 0.05, else "not told apart", or "one pair".
+    One row for each group `by` of `rows`: mean, half-width of the 95 % interval, the `least` and
+    the `most` of single pairs, number of pairs `n`, pairs `lost` because either run did not end
+    well, p of a t-test against 0 (two-sided; of the sign test where all differences are equal, as
+    counts of wrong images may be by chance), q (p corrected over all groups of this table by
+    Benjamini & Hochberg, 1995), `text`, and the verdict: "higher" or "lower" where q < 0.05, else
+    "not told apart", or "one pair".
 
     Raises:
         ValueError: `base` holds two runs with the same `on`.
     """
-    on, heads = list(on), ["mean", "half", "n", "lost", "p", "q", "text", "verdict"]
+    on, span = list(on), ["least", "most"]
+    heads = ["mean", "half", *span, "n", "lost", "p", "q", "text", "verdict"]
     good = [runs.assign(value=runs[value].where(runs.status == "ok")) for runs in (rows, base)]
     if good[1].duplicated(on).any():
         raise ValueError(f"two runs of the base share one {', '.join(on)}: which is the twin?")
@@ -100,10 +102,13 @@ def paired(
             p = 1.0 if abs(mean) < 1e-9 else 2 * 0.5**n
         lost = len(part) - n
         text = points(mean, half) + (f" ({lost} of {len(part)} pairs lost)" if lost else "")
-        return pd.Series({"mean": mean, "half": half, "n": n, "lost": lost, "p": p, "text": text})
+        ends = {"least": difference.min(), "most": difference.max()}
+        found = {"mean": mean, "half": half, **ends, "n": n, "lost": lost, "p": p, "text": text}
+        return pd.Series(found)
 
     table = pairs.groupby(by, sort=False)[["value", "twin"]].apply(group).reset_index()
-    table = table.astype({"mean": float, "half": float, "n": int, "lost": int, "p": float})
+    table = table.astype(dict.fromkeys(("mean", "half", *span, "p"), float))
+    table = table.astype({"n": int, "lost": int})
     tested = table.p.notna()
     table["q"] = math.nan
     if tested.any():

@@ -48,6 +48,7 @@ def test_differences_are_paired_and_corrected():
     p = 1 - t / (t * t + 2) ** 0.5
     assert (a.mean, a.n, a.lost) == (pytest.approx(1.1), 3, 0)
     assert a.half == pytest.approx(4.3027 * 0.1 / 3**0.5, abs=1e-4)
+    assert (a.least, a.most) == (pytest.approx(1.0), pytest.approx(1.2))
     assert a.p == pytest.approx(p) and a.q == pytest.approx(2 * p)  # the smaller of two
     assert (a.text, a.verdict, b.verdict) == ("+1.10 ± 0.25", "higher", "not told apart")
     assert b.n == 2 and b.q == pytest.approx(b.p) == pytest.approx(0.5)  # t(1) = 1: p = 1/2
