@@ -7,7 +7,6 @@ slowly, and a short run overstate its cost.
 """
 
 import math
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -101,13 +100,10 @@ def known_rows(profile: str, folder: Path, device: str | None = None) -> dict[st
         "5_random_labels": {"random_labels": random_label_configs(profile)},
     }
     rows = {}
-    with warnings.catch_warnings():
-        for told in ("masks cut their network", "runs did not end well"):  # in notebooks 1 and 2
-            warnings.filterwarnings("ignore", f".* {told}", UserWarning)
-        for file, sets in files.items():
-            path, stored = folder / f"{file}.csv", RESULTS / f"{file}.csv"
-            for name, configs in sets.items():
-                rows[name] = run_grid(configs, path, 1, device, stored, train=False)
+    for file, sets in files.items():
+        path, stored = folder / f"{file}.csv", RESULTS / f"{file}.csv"
+        for name, configs in sets.items():
+            rows[name] = run_grid(configs, path, 1, device, stored, train=False)
     return rows
 
 
@@ -236,8 +232,9 @@ def architectures(rows: pd.DataFrame, kind: str) -> dict:
     claim["ours"] = f"{low} to {high} in {counted(len(judged), 'network')}"
     if len(table) > len(judged):
         claim["ours"] += f"; {len(table) - len(judged)} more of one seed"
-    if _too_short(rows[rows.model.isin(judged.model)]):
-        shares = rows.iterations / rows.model.map(_published_length)
+    told = rows[rows.model.isin(judged.model)]
+    if _too_short(told):
+        shares = told.iterations / told.model.map(_published_length)
         claim["ours"] += f"; {spanned(100 * shares, '{:.0f}')} % of the published length"
         return claim
     return claim | {"verdict": _equal(several, 1.0)}

@@ -577,8 +577,9 @@ def run_grid(
             they are those of the cluster, with one thread each (on CUDA say how many).
         device: default CUDA where there is one, on the machine that does the run.
         known: a file of results whose rows are not run again; it is only read.
-        train: do what is missing; if not, it is left out of the rows returned, and `results` is
-            only read, while another process may be writing to it.
+        train: do what is missing, and warn of runs that did not end well or whose masks cut their
+            network; if not, what is missing is left out of the rows returned, and `results` is only
+            read, while another process may be writing to it.
         deterministic: on CUDA, take PyTorch's deterministic operations only
             (`torch.use_deterministic_algorithms`). On the CPU nothing is random as it is.
         checkpoint_seconds: at most so often a checkpoint is written.
@@ -672,8 +673,9 @@ def run_grid(
     there = set(rows.run)
     rows = rows.set_index("run", drop=False).loc[[run for run in ids if run in there]]
     rows = rows.reset_index(drop=True)
-    _warn_of(rows, rows.collapsed != "", "masks cut their network", "collapsed")
-    _warn_of(rows, rows.status != "ok", "runs did not end well", "status")
+    if train:  # who only reads was warned when they were done
+        _warn_of(rows, rows.collapsed != "", "masks cut their network", "collapsed")
+        _warn_of(rows, rows.status != "ok", "runs did not end well", "status")
     return rows
 
 

@@ -60,7 +60,7 @@ def test_lost_and_single_pairs_give_no_verdict():
     (row,) = lab.paired(snips, dense, ["model"]).itertuples()
     assert (row.mean, row.n, row.lost, row.verdict) == (-0.5, 1, 1, "one pair")
     assert row.text == "−0.50 (1 of 2 pairs lost)"
-    same = runs("a", "snip", [1.5, 2.5])  # no scatter: by their signs alone, two are like a coin's
+    same = runs("a", "snip", [1.5, 2.5])  # no scatter: two equal signs are chance
     (row,) = lab.paired(same, dense, ["model"]).itertuples()
     assert (row.p, row.verdict) == (0.5, "not told apart")
     many = [runs("a", method, [error] * 7) for method, error in (("snip", 1.5), ("dense", 1.0))]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import filelock
@@ -175,6 +176,10 @@ def test_a_run_that_fails_or_diverges_is_a_row_and_the_others_go_on(tmp_path, mo
         rows = lab.run_grid([diverging, impossible, config()], path, n_jobs=1)
     assert tried == [impossible] and rows.status[1] == "ok"
     assert len(lab.read_results(path)) == 3
+
+    with warnings.catch_warnings():  # who only reads was warned when they were done
+        warnings.simplefilter("error")
+        assert len(lab.run_grid([diverging, impossible], path, n_jobs=1, train=False)) == 2
 
 
 def test_the_number_of_threads_is_put_back(tmp_path):
