@@ -632,8 +632,9 @@ def run_grid(
         ended, place = rows[rows.status == "ok"], torch.device(here)
         hows = dict(zip(ended.run, zip(ended.trained_in, ended.threads, strict=True), strict=True))
         if train:
-            for run in set(wanted) - done:
-                hows[run] = settled_precision(wanted[run].recipe, place), threads
+            for run, config in wanted.items():  # in their order: the same call, the same words
+                if run not in done:
+                    hows[run] = settled_precision(config.recipe, place), threads
         _check_pairs({wanted[run]: how for run, how in hows.items() if run in wanted})
         parts = results.with_name(f"{results.stem}.checkpoints")
         # Grouped before what is done is left out, so that a resumed sweep has the same groups.

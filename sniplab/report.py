@@ -323,7 +323,7 @@ def main() -> None:
     parser.add_argument("--pdf", action="store_true", help="print the page to report.pdf, too")
     given = parser.parse_args()
     if unknown := set(given.sections) - set(SECTIONS):
-        parser.error(f"no section {', '.join(unknown)}; known: {', '.join(SECTIONS)}")
+        parser.error(f"no section {', '.join(sorted(unknown))}; known: {', '.join(SECTIONS)}")
     if given.what == "page":
         folder = output_folder("desktop").parent / "page"
         folder.mkdir(exist_ok=True)
