@@ -144,6 +144,8 @@ def test_initialisers():
     far = {"rn": [26.0, 47.0, 70.0], "tn": [24.0, 46.0, 69.0]}  # the scatter of the paper
     assert of(**gru, **(near | far))["verdict"] == "reproduced"
     assert of(**gru, **near)["verdict"] == "not"  # 0.1 points are no ruin, however certain
+    slow = far | {"vs_x": [9.0, 12.0, 41.0]}
+    assert of(**gru, **slow)["verdict"] == "untested"  # the third has not learned under VS-X either
     assert of(**gru, **(near | {"rn": far["rn"]}))["verdict"] == "in part"
     lost = of(**gru, **(near | far | {"rn": [26.0, 47.0, None]}))
     assert lost["verdict"] == "reproduced" and "1 of 6 diverged" in lost["ours"]
