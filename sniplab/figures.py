@@ -44,14 +44,19 @@ def t_interval(values: Iterable[float]) -> tuple[float, float]:
 
 def summarize(rows: pd.DataFrame, by: list[str], value: str = "error") -> pd.DataFrame:
     """Mean, half-width of the 95 % interval and count `n` of `value` over the runs that ended well,
-    `lost` for those that did not, and all of it as `text`; one row for each group."""
+    `lost` for those that did not (diverged or failed), and all of it as `text`; one row for each
+    group. Where the interval of a value that is never negative reaches below 0, `text` has the
+    smallest and the largest in its place: "48.63 (21.30 to 87.02)"."""
 
     def group(runs: pd.DataFrame) -> pd.Series:
         good = runs.loc[runs.status == "ok", value].dropna()
         low, high = t_interval(good)
         mean, half, lost = good.mean(), (high - low) / 2, len(runs) - len(good)
         text = "–" if math.isnan(mean) else f"{mean:.2f}"
-        text += "" if math.isnan(half) else f" ± {half:.2f}"
+        if low < 0 <= good.min():
+            text += f" ({good.min():.2f} to {good.max():.2f})"
+        elif not math.isnan(half):
+            text += f" ± {half:.2f}"
         text += f" ({lost} of {len(runs)} lost)" if lost else ""
         return pd.Series({"mean": mean, "half": half, "n": len(good), "lost": lost, "text": text})
 

@@ -293,7 +293,7 @@ def run_notebooks(profile: str, pdf: bool) -> None:
 
 def claims_as_markdown(claims: pd.DataFrame) -> str:
     """The table of claims as the README shows it."""
-    heads = ["section", "claim", "published", "ours", "verdict", "seeds"]
+    heads = ["section", "claim", "published", "ours", "verdict", "seeds", "runs"]
     lines = [heads, ["---"] * len(heads), *claims[heads].to_numpy().tolist()]
     return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
 

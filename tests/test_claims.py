@@ -76,7 +76,7 @@ def test_architectures_are_judged_by_those_of_several_seeds():
     assert one_seed == ("+0.23 to +0.23 in 1 network; 1 more of one seed", 3, "reproduced")
     assert of(alexnet_s=[0.2, 0.3], start=54.0) == ("–", 0, "untested")  # dense is not trained out
     short = of(alexnet_s=[3.0, 3.1], iterations=15_000)  # of 150,000
-    assert short[0].endswith(" in 1 network; 10 % of the published length")
+    assert short[0].endswith(" in 1 network; 10 % of the protocol's length")
     assert short[1:] == (2, "untested")
     # The paper's claim is judged by the paper's networks.
     assert of(alexnet_s=[0.2, 0.3], googlenet=[5.0, 5.1])[2] == "reproduced"
@@ -167,12 +167,52 @@ def test_a_control_at_equal_sparsity():
     rows = pd.concat(rows)
     claim = claims.over_control(rows, "lenet-300-100", "shuffled")
     assert (claim["verdict"], claim["seeds"]) == ("reproduced", 3)
-    assert claim["ours"] == "+0.30 to +4.02 points from SNIP's error"
+    assert claim["ours"] == "+0.30 to +4.02 points from SNIP's error: 2 of 2 hold"
+    undecided = pd.concat([rows, *(
+        runs(errors, method=method, sparsity=0.95)
+        for method, errors in (("snip", [3.0, 3.1, 3.2]), ("shuffled", [2.0, 3.1, 4.4]))
+    )])  # fmt: skip
+    claim = claims.over_control(undecided, "lenet-300-100", "shuffled")
+    assert claim["ours"].endswith(": 2 of 3 hold, 1 undecided")
     assert claims.over_control(rows, "lenet-300-100", "random")["verdict"] == "untested"
     told = claims.beyond_layers(rows, "lenet-300-100")
     assert "is +0.30 ± 0.01 points at 90 % and +4.02 ± 0.07 at 99 %" in told
-    assert "(3 seeds; higher at 2 of 2 sparsities)" in told
+    assert "(3 seeds, 75,000 iterations in the sweep; higher at 2 of 2 sparsities)" in told
     assert claims.beyond_layers(rows[rows.seed == 0], "lenet-300-100") == ""
+
+
+def test_every_sparsity_of_the_sweep():
+    def of(iterations=75_000, **errors):
+        parts = [runs([2.0, 2.1, 2.2], method="dense", sparsity=0.0, iterations=iterations)]
+        parts += [
+            runs(each, sparsity=float(f"0.{s[1:]}"), iterations=iterations)
+            for s, each in errors.items()
+        ]
+        claim = claims.every_level(pd.concat(parts), "lenet-300-100")
+        return claim["ours"], claim["verdict"]
+
+    near, far = [2.0, 2.11, 2.2], [4.0, 4.11, 4.2]
+    assert of(s5=near, s9=near) == ("+0.00 to +0.00 at 50 to 90 %: 2 of 2 hold", "reproduced")
+    assert of(s5=near, s9=far) == ("+0.00 to +2.00 at 50 to 90 %: 1 of 2 hold", "in part")
+    assert of(s9=far) == ("+2.00 to +2.00 at 90 %", "not")
+    # A short run may overstate what pruning costs; one pair has no interval.
+    assert of(10_000, s9=far)[1] == of(s9=far[:1])[1] == of()[1] == "untested"
+
+
+def test_networks_that_keep_something_of_every_layer():
+    cells = [  # alexnet-s is of Table 2, the others are not
+        ("alexnet-s", "running", 5), ("alexnet-s", "running", 1), ("alexnet-s", "batch", 3),
+        ("googlenet", "running", 2), ("googlenet", "batch", 0), ("gru-s", "running", 2),
+        ("gru-s", "batch", 2),
+    ]  # fmt: skip
+    layers = pd.DataFrame(cells, columns=["model", "norm", "kept"])
+    claim = claims.connected(layers)
+    assert (
+        claim["ours"] == "2 of 2, and 1 of 1 other; with batch statistics 1 of the 2 that normalise"
+    )
+    assert claim["verdict"] == "reproduced"
+    layers.loc[1, "kept"] = 0
+    assert claims.connected(layers)["verdict"] == "in part"
 
 
 def test_pictures_are_judged_by_mean_image_and_magnitude():
