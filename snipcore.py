@@ -349,7 +349,7 @@ def build_model(
     check_known(name, MODELS, "model")
     with torch.random.fork_rng(devices=[]):  # PyTorch's own initial weights are thrown away
         model = MODELS[name].build(classes)
-    model.input_shape = MODELS[name].input_shape  # lets a wrong input be named as such
+    model.snip_input_shape = MODELS[name].input_shape  # lets a wrong input be named as such
     # What convolutions are fastest in, or no slower: figures/benchmark.csv has the ratio.
     model.to(memory_format=torch.channels_last)
     return initialize(model, init, seed, gates=gates)
@@ -457,7 +457,7 @@ def initialize(
 
 def check_inputs(model: nn.Module, x: Tensor, y: Tensor) -> None:
     """Raise ValueError on what would otherwise fail later, or train on garbage."""
-    expected = tuple(getattr(model, "input_shape", None) or ())
+    expected = getattr(model, "snip_input_shape", ())
     if len(x) == 0:
         raise ValueError("the batch is empty: it needs at least one image")
     if y.shape[:1] != x.shape[:1]:
@@ -522,6 +522,7 @@ def _scoring(model: nn.Module, weights: Iterable[nn.Parameter], norm: str) -> It
         for weight in frozen:
             weight.requires_grad_(False)
         for module, attributes, buffers in before:
+            vars(module).clear()  # of activations that it keeps, too, and their graph
             vars(module).update(attributes)
             module._buffers.update(buffers)
 
@@ -709,7 +710,9 @@ def hold(
 ) -> RemovableHandle:
     """Set every pruned parameter to zero, now and after every `optimizer.step()`, whatever the
     optimiser remembers of it, until `.remove()` is called on the handle returned. It is the
-    parameters themselves that are held: they may move to another device or type.
+    parameters themselves that are held: they may move to another device or type; a copy of the
+    optimiser holds nothing. Gradients of pruned parameters stay: before clipping by norm, multiply
+    them by the masks.
 
     Raises ValueError as `apply_masks` does.
     """

@@ -17,11 +17,11 @@ from snipcore import MODELS
 from sniplab.figures import counted, paired, percent, points, spanned, summarize
 from sniplab.grid import run_grid
 from sniplab.profiles import (
-    RESULTS,
     architecture_configs,
     initializer_configs,
     random_label_configs,
     scoring_batch_configs,
+    stored,
     sweep_configs,
     table_1_configs,
 )
@@ -89,7 +89,7 @@ FIG_3 = {1: 1.94, 10: 1.72, 100: 1.64, 1000: 1.56, 10_000: 1.40}  # percent, by 
 
 def known_rows(profile: str, folder: Path, device: str | None = None) -> dict[str, pd.DataFrame]:
     """The rows that there are, in results/ and in `folder`, by what they are of; nothing is run."""
-    files = {
+    sections = {
         "1_sparsity_sweep": {
             "table_1": table_1_configs(profile),
             "sweep": sweep_configs(profile),
@@ -102,10 +102,10 @@ def known_rows(profile: str, folder: Path, device: str | None = None) -> dict[st
         "5_random_labels": {"random_labels": random_label_configs(profile)},
     }
     rows = {}
-    for file, sets in files.items():
-        path, stored = folder / f"{file}.csv", RESULTS / f"{file}.csv"
+    for section, sets in sections.items():
         for name, configs in sets.items():
-            rows[name] = run_grid(configs, path, 1, device, stored, train=False)
+            path = folder / f"{section}.csv"
+            rows[name] = run_grid(configs, path, 1, device, stored(section), train=False)
     return rows
 
 

@@ -51,6 +51,11 @@ DATASETS = {  # name: (shape of one image as stored, torchvision's name for it)
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
+def data_root() -> Path:
+    """Where data sets are looked for: $SNIP_DATA, else ~/.cache/snip."""
+    return Path(os.environ.get("SNIP_DATA") or "~/.cache/snip").expanduser()
+
+
 def load_data(
     name: str,
     root: str | os.PathLike | None = None,
@@ -65,7 +70,7 @@ def load_data(
 
     Args:
         name: one of DATASETS.
-        root: default $SNIP_DATA, else ~/.cache/snip.
+        root: default `data_root()`.
         device: where the tensors live; default CUDA where there is one.
         seed: of the split into train and validation.
 
@@ -76,7 +81,7 @@ def load_data(
     check_known(name, DATASETS, "data set")
     device = pick_device(device)
     shape, torchvision_name = DATASETS[name]
-    root = Path(root or os.environ.get("SNIP_DATA") or "~/.cache/snip").expanduser()
+    root = Path(root).expanduser() if root else data_root()
     archive = root / f"{name}.npz"
     if torchvision_name is None:
         arrays, source = _embedded_digits(shape)

@@ -44,7 +44,15 @@ from snipcore import (
     prunable,
 )
 from sniplab.controls import METHODS, digest, make_masks, rescale
-from sniplab.data import DATASETS, Data, FallbackWarning, draw_batch, load_data, random_labels
+from sniplab.data import (
+    DATASETS,
+    Data,
+    FallbackWarning,
+    data_root,
+    draw_batch,
+    load_data,
+    random_labels,
+)
 from sniplab.sparse import STACK, engine_for, train_with
 from sniplab.training import (
     PROTOCOLS,
@@ -265,11 +273,11 @@ def run(configs: Sequence[Config], data: Data, engine: str, **keep) -> list[dict
 
 
 @lru_cache(maxsize=2)
-def _worker_data(name: str, device: str, expected: str) -> Data:
+def _worker_data(name: str, root: Path | None, device: str, expected: str) -> Data:
     """`load_data`, once in a worker for its many runs, of the data that `run_grid` has seen."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FallbackWarning)  # `run_grid` has passed on the same
-        data = load_data(name, device=device)
+        data = load_data(name, root, device)
     if data.digest != expected:
         raise RuntimeError(f"the data changed during the runs: {data.digest}, not {expected}")
     return data
@@ -354,11 +362,18 @@ class _Task:
 
 
 def _rows(
-    task: _Task, device: str, threads: int, deterministic: bool, parent: int, every: float
+    task: _Task,
+    device: str,
+    threads: int,
+    deterministic: bool,
+    parent: int,
+    root: Path | None,
+    every: float,
 ) -> tuple[str, list[dict]]:
     """Runs in a worker: the key of the task, and rows; what goes wrong becomes a row's status.
-    `parent`: as for `_end_with_parent`."""
-    if multiprocessing.current_process().name != "MainProcess":
+    `parent`: as for `_end_with_parent`; `root`: as for `load_data`."""
+    # One job runs in the very process that called `run_grid`, which may be anybody's child.
+    if os.getpid() != parent and multiprocessing.current_process().name != "MainProcess":
         _end_with_parent(parent)
     device = str(pick_device(device or None))
     several = device == "cuda" and torch.cuda.device_count() > 1
@@ -370,7 +385,7 @@ def _rows(
     with _own_gpu() if several else contextlib.nullcontext(device) as place:
         try:
             with _computing_with(threads, deterministic):
-                data = _worker_data(task.configs[0].dataset, place, task.data)
+                data = _worker_data(task.configs[0].dataset, root, place, task.data)
                 outcomes = run(task.configs, data, task.engine, **keep)
         except Exception as error:  # rows that say so; the other runs go on
             outcomes = [error] * len(task.configs)
@@ -450,7 +465,13 @@ def read_results(path: str | os.PathLike) -> pd.DataFrame:
         return _typed(pd.DataFrame(columns=list(COLUMNS)))
     text = path.read_bytes().decode("utf-8", errors="replace")
     # Line ends inside of a quoted field are part of it.
-    lines = list(csv.reader(io.StringIO(text, newline="")))
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline="")))
+    except csv.Error as error:  # a field without end
+        raise ValueError(
+            f"{path} is damaged, as by a power cut ({error}); delete what follows its last whole "
+            "line, and what is lost is done again"
+        ) from error
     if not lines or lines[0][:2] != ["run", "version"]:
         raise ValueError(f"{path} is no file of results; move it away, or write elsewhere")
     versions = {line[1] for line in lines[1:] if len(line) > 1} | {str(RESULTS_VERSION)}
@@ -467,6 +488,9 @@ def read_results(path: str | os.PathLike) -> pd.DataFrame:
             "and its run is done again"
         )
     rows = pd.DataFrame(lines[1:], columns=list(COLUMNS))
+    if rows.run.duplicated().any():
+        n = int(rows.run.duplicated().argmax()) + 2
+        raise ValueError(f"line {n} of {path} is of a run that an earlier line is of: delete one")
     try:
         return _typed(rows)
     except ValueError as error:
@@ -477,6 +501,8 @@ def _typed(rows: pd.DataFrame) -> pd.DataFrame:
     """Each column as its type, read from text or not."""
     for name, kind in COLUMNS.items():
         if kind is bool:
+            if wrong := set(rows[name].astype(str)) - {"True", "False"}:
+                raise ValueError(f"{name} {wrong.pop()!r}, neither True nor False")
             rows[name] = rows[name].astype(str) == "True"
         elif kind is str:
             rows[name] = pd.Series([str(value) for value in rows[name]], rows.index, dtype=str)
@@ -593,7 +619,7 @@ def run_grid(
             that is torn, foreign or of another version.
         RuntimeError: another process is writing to `results`, a worker was killed, or there is no
             such device.
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written, or there is no file `known`.
     """
     configs = [_config(given) for given in configs]
     here = str(pick_device(device))
@@ -606,7 +632,10 @@ def run_grid(
     # Not by how many runs are left: a resumed sweep is the same.
     threads = 1 if elsewhere else max(1, cores // workers)
     results = Path(results).expanduser().absolute()
-    results.parent.mkdir(parents=True, exist_ok=True)
+    if train:
+        results.parent.mkdir(parents=True, exist_ok=True)
+    if known and not Path(known).expanduser().exists():
+        raise FileNotFoundError(f"there is no {known}, whose rows should be known")
     lock = filelock.FileLock(f"{results}.lock", timeout=0)
     try:
         if train:  # who only reads need not wait: the file is replaced as a whole
@@ -646,7 +675,8 @@ def run_grid(
                 task = dataclasses.replace(task, configs=tuple(left))
                 todo[task.key] = task
         tell = ("" if device is None and elsewhere else here, threads, deterministic)
-        tell += (0 if elsewhere else os.getpid(),)
+        # Workers are used again, with the environment of their start; other machines have theirs.
+        tell += (0, None) if elsewhere else (os.getpid(), data_root().absolute())
         finished = joblib.Parallel(
             n_jobs=min(workers, max(1, len(todo))), return_as="generator_unordered", batch_size=1
         )(joblib.delayed(_rows)(task, *tell, checkpoint_seconds) for task in list(todo.values()))

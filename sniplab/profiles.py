@@ -486,6 +486,12 @@ def output_folder(profile: str, out: str | os.PathLike | None = None) -> Path:
     return folder
 
 
+def stored(section: str) -> Path | None:
+    """The file in RESULTS that keeps the rows of one of SECTIONS, if there is one."""
+    path = RESULTS / f"{section}.csv"
+    return path if path.exists() else None
+
+
 def section_rows(
     section: str,
     configs: Iterable[Config],
@@ -497,5 +503,5 @@ def section_rows(
     """The rows of `configs`, runs of one of SECTIONS: those in results/ are taken from there; the
     others are done, and kept in `folder`. The profile "desktop" trains nothing: it shows the rows
     that there are. `n_jobs`, `device` and errors as for `run_grid`."""
-    file, train = f"{section}.csv", profile != "desktop"
-    return run_grid(configs, folder / file, n_jobs, device, RESULTS / file, train)
+    path, train = folder / f"{section}.csv", profile != "desktop"
+    return run_grid(configs, path, n_jobs, device, stored(section), train)

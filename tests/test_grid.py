@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -313,6 +314,11 @@ def test_known_rows_are_not_run_again(tmp_path):
     pd.testing.assert_frame_equal(rows.iloc[:2], first)  # seconds and all
     assert lab.read_results(path).run.tolist() == [rows.run[2]]
     assert len(lab.read_results(known)) == 2
+    with pytest.raises(FileNotFoundError, match=r"there is no .*typo.csv"):
+        lab.run_grid(GRID[:3], path, n_jobs=1, known=tmp_path / "typo.csv")
+    nowhere = tmp_path / "nowhere"
+    assert lab.run_grid(GRID[:1], nowhere / "results.csv", train=False).empty
+    assert not nowhere.exists()  # who only reads makes no folder
 
 
 def test_known_rows_of_other_data_are_named_and_run_again(tmp_path, monkeypatch, archive):
@@ -510,6 +516,9 @@ def written(tmp_path):
         (lambda text: "name,age\nAda,36\n", "is no file of results"),
         (lambda text: "", "is no file of results"),
         (lambda text: "\x00\x01 no text at all", "is no file of results"),
+        (lambda text: text + "\0" * 200_000, "is damaged, as by a power cut"),
+        (lambda text: text.replace("True", "TRUE"), "biases 'TRUE', neither True nor False"),
+        (lambda text: text + text.splitlines(keepends=True)[1], "line 4 of .* an earlier line"),
     ],
 )
 def test_files_that_cannot_be_gone_on_with(written, spoil, message):
@@ -566,7 +575,31 @@ def test_data_that_change_during_the_runs_are_noticed(tmp_path, monkeypatch, arc
     with pytest.raises(
         RuntimeError, match=r"the data changed during the runs: [0-9a-f]+, not 0000"
     ):
-        lab.grid._worker_data.__wrapped__("mnist", "cpu", "0000")
+        lab.grid._worker_data.__wrapped__("mnist", None, "cpu", "0000")
+
+
+def _one_run(path):
+    lab.run_grid([GRID[0]], path, n_jobs=1)
+
+
+def test_one_job_in_a_child_process(tmp_path):
+    path = tmp_path / "results.csv"
+    child = multiprocessing.get_context("spawn").Process(target=_one_run, args=(path,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0 and len(lab.read_results(path)) == 1
+
+
+def test_workers_that_are_used_again_load_the_data_of_today(tmp_path, monkeypatch, archive):
+    recipe = lab.Recipe(2, batch_size=10, checkpoints=1)
+    pair = [config(dataset="mnist", recipe=recipe, scoring_batch=10, seed=s) for s in (0, 1)]
+    for day in ("first", "second"):
+        (tmp_path / day).mkdir()
+        np.savez(tmp_path / day / "mnist.npz", **archive)
+        archive["x_train"] = archive["x_train"][::-1]
+        monkeypatch.setenv("SNIP_DATA", str(tmp_path / day))
+        rows = lab.run_grid(pair, tmp_path / f"{day}.csv", n_jobs=2)
+        assert (rows.status == "ok").all()
 
 
 def test_a_torn_line_once_deleted_is_run_again(written):

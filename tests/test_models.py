@@ -178,7 +178,7 @@ def test_images_too_small_name_the_smallest():
     ):
         model = snip.build_model(name)
         with pytest.raises(ValueError, match=takes):
-            snip.sensitivity(model, torch.zeros(2, model.input_shape[0], 16, 16), y)
+            snip.sensitivity(model, torch.zeros(2, model.snip_input_shape[0], 16, 16), y)
     larger = torch.randn(2, 3, 48, 40, generator=torch.Generator().manual_seed(0))
     assert snip.sensitivity(snip.build_model("squeezenet-vanilla"), larger, y)
     with pytest.raises(ValueError, match=r"\(batch, 3, 32, 32\)"):

@@ -410,15 +410,20 @@ def test_half_precision_is_refused(dtype):
         snip.sensitivity(model, torch.randn(2, 4, dtype=dtype), torch.arange(2))
 
 
-def test_an_input_shape_may_be_a_list_or_none():
-    x, y = torch.randn(2, 1, 4, 4), torch.arange(2)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
-    for shape in ([1, 4, 4], (1, 4, 4), torch.Size([1, 4, 4]), None):
-        model.input_shape = shape
-        assert snip.sensitivity(model, x, y)
-    model.input_shape = [16]
-    with pytest.raises(ValueError, match=r"this model takes \(batch, 16\)"):
-        snip.sensitivity(model, x, y)
+def test_what_a_model_keeps_of_its_own_is_left_alone():
+    class Keeper(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.input_shape = nn.Linear(4, 3), 4  # which says nothing to us
+
+        def forward(self, x):
+            self.features = self.body(x)
+            return self.features.relu()
+
+    model, x, y = Keeper(), torch.randn(6, 4), torch.arange(6) % 3
+    masks = snip.keep_top(snip.sensitivity(model, x, y), 0.5)
+    assert not hasattr(model, "features")  # with its graph it could not even be copied
+    assert snip.collapsed(model, masks, x) == []
 
 
 def test_a_loss_without_weights():

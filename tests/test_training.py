@@ -350,6 +350,17 @@ def test_a_checkpoint_that_does_not_fit_is_put_aside(small_data, device, tmp_pat
     assert (tmp_path / "run.pt.aside").exists()
 
 
+def test_a_run_is_told_from_one_of_another_network(small_data):
+    """The same weights, but another activation, another rate of dropout, or a frozen layer."""
+    bodies = [nn.ReLU(), nn.Tanh(), nn.Dropout(0.1), nn.Dropout(0.2)]
+    networks = [nn.Sequential(small_net("cpu"), body) for body in (*bodies, nn.ReLU())]
+    networks[-1][0].requires_grad_(False)
+    marks = [lab.training.fingerprint(network, None, small_data) for network in networks]
+    assert len(set(marks)) == len(marks)
+    again = nn.Sequential(small_net("cpu"), nn.ReLU())
+    assert lab.training.fingerprint(again, None, small_data) == marks[0]
+
+
 def test_the_watcher_is_told_how_far_it_is(small_data, device, monkeypatch):
     clock = iter(range(10**6))
     monkeypatch.setattr(lab.training.time, "perf_counter", lambda: float(next(clock)))
