@@ -43,10 +43,10 @@ def t_interval(values: Iterable[float]) -> tuple[float, float]:
 
 
 def summarize(rows: pd.DataFrame, by: list[str], value: str = "error") -> pd.DataFrame:
-    """Mean, half-width of the 95 % interval and count `n` of `value` over the runs that ended well,
-    `lost` for those that did not (diverged or failed), and all of it as `text`; one row for each
-    group. Where the interval of a value that is never negative reaches below 0, `text` has the
-    smallest and the largest in its place: "48.63 (21.30 to 87.02)"."""
+    """Mean, half-width and ends (`low`, `high`) of the 95 % interval and count `n` of `value` over
+    the runs that ended well, `lost` for those that did not (diverged or failed), and all of it as
+    `text`; one row for each group. Where the interval of a value that is never negative reaches
+    below 0, the smallest and the largest are its ends: "48.63 (21.30 to 87.02)"."""
 
     def group(runs: pd.DataFrame) -> pd.Series:
         good = runs.loc[runs.status == "ok", value].dropna()
@@ -54,16 +54,19 @@ def summarize(rows: pd.DataFrame, by: list[str], value: str = "error") -> pd.Dat
         mean, half, lost = good.mean(), (high - low) / 2, len(runs) - len(good)
         text = "–" if math.isnan(mean) else f"{mean:.2f}"
         if low < 0 <= good.min():
-            text += f" ({good.min():.2f} to {good.max():.2f})"
+            low, high = good.min(), good.max()
+            text += f" ({low:.2f} to {high:.2f})"
         elif not math.isnan(half):
             text += f" ± {half:.2f}"
         text += f" ({lost} of {len(runs)} lost)" if lost else ""
-        return pd.Series({"mean": mean, "half": half, "n": len(good), "lost": lost, "text": text})
+        found = {"mean": mean, "half": half, "low": low, "high": high}
+        return pd.Series({**found, "n": len(good), "lost": lost, "text": text})
 
+    types = {**dict.fromkeys(("mean", "half", "low", "high"), float), "n": int, "lost": int}
     if rows.empty:  # no group to apply it to
-        return pd.DataFrame(columns=[*by, "mean", "half", "n", "lost", "text"])
+        return pd.DataFrame(columns=[*by, *types, "text"])
     table = rows.groupby(by, sort=False)[["status", value]].apply(group)
-    return table.astype({"mean": float, "half": float, "n": int, "lost": int}).reset_index()
+    return table.astype(types).reset_index()
 
 
 def paired(
