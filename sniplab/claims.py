@@ -17,6 +17,7 @@ from snipcore import MODELS
 from sniplab.figures import counted, paired, percent, points, spanned, summarize
 from sniplab.grid import run_grid
 from sniplab.profiles import (
+    ALL,
     architecture_configs,
     initializer_configs,
     random_label_configs,
@@ -35,6 +36,17 @@ UNTRAINED = 40.0  # percent: a dense network that errs by more has not been trai
 ADDED = "not in the paper"  # the section of a question that it did not ask
 HOLDS = {"reproduced": "holds", "in part": "holds in part", "not": "does not hold"}  # such a one
 VERDICTS = ("reproduced", "in part", "not", "untested")
+
+LEGEND = (  # of the table of claims, in the README and in notebook 0
+    "Errors in percent, differences in points; ± is half of the 95 % interval over seeds; “best” "
+    "is the smallest test error over all checkpoints. “Untested” means that runs are missing or "
+    "of one seed (but what masks keep of each layer is counted with one), or that their interval "
+    "is too wide to tell; where an error of Table 1 or what pruning costs is compared, also that "
+    "they are shorter than half of the published ones. “Undecided” is a comparison whose interval "
+    "is too wide. RN and TN draw the scored weights from a normal distribution, whole and "
+    "truncated, of standard deviation 1 in every layer; VS-X scales it with the layer's size. The "
+    "last lines ask what the paper did not."
+)
 
 RULES = {
     "number": f"Reproduced: the whole 95 % interval lies within {CLOSE} points of the published "
@@ -107,6 +119,17 @@ def known_rows(profile: str, folder: Path, device: str | None = None) -> dict[st
             path = folder / f"{section}.csv"
             rows[name] = run_grid(configs, path, 1, device, stored(section), train=False)
     return rows
+
+
+def _from_to(differences: Iterable[float]) -> str:
+    """ "+0.30 to +4.02"."""
+    low, high = min(differences), max(differences)
+    return f"{points(low)} to {points(high)}"
+
+
+def _fewest(table: pd.DataFrame) -> int:
+    """The smallest number of pairs of a row of `paired`; 0 without any row."""
+    return int(table.n.min()) if len(table) else 0
 
 
 def _judged(holds: Iterable[bool], fails: Iterable[bool] | None = None) -> tuple[str, str]:
@@ -195,21 +218,19 @@ def change(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
 
 
 def every_level(rows: pd.DataFrame, model: str) -> dict:
-    """Fig. 1: SNIP is as good as dense at every sparsity."""
+    """Fig. 1: SNIP is as good as dense at every sparsity, each of which must have been run."""
     rows = rows[rows.model == model]
     table = paired(rows[rows.method == "snip"], rows[rows.method == "dense"], ["sparsity"])
-    table = table[table.n > 0]
     text = f"{MODELS[model].title} is as good as dense at every sparsity of Fig. 1"
-    seeds = int(table.n.min()) if len(table) else 0
-    claim = _claim(text, "by eye", "equality", _length(rows), seeds)
-    if table.empty:
+    claim = _claim(text, "by eye", "equality", _length(rows), _fewest(table))
+    there = table[table.n > 0]  # the others are lost
+    if there.empty:
         return claim
-    low, high = points(table["mean"].min()), points(table["mean"].max())
-    verdict, how = _equal(table, CLOSE)
-    ours = f"{low} to {high} at {spanned(100 * table.sparsity, '{:g}')} %"
-    if seeds < 2 or _too_short(rows):
-        return claim | {"ours": ours}
-    return claim | {"ours": f"{ours}{how}", "verdict": verdict}
+    levels = spanned(100 * there.sparsity, "{:g}")
+    claim["ours"] = f"{_from_to(there['mean'])} at {levels} %"
+    if claim["seeds"] < 2 or set(ALL) > set(table.sparsity) or _too_short(rows):
+        return claim
+    return _equal(claim, table, CLOSE)
 
 
 def untrained(dense: pd.DataFrame) -> pd.Index:
@@ -246,15 +267,13 @@ def architectures(rows: pd.DataFrame, kind: str) -> dict:
     levels = [100 * m.sparsity for name, m in MODELS.items() if m.sparsity and _kind(name) == kind]
     text = f"{kind} are within a point of dense, at {spanned(levels, '{:.0f}')} %"
     theirs = [after - before for name, (before, after) in TABLE_2.items() if _kind(name) == kind]
-    published = f"{points(min(theirs))} to {points(max(theirs))}" if theirs else "–"
+    published = _from_to(theirs) if theirs else "–"
     several = table[table.n > 1]
     judged = several if len(several) else table
-    seeds = int(judged.n.min()) if len(judged) else 0
-    claim = _claim(text, published, "equality", _length(rows), seeds)
+    claim = _claim(text, published, "equality", _length(rows), _fewest(judged))
     if judged.empty:
         return claim
-    low, high = points(judged["mean"].min()), points(judged["mean"].max())
-    claim["ours"] = f"{low} to {high} in {counted(len(judged), 'network')}"
+    claim["ours"] = f"{_from_to(judged['mean'])} in {counted(len(judged), 'network')}"
     if len(table) > len(judged):
         claim["ours"] += f"; {len(table) - len(judged)} more of one seed"
     told = rows[rows.model.isin(judged.model)]
@@ -262,14 +281,14 @@ def architectures(rows: pd.DataFrame, kind: str) -> dict:
         shares = told.iterations / told.model.map(_published_length)
         claim["ours"] += f"; {spanned(100 * shares, '{:.0f}')} % of the protocol's length"
         return claim
-    verdict, how = _equal(several, 1.0)
-    return claim | {"ours": claim["ours"] + how, "verdict": verdict}
+    return _equal(claim, several, 1.0)
 
 
-def _equal(table: pd.DataFrame, tolerance: float) -> tuple[str, str]:
-    """The verdict on differences that are to be none, and how it came about."""
+def _equal(claim: dict, table: pd.DataFrame, tolerance: float) -> dict:
+    """A claim with the verdict on differences that are to be none, and how it came about."""
     away = table["mean"].abs()
-    return _judged(away + table.half < tolerance, away - table.half > tolerance)
+    verdict, how = _judged(away + table.half < tolerance, away - table.half > tolerance)
+    return claim | {"ours": claim["ours"] + how, "verdict": verdict}
 
 
 def connected(layers: pd.DataFrame) -> dict:
@@ -343,16 +362,13 @@ def initializers(rows: pd.DataFrame, models: tuple[str, ...]) -> dict:
     table = paired(others, rows[rows.init == "vs-x"], ["model", "init"])
     titles = " and ".join(MODELS[name].title for name in models)
     text = f"{titles}: the initialiser of the scored weights does not matter"
-    seeds = int(table.n.min()) if len(table) else 0
-    claim = _claim(text, "−0.03 to +0.05", "equality", _length(rows), seeds)
+    claim = _claim(text, "−0.03 to +0.05", "equality", _length(rows), _fewest(table))
     if table.empty:
         return claim
-    low, high = points(table["mean"].min()), points(table["mean"].max())
-    claim["ours"] = f"{low} to {high} points against VS-X"
-    if seeds < 2 or set(table.model) != set(models):
+    claim["ours"] = f"{_from_to(table['mean'])} points against VS-X"
+    if claim["seeds"] < 2 or set(table.model) != set(models):
         return claim
-    verdict, how = _equal(table, CLOSE)
-    return claim | {"ours": f"{claim['ours']}{how}", "verdict": verdict}
+    return _equal(claim, table, CLOSE)
 
 
 def ruined(rows: pd.DataFrame, model: str) -> dict:
@@ -368,7 +384,7 @@ def ruined(rows: pd.DataFrame, model: str) -> dict:
     if pairs.empty:
         return claim
     lost = differences.isna()
-    ours = f"{points(differences.min())} to {points(differences.max())} points against VS-X"
+    ours = f"{_from_to(differences.dropna())} points against VS-X" if not lost.all() else "–"
     ours += f", {lost.sum()} of {len(pairs)} diverged" * bool(lost.any())
     told = seeds > 1 and pairs.init.nunique() == 2 and (plain <= UNTRAINED).all()
     verdict, _ = _judged(lost | (differences >= RUINED))
@@ -416,13 +432,12 @@ def over_control(rows: pd.DataFrame, model: str, method: str) -> dict:
     """What the paper left out: SNIP against a control, one of BEATEN."""
     rows, table = rows[rows.model == model], _control(rows, model, method)
     text = f"{MODELS[model].title}, 90 % and above: SNIP beats {BEATEN[method]}"
-    seeds = int(table.n.min()) if len(table) else 0
-    claim = _claim(text, "–", "direction", _length(rows), seeds)
+    claim = _claim(text, "–", "direction", _length(rows), _fewest(table))
     if table.empty or (table.n < 2).any():
         return claim
-    low, high = points(table["mean"].min()), points(table["mean"].max())
     verdict, how = _judged(table.verdict == "higher", table.verdict == "lower")
-    return claim | {"ours": f"{low} to {high} points from SNIP's error{how}", "verdict": verdict}
+    ours = f"{_from_to(table['mean'])} points from SNIP's error{how}"
+    return claim | {"ours": ours, "verdict": verdict}
 
 
 def beyond_layers(rows: pd.DataFrame, model: str) -> str:

@@ -458,7 +458,8 @@ def _check_pairs(hows: Mapping[Config, tuple[str, int]]) -> None:
 def read_results(path: str | os.PathLike) -> pd.DataFrame:
     """The rows that `run_grid` wrote to `path`; none if there is no such file.
 
-    Raises ValueError for a torn or foreign file and for one of another version.
+    Raises ValueError for a torn, damaged or foreign file, for one of another version, and where
+    two lines are of the same run.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -502,7 +503,7 @@ def _typed(rows: pd.DataFrame) -> pd.DataFrame:
     for name, kind in COLUMNS.items():
         if kind is bool:
             if wrong := set(rows[name].astype(str)) - {"True", "False"}:
-                raise ValueError(f"{name} {wrong.pop()!r}, neither True nor False")
+                raise ValueError(f"{name} {min(wrong)!r}, neither True nor False")
             rows[name] = rows[name].astype(str) == "True"
         elif kind is str:
             rows[name] = pd.Series([str(value) for value in rows[name]], rows.index, dtype=str)

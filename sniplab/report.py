@@ -36,6 +36,7 @@ from nbconvert.filters import strip_ansi
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
+from sniplab.claims import LEGEND
 from sniplab.grid import run_grid
 from sniplab.profiles import PROFILES, RESULTS, SECTIONS, output_folder
 
@@ -292,10 +293,11 @@ def run_notebooks(profile: str, pdf: bool) -> None:
 
 
 def claims_as_markdown(claims: pd.DataFrame) -> str:
-    """The table of claims as the README shows it."""
+    """The table of claims as the README shows it, under its legend."""
     heads = ["section", "claim", "published", "ours", "verdict", "seeds", "runs"]
     lines = [heads, ["---"] * len(heads), *claims[heads].to_numpy().tolist()]
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+    table = "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+    return f"{LEGEND}\n\n{table}"
 
 
 def renew_readme(readme: Path, claims: Path) -> None:

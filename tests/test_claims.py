@@ -1,5 +1,7 @@
 """Verdicts follow from the rows by the rules, and from nothing else."""
 
+import math
+
 import pandas as pd
 import pytest
 
@@ -182,21 +184,27 @@ def test_a_control_at_equal_sparsity():
 
 
 def test_every_sparsity_of_the_sweep():
-    def of(iterations=75_000, **errors):
+    near, far = [2.0, 2.11, 2.2], [4.0, 4.11, 4.2]
+
+    def of(last, iterations=75_000, first=near, levels=lab.ALL):
+        """Errors at the last sparsity, at the first, and near ones at those between."""
+        errors = [first, *[near] * (len(levels) - 2), last]
         parts = [runs([2.0, 2.1, 2.2], method="dense", sparsity=0.0, iterations=iterations)]
         parts += [
-            runs(each, sparsity=float(f"0.{s[1:]}"), iterations=iterations)
-            for s, each in errors.items()
+            runs(each, sparsity=level, iterations=iterations)
+            for level, each in zip(levels, errors, strict=True)
         ]
         claim = claims.every_level(pd.concat(parts), "lenet-300-100")
-        return claim["ours"], claim["verdict"]
+        return claim["ours"], claim["seeds"], claim["verdict"]
 
-    near, far = [2.0, 2.11, 2.2], [4.0, 4.11, 4.2]
-    assert of(s5=near, s9=near) == ("+0.00 to +0.00 at 50 to 90 %: 2 of 2 hold", "reproduced")
-    assert of(s5=near, s9=far) == ("+0.00 to +2.00 at 50 to 90 %: 1 of 2 hold", "in part")
-    assert of(s9=far) == ("+2.00 to +2.00 at 90 %", "not")
-    # A short run may overstate what pruning costs; one pair has no interval.
-    assert of(10_000, s9=far)[1] == of(s9=far[:1])[1] == of()[1] == "untested"
+    assert of(near) == ("+0.00 to +0.00 at 10 to 99 %: 12 of 12 hold", 3, "reproduced")
+    assert of(far) == ("+0.00 to +2.00 at 10 to 99 %: 11 of 12 hold", 3, "in part")
+    # A short run may overstate what pruning costs; one pair has no interval; a sparsity that is
+    # lost, or was not run, may be the one that fails.
+    assert of(near, iterations=10_000)[2] == of(near[:1])[2] == "untested"
+    lost = of([math.nan] * 3)
+    assert lost[0].endswith("10 to 98 %") and lost[1:] == (0, "untested")
+    assert of(near, levels=lab.ALL[:-1])[2] == "untested"
 
 
 def test_networks_that_keep_something_of_every_layer():
