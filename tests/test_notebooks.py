@@ -40,6 +40,20 @@ def test_the_stored_outputs_are_clean(path):
             assert output.output_type != "error" and output.get("name") != "stderr"
 
 
+@pytest.mark.parametrize("path", report.NOTEBOOKS[1:], ids=lambda path: path.stem)
+def test_whoever_opens_a_notebook_finds_its_answer_without_scrolling_through_code(path):
+    open_lines = 0
+    for cell in nbformat.read(path, 4).cells:
+        if any("**Answer" in str(output) for output in cell.get("outputs", [])):
+            break
+        folded = cell.metadata.get("jupyter", {}).get("source_hidden")
+        if cell.cell_type == "code" and not folded:
+            open_lines += cell.source.count("\n") + 1
+    else:
+        pytest.fail("there is no answer")
+    assert open_lines <= 80, "fold what only prepares sentences and drawings"
+
+
 @pytest.mark.parametrize("path", report.NOTEBOOKS, ids=lambda path: path.stem)
 def test_no_widget_catches_output(path):
     # Under nbclient, and so papermill, a cell that fills an Output widget, as `interactive` does,
