@@ -164,14 +164,16 @@ COLUMNS = {  # name: type
 
 
 def hardware(device: torch.device | None = None) -> str:
-    """What computed it, for the line under a figure: processor, cores, version of PyTorch."""
+    """What computed it, for the line under a figure: processor, cores, the vector units that
+    PyTorch uses there (others round otherwise, so the last digits differ), version of PyTorch."""
     if device is not None and device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
     name = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():  # Linux: `platform` knows no more than the architecture
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next((line.split(":")[1].strip() for line in lines if "model name" in line), name)
-    return f"{name}, {joblib.cpu_count()} cores, torch {torch.__version__}"
+    units = torch.backends.cpu.get_cpu_capability()
+    return f"{name}, {joblib.cpu_count()} cores, {units}, torch {torch.__version__}"
 
 
 CURVE_POINTS = 100

@@ -63,6 +63,15 @@ def test_rows_say_what_was_run(tmp_path, digits):
     assert abs(history.error - rows.error[0]) < 1  # but for the number of threads
 
 
+def test_the_hardware_names_the_vector_units():
+    """Rows of two processors differ in their last digits by these, not by the name."""
+    assert f", {torch.backends.cpu.get_cpu_capability()}, torch" in lab.hardware()
+    code, without = "import sniplab; print(sniplab.hardware())", {"ATEN_CPU_CAPABILITY": "default"}
+    ask = {"capture_output": True, "text": True, "check": True, "timeout": 300}
+    told = subprocess.run([sys.executable, "-c", code], env=os.environ | without, **ask).stdout
+    assert ", DEFAULT, torch" in told
+
+
 def test_rows_that_are_there_are_not_run_again(tmp_path, monkeypatch):
     runs = []
     real = lab.grid.run
