@@ -12,6 +12,7 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -160,6 +161,18 @@ class SparseLinear(nn.Linear):
                 layer.bias.copy_(bias)
 
 
+def _put(model: nn.Module, name: str, layer: nn.Module) -> None:
+    parent, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(parent), leaf, layer)
+
+
+def _refuse(name: str, *_) -> None:
+    raise RuntimeError(
+        f"the model calls layer {name} by a reference of its own, from a list, say, and would "
+        "train nothing there: use an nn.ModuleList, or train with masks alone"
+    )
+
+
 @contextlib.contextmanager
 def sparse_linears(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
     """Inside the block, the linear layers of `model` hold their kept weights alone.
@@ -168,6 +181,8 @@ def sparse_linears(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[di
             train(model, data, recipe, rest)
 
     Gives the masks of the model as it is inside. After the block it is made as before, trained.
+
+    Raises RuntimeError where the model calls such a layer from elsewhere than its place.
     """
     check_masks(model, masks)
     uses = [id(weight) for _, weight in model.named_parameters(remove_duplicate=False)]
@@ -176,16 +191,19 @@ def sparse_linears(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[di
         if name and type(layer) is nn.Linear and uses.count(id(layer.weight)) == 1:
             sparse = SparseLinear([layer], [rest.pop(f"{name}.weight").to(layer.weight.device)])
             rest[f"{name}.values"] = torch.ones_like(sparse.values, dtype=torch.bool)
-            parent, _, leaf = name.rpartition(".")
-            swapped.append((model.get_submodule(parent), leaf, layer, sparse))
+            swapped.append((name, layer, sparse))
+    guards = []
     try:
-        for parent, leaf, _, sparse in swapped:
-            setattr(parent, leaf, sparse)
+        for name, layer, sparse in swapped:
+            _put(model, name, sparse)
+            guards.append(layer.register_forward_pre_hook(partial(_refuse, name)))
         yield rest
     finally:
-        for parent, leaf, layer, sparse in swapped:
+        for guard in guards:
+            guard.remove()
+        for name, layer, sparse in swapped:
             sparse.write_back()
-            setattr(parent, leaf, layer)
+            _put(model, name, layer)
 
 
 def stackable(model: nn.Module) -> bool:

@@ -261,6 +261,31 @@ def test_inside_the_block_the_model_is_copied_moved_and_looked_at(digits, device
     torch.testing.assert_close(model.state_dict(), dense.state_dict())
 
 
+def test_a_layer_called_from_elsewhere_than_its_place_is_named(device):
+    """Else its weights would never be stepped, and nobody would know."""
+
+    class Listed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Linear(6, 8), nn.Linear(8, 3)
+            self.steps = [self.first, self.last]  # a plain list
+
+        def forward(self, x):
+            for step in self.steps:
+                x = step(x)
+            return x
+
+    model = Listed().to(device)
+    masks = {k: torch.ones_like(w, dtype=torch.bool) for k, w in snip.prunable(model).items()}
+    x = torch.ones(2, 6, device=device)
+    before = model(x)
+    with lab.sparse_linears(model, masks):
+        with pytest.raises(RuntimeError, match="calls layer first by a reference of its own"):
+            model(x)
+        torch.testing.assert_close(model.last(model.first(x)), before)  # by its place it is
+    torch.testing.assert_close(model(x), before)  # outside of the block it may
+
+
 def test_a_transformer_layer_takes_sparse_linears(device):
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True).to(device).eval()
