@@ -84,7 +84,7 @@ def test_random_labels_see_all_images_on_a_desktop():
     configs = lab.random_label_configs("desktop")
     assert {c.train_images for c in configs} == {0} and {c.seed for c in configs} == {0, 1, 2}
     assert {c.recipe.weight_decay for c in configs if c.method != "dense"} == {0.0}
-    longest = [c for c in configs if c.recipe.iterations == 100_000]
+    longest = [c for c in configs if c.recipe.iterations == 300_000]
     assert {(c.model, c.method, c.sparsity, c.labels) for c in longest} == {
         ("lenet-300-100", "snip", 0.99, "random")
     }
