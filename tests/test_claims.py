@@ -126,6 +126,31 @@ def test_memory():
     assert learns(85.0, 90.0, learned=False, dense=88.0) == "untested"
 
 
+def test_what_other_choices_learn_by_heart():
+    def of(dense=(2.0, 3.0, 1.0), snip=(40.0, 41.0, 42.0), **others):
+        errors = {"dense": dense, "snip": snip, **others}
+        rows = [
+            runs([1.0] * 3, "lenet-5-caffe", name, 0.9 * (name != "dense")).assign(train_error=e)
+            for name, e in errors.items()
+        ]
+        rows = pd.concat(rows).assign(labels="random", weight_decay=0.0, collapsed="")
+        claim = claims.held_back(rows)
+        return claim["verdict"], claim["ours"]
+
+    more, less = (50.0, 51.2, 51.8), (30.0, 31.2, 31.8)
+    verdict, ours = of(random=more)
+    assert verdict == "not"
+    assert ours == "+10.00 to +10.00 points from SNIP's training error in LeNet-5-Caffe"
+    assert of(random=less)[0] == "reproduced"
+    assert of(random=less, shuffled=more)[0] == "in part"
+    assert of(random=(10.0, 41.0, 90.0))[0] == "untested"  # not told apart
+    assert of(random=more, dense=(2.0, 11.0, 1.0))[0] == "untested"  # dense cannot, either
+    assert of(random=more, dense=(2.0, math.nan, 1.0))[0] == "untested"
+    guess = (85.0, 85.2, 85.1)
+    assert of(random=(88.0, 88.1, 88.2), snip=guess) == ("untested", "–")  # neither learns any
+    assert of(random=less, snip=guess)[0] == "reproduced"
+
+
 def test_initialisers():
     def of(models=("lenet-300-100", "lenet-5-caffe"), function=claims.initializers, **errors):
         parts = []
