@@ -443,6 +443,7 @@ def held_back(rows: pd.DataFrame) -> dict:
     return claim | {"ours": ours, "verdict": verdict}
 
 
+TOLD = ("higher", "lower", "not told apart")  # verdicts of `paired` on several pairs
 BEATEN = {"random": "random pruning", "shuffled": "its own mask shuffled within layers"}
 
 
@@ -474,11 +475,13 @@ def beyond_layers(rows: pd.DataFrame, model: str) -> str:
         return ""
     first, last = table.iloc[0], table.iloc[-1]
     runs = f"{counted(int(table.n.min()), 'seed')}, {_length(rows[rows.model == model])}"
+    count = table.verdict.value_counts()
+    told = [f"{word} at {count[word]}" for word in TOLD if word in count]
     return (
         f"The error of {MODELS[model].title} with as many connections in every layer, but other "
         f"ones, minus that with SNIP's is {first.text} points at {100 * first.sparsity:.0f} % and "
         f"{last.text} at {100 * last.sparsity:.0f} % ({runs} in the sweep; "
-        f"higher at {(table.verdict == 'higher').sum()} of {len(table)} sparsities)."
+        f"{', '.join(told)} of {len(table)} sparsities)."
     )
 
 

@@ -201,6 +201,8 @@ def test_a_control_at_equal_sparsity():
     )])  # fmt: skip
     claim = claims.over_control(undecided, "lenet-300-100", "shuffled")
     assert claim["ours"].endswith(": 2 of 3 hold, 1 undecided")
+    told = claims.beyond_layers(undecided, "lenet-300-100")
+    assert "higher at 2, not told apart at 1 of 3 sparsities)" in told
     assert claims.over_control(rows, "lenet-300-100", "random")["verdict"] == "untested"
     told = claims.beyond_layers(rows, "lenet-300-100")
     assert "is +0.30 ± 0.01 points at 90 % and +4.02 ± 0.07 at 99 %" in told
