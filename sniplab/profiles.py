@@ -390,7 +390,7 @@ def random_label_configs(
         length = iterations or steps
         recipe = recipe_for(model, length, 10)
         recipe = dataclasses.replace(recipe, lr=rate, weight_decay=0.0)
-        if model == "lenet-300-100":  # at any length: the rates above were tried so
+        if model == "lenet-300-100":  # not in the paper: at any length as its rates were tried
             recipe = dataclasses.replace(recipe, schedule="linear")
         decayed = dataclasses.replace(recipe, weight_decay=5e-4)
         longer = dataclasses.replace(recipe, iterations=LONGER * length)
