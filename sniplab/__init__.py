@@ -55,6 +55,7 @@ from sniplab.profiles import (
     VARIANTS,
     architecture_configs,
     choice_configs,
+    defaults_configs,
     gate_configs,
     initializer_configs,
     learning_rate_configs,

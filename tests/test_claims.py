@@ -216,6 +216,14 @@ def test_a_control_at_equal_sparsity():
     assert claims.beyond_layers(rows[rows.seed == 0], "lenet-300-100") == ""
 
 
+def test_a_network_without_a_sweep_by_the_protocol_is_judged_by_the_defaults():
+    sweep, defaults = runs([2.0]), pd.concat([runs([3.0]), runs([1.0], model="lenet-5-caffe")])
+    rows = {"sweep": sweep, "defaults": defaults}
+    assert list(claims.swept(rows, "lenet-300-100").error) == [2.0]
+    assert list(claims.swept(rows, "lenet-5-caffe").error) == [1.0]
+    assert claims.swept(rows, "gru-s").empty
+
+
 def test_every_sparsity_of_the_sweep():
     near, far = [2.0, 2.11, 2.2], [4.0, 4.11, 4.2]
 

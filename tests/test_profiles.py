@@ -39,20 +39,26 @@ def test_the_committed_table_has_the_lengths_it_says():
     lengths = {c.model: (c.recipe.iterations, c.recipe.schedule) for c in configs}
     assert lengths["alexnet-s"] == (12 * 351, "linear") and lengths["vgg-d"] == (6 * 351, "linear")
     assert lengths["resnet-34"] == (4 * 351, "linear") and lengths["gru-s"] == (15_000, "stages")
-    assert {c.seed for c in configs if c.model == "lstm-s"} == {0, 1, 2}
+    seeds = {name: {c.seed for c in configs if c.model == name} for name in lengths}
+    assert seeds["lstm-s"] == seeds["googlenet"] == {0, 1, 2} and seeds["alexnet-b"] == {0}
     longer = lab.architecture_configs("desktop", ["alexnet-s"], epochs=2, seeds=2)
     assert {c.recipe.iterations for c in longer} == {702} and len(longer) == 4
 
 
-def test_the_committed_sweep_is_the_reference_and_table_1_the_protocol():
-    configs = lab.table_1_configs("desktop")
-    assert len(configs) == 3 * 20 + 3 * 3
-    assert {(c.recipe.iterations, c.recipe.schedule) for c in configs} == {(75_000, "stages")}
-    assert {c.recipe.lr for c in configs if c.model == "lenet-5-caffe"} == {0.02}
+def test_the_committed_sweep_follows_the_protocol_and_the_defaults_the_reference():
+    published = lab.table_1_configs("desktop")
+    assert len(published) == 3 * 20 + 3 * 3
+    assert {(c.recipe.iterations, c.recipe.schedule) for c in published} == {(75_000, "stages")}
+    assert {c.recipe.lr for c in published if c.model == "lenet-5-caffe"} == {0.02}
     configs = lab.sweep_configs("desktop")
+    assert len(configs) == 5 * (13 + 18) and {c.recipe for c in configs} == {published[0].recipe}
+    assert len(set(configs) & set(published)) == 5 * 3  # which are trained once
+    configs = lab.defaults_configs("desktop")
     assert len(configs) == 5 * (13 + 18) + 3 * (13 + 15)
     assert {c.recipe for c in configs} == {lab.REFERENCE} and {c.reinit for c in configs} == {"vs"}
-    assert {c.reinit for c in lab.sweep_configs("quick")} == {""}
+    short = lab.defaults_configs("desktop", seeds=1, iterations=5)
+    assert {c.recipe.iterations for c in short} == {5} and len(short) == 31 + 28
+    assert lab.defaults_configs("quick") == []
     configs = lab.scoring_batch_configs("desktop")
     assert len(set(configs)) == 60 and {c.recipe.iterations for c in configs} == {75_000}
 
@@ -120,9 +126,10 @@ def test_a_desktop_shows_stored_rows_and_trains_nothing(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "plan",
     [
-        *(lab.sweep_configs, lab.table_1_configs, lab.variant_configs, lab.scoring_batch_configs),
-        *(lab.initializer_configs, lab.gate_configs, lab.random_label_configs, lab.choice_configs),
-        *(lab.architecture_configs, lab.profiles.learning_rate_configs),
+        *(lab.sweep_configs, lab.defaults_configs, lab.table_1_configs, lab.variant_configs),
+        *(lab.scoring_batch_configs, lab.initializer_configs, lab.gate_configs),
+        *(lab.random_label_configs, lab.choice_configs, lab.architecture_configs),
+        lab.profiles.learning_rate_configs,
     ],
 )
 def test_an_unknown_profile_is_named(plan):
