@@ -11,6 +11,7 @@ import re
 import sys
 import time
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -351,6 +352,9 @@ def _load(path: Path, mark: str) -> dict | None:
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(f"{damaged} does not fit its checksum")
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["fingerprint"] == mark:
             return state

@@ -327,9 +327,18 @@ def test_checkpoints_come_at_most_so_often(small_data, device, tmp_path):
     assert state["done"] == 30 and len(state["losses"]) == 30
 
 
+def flip_a_bit(path):
+    """In the first weight tensor that the checkpoint holds."""
+    weights = next(iter(torch.load(path, weights_only=True)["network"].values()))
+    there = bytearray(path.read_bytes())
+    there[there.index(weights.cpu().numpy().tobytes()) + 1] ^= 1
+    path.write_bytes(there)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (flip_a_bit, "cannot be read"),
         (lambda path: path.write_bytes(path.read_bytes()[:-500]), "cannot be read"),
         (lambda path: path.write_bytes(b"\x00" * 100), "cannot be read"),
         (lambda path: path.write_bytes(b""), "cannot be read"),
