@@ -1,6 +1,7 @@
 """Linear layers that hold their kept weights alone, and networks stacked into one.
 
-They train to the same weights, up to rounding, in less time where few connections are left.
+Each step is that of training with masks, up to rounding, and takes less time where few connections
+are left.
 """
 
 import contextlib
@@ -352,7 +353,7 @@ def _evaluate_stacked(network: nn.Module, data: Data, count: int) -> list[float]
 ENGINES = ("masked", "sparse", "stacked")
 
 # From these sparsities on, what keeps the kept weights alone takes less time than masks do
-# (figures/1_time.csv and figures/benchmark.csv): a stack even if there is one network in it.
+# (figures/1_time.csv and figures/benchmark.csv).
 STACKED_FROM = 0.8
 SPARSE_FROM = 0.9
 STACK = 16  # networks trained as one, at most

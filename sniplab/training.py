@@ -119,7 +119,10 @@ class Recipe:
         return self.lr * min((step + 1) / rise, (self.iterations - step) / fall)
 
 
-PROTOCOLS = {  # §5; by data set, but for a model that needs its own
+# §5, by data set, but for a model that needs its own. The paper does not say how long it trains:
+# 75,000 is three of its stages; the length and the decay for CIFAR-10 are those of an example in
+# the reference implementation's README.
+PROTOCOLS = {
     "mnist": Recipe(iterations=75_000),
     "cifar10": Recipe(
         iterations=150_000,
@@ -130,8 +133,8 @@ PROTOCOLS = {  # §5; by data set, but for a model that needs its own
         flip=True,
         precision="auto",
     ),
-    # At the published 0.1 with momentum 0.9 the dense network's loss is Inf within ten steps;
-    # notebook 1 shows it. (The reference's default is SGD without momentum.)
+    # At the published 0.1 with momentum 0.9 the dense network's loss is NaN or Inf within ten steps
+    # (results/1_learning_rates.csv). The reference's default is SGD without momentum.
     "lenet-5-caffe": Recipe(iterations=75_000, lr=0.02),
 }
 

@@ -110,6 +110,7 @@ def test_stored_rows_are_those_of_the_committed_report(section):
     assert set(rows.run) <= wanted
     for _, run in rows[rows.status == "ok"].groupby(["model", "seed", "iterations", "reinit"]):
         assert run.trained_in.nunique() == run.threads.nunique() == 1  # pairs share both
+        assert run.hardware.str.extract(r"(torch \S+)")[0].nunique() == 1  # and the version
 
 
 def test_a_desktop_shows_stored_rows_and_trains_nothing(tmp_path, monkeypatch):
