@@ -128,9 +128,8 @@ def known_rows(profile: str, folder: Path, device: str | None = None) -> dict[st
 
 
 def _from_to(differences: Iterable[float]) -> str:
-    """ "+0.30 to +4.02"."""
-    low, high = min(differences), max(differences)
-    return f"{points(low)} to {points(high)}"
+    """ "+0.30 to +4.02", or "+0.30" where there is no more to tell."""
+    return " to ".join(dict.fromkeys((points(min(differences)), points(max(differences)))))
 
 
 def _fewest(table: pd.DataFrame) -> int:

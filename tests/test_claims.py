@@ -71,12 +71,12 @@ def test_architectures_are_judged_by_those_of_several_seeds():
         claim = claims.architectures(pd.concat(parts), kind)
         return claim["ours"], claim["seeds"], claim["verdict"]
 
-    assert of(alexnet_s=[0.2]) == ("+0.20 to +0.20 in 1 network", 1, "untested")
+    assert of(alexnet_s=[0.2]) == ("+0.20 in 1 network", 1, "untested")
     assert of(alexnet_s=[0.2, 0.3])[2] == "reproduced" and of(alexnet_s=[3.0, 3.1])[2] == "not"
     assert of(alexnet_s=[-0.6, 0.6])[2] == "untested"  # 0 ± 7.6 is no equality, nor its contrary
     assert of(alexnet_s=[0.2, 0.3], vgg_c=[3.0, 3.1])[2] == "in part"
     one_seed = of(alexnet_s=[0.2, 0.3, 0.2], vgg_c=[5.0])
-    assert one_seed == ("+0.23 to +0.23 in 1 network; 1 more of one seed", 3, "reproduced")
+    assert one_seed == ("+0.23 in 1 network; 1 more of one seed", 3, "reproduced")
     assert of(alexnet_s=[0.2, 0.3], start=54.0) == ("–", 0, "untested")  # dense is not trained out
     short = of(alexnet_s=[3.0, 3.1], iterations=15_000)  # of 150,000
     assert short[0].endswith(" in 1 network; 10 % of the protocol's length")
@@ -85,7 +85,7 @@ def test_architectures_are_judged_by_those_of_several_seeds():
     assert of(alexnet_s=[0.2, 0.3], googlenet=[5.0, 5.1])[2] == "reproduced"
     assert (
         of(claims.OTHER, alexnet_s=[0.2, 0.3], googlenet=[5.0, 5.1])[0]
-        == "+5.05 to +5.05 in 1 network"
+        == "+5.05 in 1 network"
     )
     assert of(claims.RECURRENT, alexnet_s=[0.2, 0.3])[1:] == (0, "untested")
 
@@ -141,7 +141,7 @@ def test_what_other_choices_learn_by_heart():
         return claim["verdict"], claim["ours"]
 
     higher, lower, equal = (50.0, 51.2, 51.8), (30.0, 31.2, 31.8), (10.0, 41.0, 90.0)
-    sure = ("not", "+10.00 to +10.00 points from SNIP's training error in LeNet-5-Caffe")
+    sure = ("not", "+10.00 points from SNIP's training error in LeNet-5-Caffe")
     assert of(random=higher) == sure
     assert of(random=lower)[0] == "reproduced"
     assert of(random=lower, shuffled=higher)[0] == "in part"
@@ -241,7 +241,7 @@ def test_every_sparsity_of_the_sweep():
         claim = claims.every_level(pd.concat(parts), "lenet-300-100")
         return claim["ours"], claim["seeds"], claim["verdict"]
 
-    assert of(near) == ("+0.00 to +0.00 at 10 to 90 %: 9 of 9 hold", 3, "reproduced")
+    assert of(near) == ("+0.00 at 10 to 90 %: 9 of 9 hold", 3, "reproduced")
     assert of(far) == ("+0.00 to +2.00 at 10 to 90 %: 8 of 9 hold", 3, "in part")
     # A short run may overstate what pruning costs; one pair has no interval; a sparsity that is
     # lost, or was not run, may be the one that fails.
