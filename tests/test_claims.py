@@ -83,10 +83,7 @@ def test_architectures_are_judged_by_those_of_several_seeds():
     assert short[1:] == (2, "untested")
     # The paper's claim is judged by the paper's networks.
     assert of(alexnet_s=[0.2, 0.3], googlenet=[5.0, 5.1])[2] == "reproduced"
-    assert (
-        of(claims.OTHER, alexnet_s=[0.2, 0.3], googlenet=[5.0, 5.1])[0]
-        == "+5.05 in 1 network"
-    )
+    assert of(claims.OTHER, alexnet_s=[0.2, 0.3], googlenet=[5.0, 5.1])[0] == "+5.05 in 1 network"
     assert of(claims.RECURRENT, alexnet_s=[0.2, 0.3])[1:] == (0, "untested")
 
 
