@@ -53,12 +53,12 @@ def test_its_claims_are_those_of_the_committed_rows():
 
 def test_the_claims_are_renewed_and_nothing_else(tmp_path):
     readme, claims = tmp_path / "README.md", tmp_path / "claims.csv"
-    readme.write_text("a\n<!-- claims -->\nold\n<!-- end of claims -->\nb\n")
+    readme.write_text("a\n<!-- claims -->\nstale rows\n<!-- end of claims -->\nb\n")
     heads = {"section": "§1", "claim": "c", "published": "1 %", "ours": "–", "seeds": 3}
     pd.DataFrame([heads | {"runs": "none", "verdict": "not"}]).to_csv(claims, index=False)
     report.renew_readme(readme, claims)
     text = readme.read_text()
-    assert "| §1 | c | 1 % | – | not | 3 |" in text and "old" not in text
+    assert "| §1 | c | 1 % | – | not | 3 |" in text and "stale" not in text
     assert text.startswith("a\n<!-- claims -->\n") and text.endswith("<!-- end of claims -->\nb\n")
     report.renew_readme(readme, claims)
     assert readme.read_text() == text
