@@ -511,14 +511,22 @@ def over_control(rows: pd.DataFrame, model: str, method: str) -> dict:
     return claim | {"ours": ours, "verdict": verdict}
 
 
-def beyond_layers(rows: pd.DataFrame, model: str) -> str:
+def swept(rows: Mapping[str, pd.DataFrame], model: str) -> pd.DataFrame:
+    """The rows of a network's sparsity sweep: by the published protocol where the profile has one,
+    else by the defaults of the reference implementation."""
+    parts = [rows[part][rows[part].model == model] for part in ("sweep", "defaults")]
+    return parts[0] if len(parts[0]) else parts[1]
+
+
+def beyond_layers(rows: Mapping[str, pd.DataFrame], model: str) -> str:
     """Whether it matters which connections SNIP keeps, or only how many in each layer: a
-    sentence."""
+    sentence. `rows` as from `known_rows`."""
+    rows = swept(rows, model)
     table = _control(rows, model, "shuffled")
     if table.empty or (table.n < 2).any():
         return ""
     first, last = table.iloc[0], table.iloc[-1]
-    runs = f"{counted(int(table.n.min()), 'seed')}, {_length(rows[rows.model == model])}"
+    runs = f"{counted(int(table.n.min()), 'seed')}, {_length(rows)}"
     count = table.verdict.value_counts()
     told = [f"{word} at {count[word]}" for word in TOLD if word in count]
     return (
@@ -576,13 +584,6 @@ def table_behind(folder: Path, name: str) -> pd.DataFrame:
     """The table behind a figure; empty where it has not been drawn."""
     path = Path(folder) / "figures" / f"{name}.csv"
     return pd.read_csv(path) if path.exists() else pd.DataFrame()
-
-
-def swept(rows: Mapping[str, pd.DataFrame], model: str) -> pd.DataFrame:
-    """The rows of a network's sparsity sweep: by the published protocol where the profile has one,
-    else by the defaults of the reference implementation."""
-    parts = [rows[part][rows[part].model == model] for part in ("sweep", "defaults")]
-    return parts[0] if len(parts[0]) else parts[1]
 
 
 def claims_table(rows: Mapping[str, pd.DataFrame], folder: Path) -> pd.DataFrame:

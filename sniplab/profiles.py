@@ -140,7 +140,7 @@ PROFILES = {
         "sweep": {
             "lenet-300-100": (
                 *(75_000, 5, 75),
-                {"snip": ALL, **dict.fromkeys(CONTROLS, (0.7, *SOME[1:]))},
+                {"snip": ALL, **dict.fromkeys(CONTROLS, (0.7, 0.8, 0.9, 0.95, 0.98, 0.99))},
             ),
         },
         "defaults": {

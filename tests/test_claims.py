@@ -186,6 +186,10 @@ def test_initialisers():
     assert crashed["verdict"] == "untested" and "diverged" not in crashed["ours"]  # no RN is left
 
 
+def by_protocol(rows):
+    return {"sweep": rows, "defaults": rows[:0]}
+
+
 def test_a_control_at_equal_sparsity():
     rows = [
         runs(errors, method=method, sparsity=s)
@@ -205,15 +209,15 @@ def test_a_control_at_equal_sparsity():
     )])  # fmt: skip
     claim = claims.over_control(undecided, "lenet-300-100", "shuffled")
     assert claim["ours"].endswith(": 2 of 3 hold, 1 undecided")
-    told = claims.beyond_layers(undecided, "lenet-300-100")
+    told = claims.beyond_layers(by_protocol(undecided), "lenet-300-100")
     assert "higher at 2, not told apart at 1 of 3 sparsities)" in told
     assert claims.over_control(rows, "lenet-300-100", "random")["verdict"] == "untested"
-    told = claims.beyond_layers(rows, "lenet-300-100")
+    told = claims.beyond_layers(by_protocol(rows), "lenet-300-100")
     assert "is +0.30 ± 0.01 points at 90 % and +4.02 ± 0.07 at 99 %" in told
     assert "(3 seeds, 75,000 iterations; higher at 2 of 2 sparsities)" in told
-    told = claims.beyond_layers(rows.assign(reinit="vs"), "lenet-300-100")
+    told = claims.beyond_layers(by_protocol(rows.assign(reinit="vs")), "lenet-300-100")
     assert "(3 seeds, 75,000 iterations, defaults; higher" in told
-    assert claims.beyond_layers(rows[rows.seed == 0], "lenet-300-100") == ""
+    assert claims.beyond_layers(by_protocol(rows[rows.seed == 0]), "lenet-300-100") == ""
 
 
 def test_a_network_without_a_sweep_by_the_protocol_is_judged_by_the_defaults():
