@@ -415,7 +415,7 @@ def initialize(
         scheme: "vs" variance scaling (scale 1, fan-in: the reference's default), "vs-x" Glorot,
             "vs-h" He, each a truncated normal of the variance that its formula names;
             "rn", "tn": (truncated) normal of standard deviation `std`.
-        seed: the same seed gives the same weights on every device.
+        seed: the same seed gives the same weights on every device, by one version of PyTorch.
         std: the paper names none for "rn" and "tn"; 1 is the default of its framework.
         gates: where the gates of recurrent layers start, as in that framework: the bias of both
             gates of a GRU; what an LSTM adds to its forget gate, a constant that is not pruned.

@@ -313,14 +313,14 @@ def _own_gpu() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _computing_with(threads: int, deterministic: bool) -> Iterator[None]:
-    """So many threads; on CUDA, float32 that is float32, and deterministic operations only, if
-    asked."""
+def _computing_with(threads: int, device: torch.device) -> Iterator[None]:
+    """So many threads; on CUDA, float32 that is float32, and deterministic operations only. On the
+    CPU nothing is random as it is."""
     before, was = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     rounded = torch.backends.cudnn.allow_tf32
     torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = False  # 10 bits of a product, in PyTorch's default
-    if deterministic:
+    if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
         torch.use_deterministic_algorithms(True)
     try:
@@ -367,7 +367,6 @@ def _rows(
     task: _Task,
     device: str,
     threads: int,
-    deterministic: bool,
     parent: int,
     root: Path | None,
     every: float,
@@ -386,7 +385,7 @@ def _rows(
     keep = {"checkpoint": task.checkpoint, "checkpoint_seconds": every, "watch": watch}
     with _own_gpu() if several else contextlib.nullcontext(device) as place:
         try:
-            with _computing_with(threads, deterministic):
+            with _computing_with(threads, torch.device(place)):
                 data = _worker_data(task.configs[0].dataset, root, place, task.data)
                 outcomes = run(task.configs, data, task.engine, **keep)
         except Exception as error:  # rows that say so; the other runs go on
@@ -587,7 +586,6 @@ def run_grid(
     device: str | torch.device | None = None,
     known: str | os.PathLike | None = None,
     train: bool = True,
-    deterministic: bool = False,
     checkpoint_seconds: float = 30.0,
 ) -> pd.DataFrame:
     """Do every run that `results` does not hold yet, in parallel, and return the rows of `configs`.
@@ -609,8 +607,6 @@ def run_grid(
         train: do what is missing, and warn of runs that did not end well or whose masks cut their
             network; if not, what is missing is left out of the rows returned, and `results` is only
             read, while another process may be writing to it.
-        deterministic: on CUDA, take PyTorch's deterministic operations only
-            (`torch.use_deterministic_algorithms`). On the CPU nothing is random as it is.
         checkpoint_seconds: at most so often a checkpoint is written.
 
     Returns:
@@ -677,7 +673,7 @@ def run_grid(
             if left:
                 task = dataclasses.replace(task, configs=tuple(left))
                 todo[task.key] = task
-        tell = ("" if device is None and elsewhere else here, threads, deterministic)
+        tell = ("" if device is None and elsewhere else here, threads)
         # Workers are used again, with the environment of their start; other machines have theirs.
         tell += (0, None) if elsewhere else (os.getpid(), data_root().absolute())
         finished = joblib.Parallel(

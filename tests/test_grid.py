@@ -441,7 +441,7 @@ def test_unit_inputs_are_the_stored_pixels_of_every_channel(small_data):
     torch.testing.assert_close(unit.x_test, stored)
 
 
-def test_deterministic_operations_are_a_switch(tmp_path, monkeypatch):
+def test_operations_are_deterministic_on_cuda(tmp_path, monkeypatch, device):
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     seen, real = [], lab.grid.run
 
@@ -450,11 +450,11 @@ def test_deterministic_operations_are_a_switch(tmp_path, monkeypatch):
         return real(*args, **keep)
 
     monkeypatch.setattr(lab.grid, "run", recorded)
-    for switch in (True, False):
-        path = tmp_path / f"{switch}.csv"
-        rows = lab.run_grid([config()], path, n_jobs=1, deterministic=switch)
-        assert rows.status[0] == "ok"
-    assert seen == [True, False] and not torch.are_deterministic_algorithms_enabled()
+    rows = lab.run_grid([config()], tmp_path / "results.csv", n_jobs=1, device=device)
+    assert rows.status[0] == "ok" and seen == [device.type == "cuda"]
+    with lab.grid._computing_with(1, torch.device("cuda")):  # switches alone: no GPU is needed
+        assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_a_worker_that_is_killed_is_named(tmp_path, monkeypatch):
