@@ -415,7 +415,7 @@ def initialize(
         scheme: "vs" variance scaling (scale 1, fan-in: the reference's default), "vs-x" Glorot,
             "vs-h" He, each a truncated normal of the variance that its formula names;
             "rn", "tn": (truncated) normal of standard deviation `std`.
-        seed: the same seed gives the same weights on every device, by one version of PyTorch.
+        seed: the same seed gives the same weights on every device.
         std: the paper names none for "rn" and "tn"; 1 is the default of its framework.
         gates: where the gates of recurrent layers start, as in that framework: the bias of both
             gates of a GRU; what an LSTM adds to its forget gate, a constant that is not pruned.
@@ -434,12 +434,12 @@ def initialize(
         fans = weight[0].numel(), weight.numel() // weight.shape[1]
         variance = INITIALIZERS[scheme]
         sigma = math.sqrt(variance(*fans)) / TRUNCATED_STD if variance else std
-        # Drawn as float64 and rounded, so that processors with other vector units agree.
-        drawn = torch.empty(weight.shape, dtype=torch.float64)
-        if scheme == "rn":
-            drawn.normal_(0, sigma, generator=generator)
-        else:
-            nn.init.trunc_normal_(drawn, 0, sigma, -2 * sigma, 2 * sigma, generator=generator)
+        # Drawn as float64 and rounded, so that processors with other vector units agree; and not
+        # by trunc_normal_, which draws otherwise in PyTorch 2.11 than in 2.14.
+        how = {"dtype": torch.float64, "generator": generator}
+        drawn = torch.normal(0.0, sigma, weight.shape, **how)
+        while scheme != "rn" and (far := drawn.abs() > 2 * sigma).any():
+            drawn = torch.where(far, torch.normal(0.0, sigma, weight.shape, **how), drawn)
         weight.copy_(drawn)
     for layer in model.modules():
         for name, bias in layer.named_parameters(recurse=False):
