@@ -169,8 +169,9 @@ def frame_tables(soup: BeautifulSoup) -> None:
             add_class(table, "wide")
         heads = len(table.select("thead tr"))
         for column in zip(*rows[max(heads - 1, 0) :], strict=False):
-            texts = (cell.get_text(strip=True) for cell in column[1:])
-            if any(re.match(r"[−+-]?\d", text) and len(text) <= PROSE for text in texts):
+            texts = [cell.get_text(strip=True) for cell in column[1:]]
+            prose = any(len(text) > PROSE for text in texts)
+            if not prose and any(re.match(r"[−+-]?\d", text) for text in texts):
                 for cell in column:
                     add_class(cell, "number")
         for cell in itertools.chain(*rows):
