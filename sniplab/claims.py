@@ -260,6 +260,14 @@ def costs(rows: pd.DataFrame) -> pd.DataFrame:
     return table[table.n > 0]
 
 
+def between_statistics(rows: pd.DataFrame) -> pd.DataFrame:
+    """Test error of networks pruned by masks of batch statistics, minus that by masks of initial
+    ones, by network, as from `paired`."""
+    pruned = rows[rows.method == "snip"]
+    batch, initial = (pruned[pruned.norm == norm] for norm in ("batch", "running"))
+    return paired(batch, initial, ["model"])
+
+
 CONVOLUTIONAL, RECURRENT = "Convolutional networks", "Recurrent networks"
 OTHER = "Networks that the paper did not try"
 

@@ -186,6 +186,18 @@ def test_initialisers():
     assert crashed["verdict"] == "untested" and "diverged" not in crashed["ours"]  # no RN is left
 
 
+def test_masks_of_batch_statistics_against_those_of_initial_ones():
+    rows = pd.concat([
+        runs([20.0, 21.0, 22.0], method="dense", sparsity=0.0),
+        runs([28.0, 28.5, 29.0], norm="running"),
+        runs([25.0, 25.4, 26.1], norm="batch"),
+        runs([27.0, 27.0], "googlenet", norm="running"),  # has no such mask
+    ])  # fmt: skip
+    (found,) = claims.between_statistics(rows).itertuples()
+    assert (found.model, found.n, found.verdict) == ("lenet-300-100", 3, "lower")
+    assert found.mean == pytest.approx(-3)  # −3.0, −3.1, −2.9
+
+
 def by_protocol(rows):
     return {"sweep": rows, "defaults": rows[:0]}
 
