@@ -41,7 +41,7 @@ from sniplab.grid import run_grid
 from sniplab.profiles import PROFILES, RESULTS, SECTIONS, output_folder
 
 NOTEBOOKS = sorted(Path(__file__).resolve().parent.parent.glob("notebooks/[0-9]*.ipynb"))
-PROSE = 40  # characters; a cell of a table that has more is text to be broken into lines
+PROSE = 24  # characters; a column of a table with a cell of more is text to be broken into lines
 FRAME = ("introduction", "conclusion")  # computed from the rows that the sections leave: run last
 
 # One cell as HTML. People look first and read code when they doubt: it starts folded. What needs a
@@ -163,20 +163,21 @@ def frame_tables(soup: BeautifulSoup) -> None:
         label = f"Table {number}" + (f", {heading.get_text()}" if heading else "")
         box = {"class": "table", "role": "region", "tabindex": "0", "aria-label": label}
         table.wrap(soup.new_tag("div", attrs=box))
+        for text in table.find_all(string=re.compile(r"\d %")):
+            text.replace_with(text.replace(" %", "\N{NO-BREAK SPACE}%"))
         # From the right, since a cell of the index may stand for several rows.
         rows = [row.find_all(["th", "td"])[::-1] for row in table.find_all("tr")]
-        if len(rows[-1]) > 8:
+        if len(rows[-1]) >= 8:
             add_class(table, "wide")
         heads = len(table.select("thead tr"))
-        for column in zip(*rows[max(heads - 1, 0) :], strict=False):
-            texts = [cell.get_text(strip=True) for cell in column[1:]]
+        groups = len(table.select("thead tr:has([colspan])"))  # heads of several columns
+        for column in zip(*rows[groups:], strict=False):
+            texts = [cell.get_text(strip=True) for cell in column[heads - groups :]]
             prose = any(len(text) > PROSE for text in texts)
-            if not prose and any(re.match(r"[−+-]?\d", text) for text in texts):
+            if prose or any(re.match(r"[−+-]?\d", text) for text in texts):
                 for cell in column:
-                    add_class(cell, "number")
+                    add_class(cell, "prose" if prose else "number")
         for cell in itertools.chain(*rows):
-            if len(cell.get_text()) > PROSE:
-                add_class(cell, "prose")
             if cell.name == "th" and not cell.get_text(strip=True):
                 cell.name = "td"  # the corner over an index heads nothing
             elif cell.name == "th":

@@ -58,17 +58,20 @@ def test_the_page_joins_the_notebooks_and_needs_no_network(tmp_path):
 
 
 def test_tables_scroll_by_keyboard_and_have_headers_that_say_something(tmp_path):
-    ours = ["long " * 20, "1.4"]  # a column of prose stays to the left, its numbers, too
+    ours = ["long " * 20, "1.4 %"]  # a column of prose breaks into lines, and stays to the left
     table = pd.DataFrame({"ours": ours, "published": ["1.7", "0.9"]}, index=["LeNet", "VGG"])
+    table.index.name = "network"  # in a row of its own under the heads of the columns
     html = new_output("display_data", {"text/html": table.style.set_caption("Data.").to_html()})
     cells = new_markdown_cell("# One"), new_code_cell("a", outputs=[html])
     soup = BeautifulSoup(report.join([write(tmp_path / "1.ipynb", *cells)], "All"), "html.parser")
     box = soup.table.parent
     assert (box["role"], box["tabindex"], box["aria-label"]) == ("region", "0", "Table 1, One")
     heads = [(th["scope"], th.text) for th in soup.table.find_all("th")]
-    assert heads == [("col", "ours"), ("col", "published"), ("row", "LeNet"), ("row", "VGG")]
-    assert [td.text[:4] for td in soup.select("td.prose")] == ["long"]
-    assert [cell.text for cell in soup.select(".number")] == ["published", "1.7", "0.9"]
+    columns = [("col", name) for name in ("ours", "published", "network")]
+    assert heads == [*columns, ("row", "LeNet"), ("row", "VGG")]
+    prose = [td.text[:5] for td in soup.select("tbody td.prose")]
+    assert prose == ["long ", "1.4\N{NO-BREAK SPACE}%"]
+    assert [cell.text.strip() for cell in soup.select(".number")] == ["published", "", "1.7", "0.9"]
 
 
 def test_a_fallback_is_told_once_at_the_top(tmp_path):
