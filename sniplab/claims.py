@@ -32,22 +32,25 @@ from sniplab.training import PROTOCOLS
 CLOSE = 0.3  # points: a number within them is the published one
 LEARNED, FAILED = 10.0, 80.0  # percent of training error: at most, at least
 RUINED = 10.0  # points of test error
-UNTRAINED = 40.0  # percent: a dense network that errs by more has not been trained out
+UNTRAINED = 40.0  # percent: a dense network that errs by more is hardly trained
 
 ADDED = "not in the paper"  # the section of a question that it did not ask
 HOLDS = {"reproduced": "holds", "in part": "holds in part", "not": "does not hold"}  # such a one
 VERDICTS = ("reproduced", "in part", "not", "untested")
 
 LEGEND = (  # of the table of claims, in the README and in notebook 0
-    "Errors in percent, differences in points; ± is half of the 95 % interval over seeds; “best” "
-    "is the smallest test error over all checkpoints. “Untested” means that runs are missing or "
+    "Errors in percent, differences in points; ± is half of the 95 % interval over seeds, whose "
+    "number is the smallest of any comparison in a line; “best” is the smallest test error over "
+    "all checkpoints. “Untested” means that runs are missing or "
     "of one seed (but what masks keep of each layer is counted with one), or that their interval "
     "is too wide to tell; where an error of Table 1 or what pruning costs is compared, also that "
-    "they are shorter than half of the protocol's. “Undecided” is a comparison whose interval is "
-    "too wide. “Defaults”: the runs follow what the reference implementation does unless told "
-    "otherwise, plain SGD at a constant rate and new weights under the mask. RN and TN draw the "
+    "they are shorter than half of the protocol's. “Undecided” is a comparison whose interval "
+    "reaches across the limit of its rule, or whose sign is not told apart. “Defaults”: the runs "
+    "follow what the reference implementation does unless told otherwise, plain SGD at a constant "
+    "rate and new weights under the mask. RN and TN draw the "
     "scored weights from a normal distribution, whole and truncated, of standard deviation 1 in "
-    "every layer, before the cut; VS-X scales it with the layer's size. The last lines ask what "
+    "every layer, before the cut; VS-X scales it with the layer's size. “Batch statistics”: scored "
+    "with those of the scoring batch in place of mean 0 and variance 1. The last lines ask what "
     "the paper did not."
 )
 
@@ -62,11 +65,11 @@ RULES = {
     "some have. Not: none has, and some have the opposite one or exclude the published difference.",
     "equality": f"Reproduced: every 95 % interval lies within ± {CLOSE} points, or ± 1 where the "
     "claim says a point. In part: some do. Not: none does, and some lie wholly outside. Networks "
-    f"that err by more than {UNTRAINED:g} % when dense are left out, as not trained out; "
+    f"that err by more than {UNTRAINED:g} % when dense are left out, as hardly trained; "
     "what pruning costs a network is not judged by runs below half of the protocol's length.",
     "ruin": f"Reproduced: the error is higher by at least {RUINED:g} points in every seed, or the "
     "run diverges. In part: in some. Not: in none. Untested where the network that it is compared "
-    f"with errs by more than {UNTRAINED:g} %: it is not trained out, and may only be slower.",
+    f"with errs by more than {UNTRAINED:g} %: it is hardly trained, and may only be slower.",
     "memory": f"Learned: a training error of at most {LEARNED:g} % in every seed. Failed: of at "
     f"least {FAILED:g} % in every seed, where the dense network has learned the same labels. In "
     "part: what lies between. Not: the opposite of the claim, in every seed.",
@@ -208,6 +211,8 @@ def number(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
         ours += f" (best {best['mean']:.2f})"
     if last.lost:
         ours += f" ({last.lost} of {len(rows)} lost)"
+    if last["mean"] + CLOSE < published:
+        ours += ", lower than published"
     verdict = "untested" if _too_short(rows) else _near(last, published, best["mean"])
     return claim | {"ours": ours, "verdict": verdict, "seeds": int(last.n)}
 
@@ -232,7 +237,8 @@ def every_level(rows: pd.DataFrame, model: str) -> dict:
     snips = rows[(rows.method == "snip") & rows.sparsity.isin(FIG_1)]
     table = paired(snips, rows[rows.method == "dense"], ["sparsity"])
     levels = spanned([100 * sparsity for sparsity in FIG_1], "{:g}")
-    text = f"{MODELS[model].title} is as good as dense at every sparsity of Fig. 1, {levels} %"
+    text = f"{MODELS[model].title} is as good as dense (± {CLOSE} points) at every sparsity of "
+    text += f"Fig. 1, {levels} %"
     claim = _claim(text, "by eye", "equality", _length(rows), _fewest(table))
     there = table[table.n > 0]  # the others are lost
     if there.empty:
@@ -245,14 +251,14 @@ def every_level(rows: pd.DataFrame, model: str) -> dict:
 
 
 def untrained(dense: pd.DataFrame) -> pd.Index:
-    """The networks of some dense runs that have not been trained out: pruned ones are not compared
-    with them."""
+    """The networks of some dense runs that are hardly trained: pruned ones are not compared with
+    them."""
     errors = dense.groupby("model").error.mean()
     return errors.index[errors > UNTRAINED]
 
 
 def costs(rows: pd.DataFrame) -> pd.DataFrame:
-    """Pruned minus dense by network, as from `paired`, of the networks that are trained out."""
+    """Pruned minus dense by network, as from `paired`, but for networks that are hardly trained."""
     rows = rows[rows.norm == "running"]
     dense = rows[rows.method == "dense"]
     pruned = rows[(rows.method == "snip") & ~rows.model.isin(untrained(dense))]
@@ -295,9 +301,8 @@ def architectures(rows: pd.DataFrame, kind: str) -> dict:
     claim["ours"] = f"{_from_to(judged['mean'])} in {counted(len(judged), 'network')}"
     if len(table) > len(judged):
         claim["ours"] += f"; {len(table) - len(judged)} more of one seed"
-    told = rows[rows.model.isin(judged.model)]
-    if _too_short(told):
-        shares = told.iterations / told.model.map(_published_length)
+    if _too_short(rows[rows.model.isin(judged.model)]):
+        shares = rows.iterations / rows.model.map(_published_length)
         claim["ours"] += f"; {spanned(100 * shares, '{:.0f}')} % of the protocol's length"
         return claim
     return _equal(claim, several, 1.0)
@@ -369,7 +374,10 @@ def scoring_batch(rows: pd.DataFrame) -> list[dict]:
             row = table.loc[size]
             excluded = row["mean"] - row.half > row.published
             verdict = _judged([row.verdict == "lower"], [row.verdict == "higher" or excluded])[0]
-            claims[-1] |= {"ours": row.text, "verdict": verdict}
+            ours = row.text + ", smaller than published" * bool(
+                verdict == "reproduced" and excluded
+            )
+            claims[-1] |= {"ours": ours, "verdict": verdict}
     return claims
 
 
@@ -380,7 +388,7 @@ def initializers(rows: pd.DataFrame, models: tuple[str, ...]) -> dict:
     others = rows[rows.init != "vs-x"]
     table = paired(others, rows[rows.init == "vs-x"], ["model", "init"])
     titles = " and ".join(MODELS[name].title for name in models)
-    text = f"{titles}: the initialiser of the scored weights does not matter"
+    text = f"{titles}: the initialiser of the scored weights does not matter (± {CLOSE} points)"
     claim = _claim(text, "−0.03 to +0.05", "equality", _length(rows), _fewest(table))
     if table.empty:
         return claim
@@ -419,7 +427,7 @@ def memory(
     dense = rows[(rows.method == "dense") & (rows.weight_decay == 0)].set_index("seed").train_error
     rows = rows[what]
     text = f"LeNet-5-Caffe {_at(sparsity)}{' with L2' * (decay > 0)} "
-    text += f"{'learns' if learned else 'cannot learn'} {labels} labels"
+    text += f"{'learns' if learned else 'fails to learn'} {labels} labels"
     published = "low loss" if learned else "high error"
     claim = _claim(text, published, "memory", _length(rows), len(rows))
     if rows.empty:
@@ -491,7 +499,7 @@ def held_back(rows: pd.DataFrame) -> dict:
     if table.empty:
         return claim
     verdict, how = _judged(table.verdict == "lower", table.verdict == "higher")
-    ours = f"{_from_to(table['mean'])} points from SNIP's training error in "
+    ours = f"control − SNIP: {_from_to(table['mean'])} points of training error in "
     ours += f"{' and '.join(table.network.unique())}{how}"
     return claim | {"ours": ours, "verdict": verdict}
 
@@ -515,7 +523,7 @@ def over_control(rows: pd.DataFrame, model: str, method: str) -> dict:
     if table.empty or (table.n < 2).any():
         return claim
     verdict, how = _judged(table.verdict == "higher", table.verdict == "lower")
-    ours = f"{_from_to(table['mean'])} points from SNIP's error{how}"
+    ours = f"control − SNIP: {_from_to(table['mean'])} points{how}"
     return claim | {"ours": ours, "verdict": verdict}
 
 
@@ -534,13 +542,14 @@ def beyond_layers(rows: Mapping[str, pd.DataFrame], model: str) -> str:
     if table.empty or (table.n < 2).any():
         return ""
     first, last = table.iloc[0], table.iloc[-1]
-    runs = f"{counted(int(table.n.min()), 'seed')}, {_length(rows)}"
+    length = _length(rows).replace("defaults", "by the reference code's defaults")
+    runs = f"{counted(int(table.n.min()), 'seed')}, {length}"
     count = table.verdict.value_counts()
     told = [f"{word} at {count[word]}" for word in TOLD if word in count]
     return (
-        f"The error of {MODELS[model].title} with as many connections in every layer, but other "
-        f"ones, minus that with SNIP's is {first.text} points at {100 * first.sparsity:.0f} % and "
-        f"{last.text} at {100 * last.sparsity:.0f} % ({runs}; "
+        f"Shuffling SNIP's mask within its layers changes the error of {MODELS[model].title} by "
+        f"{first.text} points at {100 * first.sparsity:.0f} % and by {last.text} at "
+        f"{100 * last.sparsity:.0f} % ({runs}; "
         f"{', '.join(told)} of {len(table)} sparsities)."
     )
 
@@ -584,7 +593,11 @@ def recipes(errors: pd.DataFrame) -> str:
         f"Of {counted(len(every), 'change')} of the recipe, one at a time, {count or 'none'} "
         f"{'gives' if count <= 1 else 'give'} all three published errors of LeNet-300-100 within "
         f"{CLOSE} points in the mean{': ' if count else ''}{', '.join(every.index[every])}."
-        + (f" Only the two pruned ones come out so, with {'; '.join(alone)}." if alone else "")
+        + (
+            f" The two pruned errors, but not the dense one, come with {'; '.join(alone)}."
+            if alone
+            else ""
+        )
     )
 
 

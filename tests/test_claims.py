@@ -42,6 +42,9 @@ def runs(errors, model="lenet-300-100", method="snip", sparsity=0.95, **columns)
 def test_a_number(errors, columns, verdict):
     claim = claims.number(runs(errors, **columns), "lenet-300-100", 0.95)
     assert claim["verdict"] == verdict and claim["published"] == "1.6 %"
+    assert "lower" not in claim["ours"]
+    dense = claims.number(runs([1.3, 1.35, 1.4], sparsity=0.0), "lenet-300-100", 0.0)
+    assert dense["ours"].endswith(", lower than published") and dense["verdict"] == "not"  # 1.7
 
 
 @pytest.mark.parametrize(
@@ -77,10 +80,19 @@ def test_architectures_are_judged_by_those_of_several_seeds():
     assert of(alexnet_s=[0.2, 0.3], vgg_c=[3.0, 3.1])[2] == "in part"
     one_seed = of(alexnet_s=[0.2, 0.3, 0.2], vgg_c=[5.0])
     assert one_seed == ("+0.23 in 1 network; 1 more of one seed", 3, "reproduced")
-    assert of(alexnet_s=[0.2, 0.3], start=54.0) == ("–", 0, "untested")  # dense is not trained out
+    assert of(alexnet_s=[0.2, 0.3], start=54.0) == ("–", 0, "untested")  # dense is hardly trained
     short = of(alexnet_s=[3.0, 3.1], iterations=15_000)  # of 150,000
     assert short[0].endswith(" in 1 network; 10 % of the protocol's length")
     assert short[1:] == (2, "untested")
+    # Of all that were run, as are the iterations beside them: GRU-b's 75,000 are of 75,000.
+    lengths = (("gru-s", 2, 15_000), ("gru-b", 1, 75_000))
+    parts = [
+        runs([20.0] * seeds, name, method, sparsity, iterations=n)
+        for name, seeds, n in lengths
+        for method, sparsity in (("dense", 0.0), ("snip", 0.95))
+    ]
+    mixed = claims.architectures(pd.concat(parts), claims.RECURRENT)
+    assert mixed["ours"].endswith("1 more of one seed; 20 to 100 % of the protocol's length")
     # The paper's claim is judged by the paper's networks.
     assert of(alexnet_s=[0.2, 0.3], googlenet=[5.0, 5.1])[2] == "reproduced"
     assert of(claims.OTHER, alexnet_s=[0.2, 0.3], googlenet=[5.0, 5.1])[0] == "+5.05 in 1 network"
@@ -93,8 +105,10 @@ def test_scoring_batches_are_corrected_together():
         parts.append(runs(large, scoring_batch=10_000))
         both = claims.scoring_batch(pd.concat(parts))
         assert [claim["published"] for claim in both] == ["−0.54", "−0.24"]
+        assert ("smaller" in both[0]["ours"]) == (errors[0][0] == 2.3)
         return [claim["verdict"] for claim in both]
 
+    assert of([2.3, 2.4, 2.51], [1.5, 1.6, 1.75])[0] == "reproduced"  # −0.3, the published is −0.54
     assert of([2.5, 2.6, 2.75], [1.5, 1.6, 1.75]) == ["reproduced", "not"]
     # Without any difference, but also without the published one in the interval.
     assert of([2.5, 2.6, 2.75], [2.0, 2.11, 2.2]) == ["reproduced", "not"]
@@ -138,7 +152,7 @@ def test_what_other_choices_learn_by_heart():
         return claim["verdict"], claim["ours"]
 
     higher, lower, equal = (50.0, 51.2, 51.8), (30.0, 31.2, 31.8), (10.0, 41.0, 90.0)
-    sure = ("not", "+10.00 points from SNIP's training error in LeNet-5-Caffe")
+    sure = ("not", "control − SNIP: +10.00 points of training error in LeNet-5-Caffe")
     assert of(random=higher) == sure
     assert of(random=lower)[0] == "reproduced"
     assert of(random=lower, shuffled=higher)[0] == "in part"
@@ -214,7 +228,7 @@ def test_a_control_at_equal_sparsity():
     rows = pd.concat(rows)
     claim = claims.over_control(rows, "lenet-300-100", "shuffled")
     assert (claim["verdict"], claim["seeds"]) == ("reproduced", 3)
-    assert claim["ours"] == "+0.30 to +4.02 points from SNIP's error: 2 of 2 hold"
+    assert claim["ours"] == "control − SNIP: +0.30 to +4.02 points: 2 of 2 hold"
     undecided = pd.concat([rows, *(
         runs(errors, method=method, sparsity=0.95)
         for method, errors in (("snip", [3.0, 3.1, 3.2]), ("shuffled", [2.0, 3.1, 4.4]))
@@ -225,10 +239,10 @@ def test_a_control_at_equal_sparsity():
     assert "higher at 2, not told apart at 1 of 3 sparsities)" in told
     assert claims.over_control(rows, "lenet-300-100", "random")["verdict"] == "untested"
     told = claims.beyond_layers(by_protocol(rows), "lenet-300-100")
-    assert "is +0.30 ± 0.01 points at 90 % and +4.02 ± 0.07 at 99 %" in told
+    assert "by +0.30 ± 0.01 points at 90 % and by +4.02 ± 0.07 at 99 %" in told
     assert "(3 seeds, 75,000 iterations; higher at 2 of 2 sparsities)" in told
     told = claims.beyond_layers(by_protocol(rows.assign(reinit="vs")), "lenet-300-100")
-    assert "(3 seeds, 75,000 iterations, defaults; higher" in told
+    assert "(3 seeds, 75,000 iterations, by the reference code's defaults; higher" in told
     assert claims.beyond_layers(by_protocol(rows[rows.seed == 0]), "lenet-300-100") == ""
 
 
@@ -310,8 +324,8 @@ def test_another_recipe():
         "LeNet-300-100 within 0.3 points in the mean."
     )
     assert told(a=far, b=shifted).endswith(
-        " Only the two pruned ones come out so, with “b” (1.40 ± 0.10 and 2.40 ± 0.10 %; dense "
-        "0.80 ± 0.10 %; 3 seeds)."
+        " The two pruned errors, but not the dense one, come with “b” (1.40 ± 0.10 and "
+        "2.40 ± 0.10 %; dense 0.80 ± 0.10 %; 3 seeds)."
     )
     assert "Of 2 changes of the recipe, one at a time, 1 gives all" in told(a=far, b=close)
     assert told(a=far, b=close).endswith("within 0.3 points in the mean: b.")
