@@ -347,7 +347,7 @@ def build_model(
     Raises ValueError for an unknown model or initialiser.
     """
     check_known(name, MODELS, "model")
-    with torch.random.fork_rng(devices=[]):  # PyTorch's own initial weights are thrown away
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):  # what PyTorch draws is not kept
         model = MODELS[name].build(classes)
     model.snip_input_shape = MODELS[name].input_shape  # lets a wrong input be named as such
     # What convolutions are fastest in, or no slower: figures/benchmark.csv has the ratio.
@@ -358,7 +358,7 @@ def build_model(
 PRUNABLE_LAYERS = (nn.modules.conv._ConvNd, nn.Linear, nn.RNNBase, nn.RNNCellBase)
 PRUNABLE_LAYERS += (nn.MultiheadAttention,)  # its own are three linear maps in one tensor
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
-NORM_LAYERS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+NORM_LAYERS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -375,10 +375,13 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
     found: dict[str, nn.Parameter] = {}
     seen = set()
     for prefix, module in model.named_modules():
+        if isinstance(module, nn.modules.lazy.LazyModuleMixin | torch.jit.ScriptModule):
+            raise ValueError(f"layer {prefix} is scripted, or has no shape before a first run")
         if not isinstance(module, PRUNABLE_LAYERS):
             continue
         # The older weight_norm, spectral_norm and prune put a plain tensor where the weight was.
-        plain = any("weight" in k and isinstance(v, Tensor) for k, v in vars(module).items())
+        names = {k.removesuffix(end) for k in module._parameters for end in ("_orig", "_g", "_v")}
+        plain = any(isinstance(vars(module).get(name), Tensor) for name in names)
         if plain or parametrize.is_parametrized(module):
             raise ValueError(
                 f"the weight of layer {prefix or type(module).__name__} is parametrised, computed "
@@ -409,7 +412,8 @@ INITIALIZERS = {  # name: variance of a weight with this fan-in and fan-out; Non
 def initialize(
     model: nn.Module, scheme: str, seed: int, std: float = 1.0, gates: float = 1.0
 ) -> nn.Module:
-    """Draw new weights in place (§5.5, Table 3) and return the model; biases are 0, but for gates.
+    """Draw new weights of `prunable` layers in place (§5.5, Table 3) and return the model; biases
+    are 0, but for gates. Normalisation is reset; all else, an embedding, say, stays.
 
     Args:
         scheme: "vs" variance scaling (scale 1, fan-in: the reference's default), "vs-x" Glorot,
@@ -436,7 +440,7 @@ def initialize(
         sigma = math.sqrt(variance(*fans)) / TRUNCATED_STD if variance else std
         # Drawn as float64 and rounded, so that processors with other vector units agree; and not
         # by trunc_normal_, which draws otherwise in PyTorch 2.11 than in 2.14.
-        how = {"dtype": torch.float64, "generator": generator}
+        how = {"dtype": torch.float64, "generator": generator, "device": "cpu"}
         drawn = torch.normal(0.0, sigma, weight.shape, **how)
         while scheme != "rn" and (far := drawn.abs() > 2 * sigma).any():
             drawn = torch.where(far, torch.normal(0.0, sigma, weight.shape, **how), drawn)
@@ -484,9 +488,7 @@ def check_batch(model: nn.Module, x: Tensor, y: Tensor) -> None:
 def check_statistics(model: nn.Module, images: int) -> None:
     """Raise ValueError if a batch of so many has no spread for batch normalisation to divide by."""
     if images == 1 and any(isinstance(module, BATCH_NORM) for module in model.modules()):
-        raise ValueError(
-            "a batch of one image cannot be normalised by its own statistics: take two or more"
-        )
+        raise ValueError("one image cannot be normalised by its own statistics: take two or more")
 
 
 def checked_logits(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -530,13 +532,13 @@ def _scoring(model: nn.Module, weights: Iterable[nn.Parameter], norm: str) -> It
 def _total(scores: Mapping[str, Tensor], what: str) -> float:
     """The sum over all tensors. Raises FloatingPointError for NaN or Inf, naming the tensor."""
     sums = [score.sum() for score in scores.values()]
-    total = float(torch.stack([part.to(sums[0]) for part in sums]).sum(dtype=torch.float64))
+    total = float(torch.stack([part.cpu() for part in sums]).sum(dtype=torch.float64))
     if not math.isfinite(total):
         for name, score in scores.items():
             if not score.isfinite().all():
                 raise FloatingPointError(f"NaN or Inf in the {what} of {name}")
         # All are finite; only their sum is beyond float32.
-        total = sum(float(score.sum(dtype=torch.float64)) for score in scores.values())
+        total = sum(float(score.cpu().sum(dtype=torch.float64)) for score in scores.values())
     return total
 
 
@@ -575,7 +577,8 @@ def sensitivity_of(
         if norm == "running" and isinstance(layer, BATCH_NORM) and layer.running_mean is None:
             raise ValueError(f"layer {name} keeps no running statistics: score with norm='batch'")
     gradients: list[Tensor] = []
-    with _scoring(model, weights.values(), norm), torch.enable_grad():
+    own = torch.random.fork_rng({w.device.index for w in weights.values() if w.is_cuda})
+    with own, _scoring(model, weights.values(), norm), torch.enable_grad():
         losses = closure()
         for loss in [losses] if isinstance(losses, Tensor) else losses:
             if not loss.requires_grad:
@@ -641,9 +644,7 @@ def kept_count(m: int, sparsity: float) -> int:
         raise ValueError(f"sparsity {sparsity} is not a fraction, 0 ≤ sparsity < 1{percent}")
     kept = round((1 - sparsity) * m)
     if kept == 0:
-        raise ValueError(
-            f"sparsity {sparsity} keeps none of {m} parameters; the most is {1 - 1 / m}"
-        )
+        raise ValueError(f"sparsity {sparsity} keeps none of {m} parameters; at most {1 - 1 / m}")
     return kept
 
 
@@ -668,18 +669,15 @@ def keep_top(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]
     if _total(scores, "score") == 0 and not any(score.any() for score in scores.values()):
         raise ValueError("all scores are 0: they tell no parameter from another")
     flat = torch.cat([score.detach().flatten().cpu() for score in scores.values()])
-    flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
+    flat = flat if flat.dtype.itemsize >= 4 else flat.float()  # NumPy has no bfloat16
     kept = kept_count(len(flat), sparsity)
     # The smallest score kept. NumPy finds it in a quarter of the time of `kthvalue`.
-    threshold = float(np.partition(flat.numpy(), len(flat) - kept)[len(flat) - kept])
-    masks = {name: score.double() >= threshold for name, score in scores.items()}
-    excess = sum(int(mask.count_nonzero()) for mask in masks.values()) - kept
-    for name in reversed(masks):  # of those equal to the threshold, the last by position go
-        if excess:
-            ties = (scores[name].double() == threshold).nonzero()[-excess:]
-            masks[name][ties.unbind(1)] = False
-            excess -= len(ties)
-    return masks
+    threshold = np.partition(flat.numpy(), len(flat) - kept)[len(flat) - kept].item()
+    mask = flat > threshold
+    mask[(flat == threshold).nonzero()[: kept - int(mask.count_nonzero()), 0]] = True  # in order
+    parts = mask.split([score.numel() for score in scores.values()])
+    pairs = zip(scores.items(), parts, strict=True)
+    return {name: part.view(s.shape).to(s.device, copy=True) for (name, s), part in pairs}
 
 
 def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
@@ -709,10 +707,10 @@ def hold(
     optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str, Tensor]
 ) -> RemovableHandle:
     """Set every pruned parameter to zero, now and after every `optimizer.step()`, whatever the
-    optimiser remembers of it, until `.remove()` is called on the handle returned. It is the
-    parameters themselves that are held: they may move to another device or type; a copy of the
-    optimiser holds nothing. Gradients of pruned parameters stay: before clipping by norm, multiply
-    them by the masks.
+    optimiser remembers of it, until `.remove()` is called on the handle returned. The parameters
+    themselves are held: they may move to another device or type. Of several optimisers, or copies
+    of one, hold each. Gradients of pruned parameters stay: multiply them by the masks before
+    clipping by norm, and in a closure that one step calls several times (LBFGS).
 
     Raises ValueError as `apply_masks` does.
     """
@@ -732,7 +730,8 @@ def hold(
             # Ten times as fast as masked_fill_. NaN stays NaN: training has diverged, and shows it.
             weight.mul_(kept)
 
-    inner = getattr(optimizer, "optimizer", optimizer)  # of one wrapped by Accelerate, say
+    hooked = getattr(type(optimizer).step, "hooked", False)  # PyTorch's mark: step calls its hooks
+    inner = optimizer if hooked else optimizer.optimizer  # of one wrapped by Accelerate, say
     return inner.register_step_post_hook(zero)
 
 
@@ -767,7 +766,7 @@ def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
     outside its layer), the list ends in "cannot tell whether a path leads from input to output".
 
     Args:
-        x: (B, …) inputs of the network, or what else it takes: a dict of tensors, say.
+        x: (B, …) inputs of the network, or what else it takes: a dict, say; a tuple of several.
     """
     check_masks(model, masks)
     cut = [name for name, mask in masks.items() if mask.ndim > 1 and not mask.any()]
@@ -787,7 +786,8 @@ def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
                 weight.copy_(kept[name] / weight[:1].numel() if weight.numel() else weight)
         marked = tree_map_only(Tensor, lambda t: t * mark if t.is_floating_point() else t, x)
         with torch.enable_grad():
-            out = [t for t in tree_leaves(probe(marked)) if isinstance(t, Tensor)]
+            out = probe(*(marked if isinstance(marked, tuple) else (marked,)))
+            out = [t for t in tree_leaves(out) if isinstance(t, Tensor)]
         return any(bool(t.isnan().any()) for t in out), any(t.requires_grad for t in out)
 
     path, passed_by = passes(masks, math.nan)

@@ -93,9 +93,7 @@ def paired(
     good = [runs.assign(value=runs[value].where(runs.status == "ok")) for runs in (rows, base)]
     if good[1].duplicated(on).any():
         raise ValueError(f"two runs of the base share one {', '.join(on)}: which is the twin?")
-    twins = good[1].set_index(on).value.rename("twin")
-    pairs = good[0].join(twins, on=on)
-    pairs = pairs[pd.MultiIndex.from_frame(pairs[on]).isin(twins.index)]  # where there is a twin
+    pairs = good[0].merge(good[1][[*on, "value"]].rename(columns={"value": "twin"}), on=on)
     if pairs.empty:
         return pd.DataFrame(columns=[*by, *heads])
 

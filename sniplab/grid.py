@@ -59,6 +59,7 @@ from sniplab.training import (
     History,
     Recipe,
     progress,
+    replacing,
     settle_types,
     settled_precision,
 )
@@ -216,8 +217,9 @@ def _prepare(config: Config, data: Data) -> tuple[nn.Module, dict | None, Data, 
     if config.validation:
         x, y = torch.cat([data.x_train, data.x_val]), torch.cat([data.y_train, data.y_val])
         data = dataclasses.replace(data, x_train=x, y_train=y)
-    if config.train_images > len(data.y_train):
-        raise ValueError(f"train_images {config.train_images}: there are {len(data.y_train)}")
+    for name, labels in (("train_images", data.y_train), ("test_images", data.y_test)):
+        if (wanted := getattr(config, name)) > len(labels):
+            raise ValueError(f"{name} {wanted}: there are {len(labels)}")
     if config.train_images:
         x, y = draw_batch(data, config.train_images, derive_seed(config.seed, "train images"))
         data = dataclasses.replace(data, x_train=x, y_train=y)
@@ -314,20 +316,24 @@ def _own_gpu() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _computing_with(threads: int, device: torch.device) -> Iterator[None]:
-    """So many threads; on CUDA, float32 that is float32, and deterministic operations only. On the
-    CPU nothing is random as it is."""
+    """So many threads, float32 that is float32, and on CUDA deterministic operations only, none
+    chosen by trial. On the CPU nothing is random as it is."""
     before, was = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    rounded = torch.backends.cudnn.allow_tf32
+    precision, cudnn = torch.get_float32_matmul_precision(), contextlib.nullcontext()
     torch.set_num_threads(threads)
-    torch.backends.cudnn.allow_tf32 = False  # 10 bits of a product, in PyTorch's default
+    torch.set_float32_matmul_precision("highest")
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
         torch.use_deterministic_algorithms(True)
+        # TF32, of 10 bits a product, is PyTorch's default for convolutions.
+        how = {"benchmark": False, "deterministic": True, "allow_tf32": False}
+        cudnn = torch.backends.cudnn.flags(enabled=True, **how)
     try:
-        yield
+        with cudnn:
+            yield
     finally:
         torch.set_num_threads(before)
-        torch.backends.cudnn.allow_tf32 = rounded
+        torch.set_float32_matmul_precision(precision)
         torch.use_deterministic_algorithms(was)
 
 
@@ -515,13 +521,8 @@ def _typed(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _write_results(rows: pd.DataFrame, path: Path) -> None:
-    """Replace the file as a whole: whoever reads it, after a kill too, finds the old or the new."""
-    draft = path.with_name(f".{path.name}.draft")
-    with draft.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path, "w", encoding="utf-8", newline="") as file:
         rows.to_csv(file, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _hours(seconds: float) -> str:
@@ -655,7 +656,9 @@ def run_grid(
         ids = [_identity(c, digests[c.dataset])["run"] for c in configs]
         wanted = dict(zip(ids, configs, strict=True))
         _say_what_other_data_know(given, wanted, digests, train)
-        rows = pd.concat([own, given[~given.run.isin(own.run)]])
+        # One of our own that failed, by want of memory, say, gives way to a known one.
+        failed = own.status.str.startswith("failed") & own.run.isin(given.run)
+        rows = pd.concat([own[~failed], given[~given.run.isin(own.run[~failed])]])
         done = set(rows.run[~rows.status.str.startswith("failed")])
         ended, place = rows[rows.status == "ok"], torch.device(here)
         hows = dict(zip(ended.run, zip(ended.trained_in, ended.threads, strict=True), strict=True))

@@ -11,7 +11,7 @@ import itertools
 import math
 import os
 import warnings
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -186,10 +186,13 @@ def sparse_linears(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[di
     Raises RuntimeError where the model calls such a layer from elsewhere than its place.
     """
     check_masks(model, masks)
-    uses = [id(weight) for _, weight in model.named_parameters(remove_duplicate=False)]
+    uses = Counter(id(weight) for _, weight in model.named_parameters(remove_duplicate=False))
     swapped, rest = [], dict(masks)
     for name, layer in list(model.named_modules()):
-        if name and type(layer) is nn.Linear and uses.count(id(layer.weight)) == 1:
+        # Hooks would not be called; what is left out trains masked.
+        alone = all(uses[id(weight)] == 1 for weight in layer.parameters())
+        hooks = layer._forward_hooks or layer._forward_pre_hooks
+        if name and type(layer) is nn.Linear and alone and not hooks:
             sparse = SparseLinear([layer], [rest.pop(f"{name}.weight").to(layer.weight.device)])
             rest[f"{name}.values"] = torch.ones_like(sparse.values, dtype=torch.bool)
             swapped.append((name, layer, sparse))
@@ -285,6 +288,8 @@ def train_stacked(
     """
     device, count = data.x_train.device, len(models)
     shapes = {tuple(weight.shape for weight in model.parameters()) for model in models}
+    if len(set(models)) < count:
+        raise ValueError("one network is given twice: each is trained in place, so take copies")
     if not all(stackable(model) for model in models) or len(shapes) > 1:
         raise ValueError(
             "only networks of one shape can be stacked, of linear layers with ReLU between them"

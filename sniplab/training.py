@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -340,11 +341,13 @@ def fingerprint(network: nn.Module, masks: Mapping | None, data: Data, *settings
     return bits.hexdigest()
 
 
-def _save(state: dict, path: Path) -> None:
-    """Replace the file as a whole: a kill leaves the old one or the new one."""
+@contextlib.contextmanager
+def replacing(path: Path, mode: str = "wb", **how) -> Iterator[IO]:
+    """A file that replaces the one at `path` as a whole: whoever reads it, after a kill too, finds
+    the old one or the new one."""
     draft = path.with_name(f".{path.name}.draft")
-    with draft.open("wb") as file:
-        torch.save(state, file)
+    with draft.open(mode, **how) as file:
+        yield file
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
@@ -466,7 +469,8 @@ def fit(
                 state |= {"seconds": run.seconds, "step_seconds": run.step_seconds}
                 state |= {"losses": run.losses[: run.done].clone()}
                 state |= {"wrong": run.wrong[: run.done].clone()}
-                _save(state, path)
+                with replacing(path) as file:
+                    torch.save(state, file)
                 saved = begun = time.perf_counter()
     run.step_seconds /= recipe.iterations
     return run

@@ -76,5 +76,5 @@ def test_a_chunk_is_never_one_image():
     x, y = torch.randn(1001, 2, generator=torch.Generator().manual_seed(0)), torch.arange(1001) % 3
     masks = lab.make_masks(model, "snip", 0.5, x, y, seed=0, norm="batch")
     assert sum(int(mask.sum()) for mask in masks.values()) == round(27 / 2)
-    with pytest.raises(ValueError, match="batch of one image"):
+    with pytest.raises(ValueError, match="one image cannot"):
         lab.make_masks(model, "snip", 0.5, x[:1], y[:1], seed=0, norm="batch")

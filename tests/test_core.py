@@ -168,6 +168,7 @@ def weight_normed(layer):
         lambda: nn.utils.parametrizations.orthogonal(nn.Linear(4, 4)),
         lambda: weight_normed(nn.Conv1d(4, 4, 1)),
         lambda: prune.identity(nn.Linear(4, 4), "weight"),
+        lambda: prune.identity(nn.Linear(4, 4), "bias"),
         lambda: nn.utils.parametrizations.weight_norm(nn.GRU(4, 4), "weight_hh_l0"),
     ],
 )
@@ -175,6 +176,43 @@ def test_a_parametrised_weight_is_refused_by_name(computed):
     model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(computed()))
     with pytest.raises(ValueError, match=r"the weight of layer 1\.0 is parametrised"):
         snip.prunable(model)
+
+
+def test_a_layer_may_keep_tensors_of_its_own():
+    layer = nn.Linear(4, 3)
+    layer.class_weights = torch.ones(3)
+    assert list(snip.prunable(layer)) == ["weight", "bias"]
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+@pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning")
+@pytest.mark.parametrize("kind", ["lazy", "lazy normalisation", "scripted"])
+def test_layers_that_cannot_be_looked_into_are_named(kind):
+    layer = {
+        "lazy": lambda: nn.LazyLinear(4),
+        "lazy normalisation": nn.LazyBatchNorm1d,
+        "scripted": lambda: torch.jit.script(nn.Linear(4, 4)),
+    }[kind]()
+    with pytest.raises(ValueError, match="layer 1 is scripted, or has no shape before a first"):
+        snip.prunable(nn.Sequential(nn.Linear(4, 4), layer))
+    if kind != "scripted":
+        layer(torch.ones(2, 4))
+        assert len(snip.prunable(nn.Sequential(nn.Linear(4, 4), layer))) >= 2
+
+
+def test_normalisation_of_every_kind_is_reset():
+    layers = [nn.BatchNorm1d(3), nn.GroupNorm(3, 3), nn.LayerNorm(3), nn.RMSNorm(3)]
+    model = nn.Sequential(nn.Linear(3, 3), *layers)
+    for layer in layers:
+        nn.init.constant_(layer.weight, 7)
+    snip.initialize(model, "vs", 0)
+    assert all((layer.weight == 1).all() for layer in layers)
+
+
+def test_a_default_device_does_not_reach_in():
+    expected = snip.build_model("lenet-300-100").fc1.weight
+    with torch.device("meta"):
+        assert torch.equal(snip.build_model("lenet-300-100").fc1.weight, expected)
 
 
 def test_attention_is_four_linear_maps():

@@ -2,10 +2,13 @@
 
 import os
 import pickle
+import socket
+import types
 
 import numpy as np
 import pytest
 import torch
+import torchvision
 
 import snipcore as snip
 import sniplab as lab
@@ -60,6 +63,27 @@ def test_colour_is_normalised_by_channel(tmp_path):
     torch.testing.assert_close(data.x_train.std((0, 2, 3)), torch.ones(3), atol=1e-4, rtol=0)
 
 
+FROM_TORCHVISION = lab.data._from_torchvision  # which the tests replace: they have no network
+
+
+def test_torchvisions_sets_are_taken_apart(tmp_path, monkeypatch, archive):
+    asked = []
+
+    def sets(root, train, download):
+        asked.append((root, train, download, socket.getdefaulttimeout()))
+        part = "train" if train else "test"
+        x, y = archive[f"x_{part}"], archive[f"y_{part}"].tolist()  # CIFAR-10 has lists
+        return types.SimpleNamespace(data=torch.from_numpy(x), targets=y)
+
+    monkeypatch.setattr(torchvision.datasets, "MNIST", sets)
+    before = socket.getdefaulttimeout()
+    arrays = FROM_TORCHVISION("MNIST", tmp_path)
+    assert asked == [(tmp_path, True, True, 20), (tmp_path, False, True, 20)]
+    assert socket.getdefaulttimeout() == before
+    assert arrays.keys() == archive.keys()
+    assert all(np.array_equal(arrays[name], archive[name]) for name in archive)
+
+
 def test_then_torchvision(tmp_path, monkeypatch, archive):
     asked = []
 
@@ -88,7 +112,8 @@ def test_then_the_embedded_digits_with_a_warning(name, shape):
     assert data.y_test.bincount().min() > 70  # all ten digits are there
 
 
-def test_the_digits_by_name_are_no_fallback(digits, recwarn):
+def test_the_digits_by_name_are_no_fallback(recwarn):
+    digits = lab.load_data("digits")
     assert not recwarn and "standing in" not in digits.source
 
 
@@ -157,13 +182,16 @@ def test_no_flipped_byte_is_an_unknown_error(tmp_path, archive, position):
     """A damaged archive loads as it was, or says that it is damaged; it raises nothing else."""
     path = tmp_path / "mnist.npz"
     np.savez_compressed(path, **archive)
+    expected = lab.load_data("mnist", tmp_path, "cpu").digest
     content = bytearray(path.read_bytes())
     content[len(content) * position // 100] ^= 0xFF
     path.write_bytes(content)
     try:
-        lab.load_data("mnist", tmp_path, "cpu")
+        digest = lab.load_data("mnist", tmp_path, "cpu").digest
     except ValueError as error:
         assert "mnist.npz" in str(error)
+    else:
+        assert digest == expected
 
 
 def test_unknown_data_set():

@@ -77,6 +77,8 @@ def test_lost_and_single_pairs_give_no_verdict():
     (row,) = lab.paired(near, dense, ["model"]).itertuples()
     assert (row.p, row.verdict) == (1.0, "not told apart")
     assert lab.paired(runs("b", "snip", [1.0]), dense, ["model"]).empty  # no twin
+    (row,) = lab.paired(snips, dense, ["model"], on=("seed",)).itertuples()
+    assert row.text == "−0.50 (1 of 2 pairs lost)"
     with pytest.raises(ValueError, match="two runs of the base share one model, seed"):
         lab.paired(snips, pd.concat([dense, dense]), ["model"])
 

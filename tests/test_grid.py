@@ -323,6 +323,14 @@ def test_known_rows_are_not_run_again(tmp_path):
     pd.testing.assert_frame_equal(rows.iloc[:2], first)  # seconds and all
     assert lab.read_results(path).run.tolist() == [rows.run[2]]
     assert len(lab.read_results(known)) == 2
+    # One of our own that failed, by want of memory, say, does not hide it; one that ended does.
+    failed = first.assign(status=["failed: MemoryError", "ok"], error=[math.nan, 7.0])
+    own = tmp_path / "own.csv"
+    lab.grid._write_results(failed, own)
+    for train in (False, True):
+        rows = lab.run_grid(GRID[:2], own, n_jobs=1, known=known, train=train)
+        assert rows.status.tolist() == ["ok", "ok"]
+        assert rows.error.tolist() == [first.error[0], 7.0]
     with pytest.raises(FileNotFoundError, match=r"there is no .*typo.csv"):
         lab.run_grid(GRID[:3], path, n_jobs=1, known=tmp_path / "typo.csv")
     nowhere = tmp_path / "nowhere"
@@ -423,13 +431,29 @@ def test_float32_is_not_rounded_to_tf32(tmp_path, monkeypatch):
     seen, real = [], lab.grid.run
 
     def recorded(*args, **keep):
-        seen.append(torch.backends.cudnn.allow_tf32)
+        seen.append(torch.get_float32_matmul_precision())
         return real(*args, **keep)
 
     monkeypatch.setattr(lab.grid, "run", recorded)
-    before = torch.backends.cudnn.allow_tf32
-    lab.run_grid([config()], tmp_path / "results.csv", n_jobs=1)
-    assert seen == [False] and torch.backends.cudnn.allow_tf32 is before
+    torch.set_float32_matmul_precision("high")
+    try:
+        lab.run_grid([config()], tmp_path / "results.csv", n_jobs=1)
+        assert seen == ["highest"] and torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_convolutions_on_cuda_are_neither_rounded_nor_chosen_by_a_clock(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    names = ("enabled", "benchmark", "deterministic", "allow_tf32")
+
+    def switches():
+        return [getattr(torch.backends.cudnn, name) for name in names]
+
+    before = switches()
+    with lab.grid._computing_with(1, torch.device("cuda")):  # switches alone: no GPU is needed
+        assert switches() == [True, False, True, False]
+    assert switches() == before
 
 
 def test_unit_inputs_are_the_stored_pixels_of_every_channel(small_data):
@@ -733,6 +757,8 @@ def test_inputs_and_train_images_as_asked(digits):
     more = dataclasses.replace(plain, validation=True)
     with pytest.raises(ValueError, match="train_images 3601: there are 3600"):
         grid._prepare(dataclasses.replace(plain, train_images=3601), digits)
+    with pytest.raises(ValueError, match="test_images 1001: there are 1000"):
+        grid._prepare(dataclasses.replace(plain, test_images=1001), digits)
     _, masks, _, _ = grid._prepare(plain, digits)
     _, _, scaled, _ = grid._prepare(unit, digits)
     _, same, whole, _ = grid._prepare(more, digits)

@@ -34,6 +34,17 @@ def test_keep_top_agrees_with_a_stable_sort(device):
         assert torch.equal(kept, order.sort().values)
 
 
+def test_whole_numbers_beyond_float32_are_scores_too(device):
+    scores = torch.tensor([16777219, 16777217, 1, 2], device=device)
+    masks = snip.keep_top({"a": scores, "b": torch.tensor([16777218], device=device)}, 0.6)
+    assert masks["a"].tolist() == [True, False, False, False] and masks["b"].all()
+
+
+def test_a_mask_is_stored_without_the_others(device):
+    masks = snip.keep_top({name: torch.rand(50, device=device) for name in "ab"}, 0.5)
+    assert masks["a"].untyped_storage().nbytes() == 50 and masks["a"].device.type == device.type
+
+
 def test_odd_scores():
     with pytest.raises(ValueError, match="no scores"):
         snip.keep_top({}, 0.5)
@@ -207,6 +218,36 @@ def test_hold_in_a_loop_of_accelerate(wrapped):
     assert losses[-1] < losses[0]
 
 
+class Lookahead(torch.optim.Optimizer):
+    """Two steps forward, one step back: it writes weights after the step of the one it wraps."""
+
+    def __init__(self, inner):
+        weights = [weight for group in inner.param_groups for weight in group["params"]]
+        super().__init__(weights, {})
+        self.optimizer, self.weights, self.steps = inner, weights, 0
+        self.slow = [weight.detach().clone() for weight in weights]
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.optimizer.step()
+        self.steps += 1
+        for slow, weight in zip(self.slow, self.weights, strict=True):
+            if self.steps % 2 == 0:
+                weight.copy_(slow.lerp_(weight, 0.5))
+
+
+def test_hold_of_an_optimiser_that_wraps_another(tiny, batch):
+    x, y = batch
+    optimizer = Lookahead(torch.optim.SGD(tiny.parameters(), 0.1))  # with the dense weights
+    masks = snip.keep_top(snip.sensitivity(tiny, x, y), 0.7)
+    snip.hold(optimizer, tiny, masks)
+    for _ in range(4):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(tiny(x), y).backward()
+        optimizer.step()
+        assert pruned_are_zero(tiny, masks)
+
+
 @pytest.mark.parametrize(
     ("sparsity", "message"),
     [(-0.1, "-0.1 is not"), (1, "1 is not"), (math.nan, "nan is not"), (90, "for 90 % write 0.9")],
@@ -217,7 +258,7 @@ def test_sparsity_out_of_range(sparsity, message):
 
 
 def test_a_kappa_of_zero():
-    with pytest.raises(ValueError, match=r"keeps none of 10 parameters; the most is 0\.9"):
+    with pytest.raises(ValueError, match=r"keeps none of 10 parameters; at most 0\.9"):
         snip.keep_top({"a": torch.rand(10)}, 0.96)
 
 

@@ -121,16 +121,17 @@ def test_scoring_leaves_the_model_as_it_was(tiny, batch, norm, fails):
     tiny[1].running_var *= 2
     before, buffer = copy.deepcopy(tiny.state_dict()), tiny[1].running_mean
     x, y = batch
+    random_state = torch.get_rng_state()
     if fails:
+        y = y.clone().index_fill_(0, torch.tensor([3], device=y.device), 9)
         with pytest.raises(ValueError, match="labels run from 0 to 9"):
-            snip.sensitivity(
-                tiny, x, y.clone().index_fill_(0, torch.tensor([3], device=y.device), 9)
-            )
+            snip.sensitivity(tiny, x, y, norm=norm)
     else:
         snip.sensitivity(tiny, x, y, norm=norm)
     for name, value in tiny.state_dict().items():
         assert torch.equal(value, before[name]), name
-    assert tiny[1].running_mean is buffer
+    assert tiny[1].running_mean is buffer and tiny[1].track_running_stats
+    assert torch.equal(torch.get_rng_state(), random_state)
     assert tiny.training and tiny[1].training and not tiny[4].training
     assert not tiny[0].bias.requires_grad and tiny[0].weight.requires_grad
     assert tiny[0].weight.grad is None and (tiny[5].weight.grad == 7).all()
@@ -425,6 +426,18 @@ def test_what_a_model_keeps_of_its_own_is_left_alone():
     masks = snip.keep_top(snip.sensitivity(model, x, y), 0.5)
     assert not hasattr(model, "features")  # with its graph it could not even be copied
     assert snip.collapsed(model, masks, x) == []
+
+
+def test_a_model_that_draws_leaves_the_global_random_state(device):
+    class Drawing(nn.Linear):
+        def forward(self, x):
+            return F.dropout(super().forward(x), 0.3)  # in evaluation mode, too
+
+    model, x = Drawing(6, 3).to(device), torch.randn(8, 6, device=device)
+    before = torch.get_rng_state()
+    first, again = (snip.sensitivity(model, x, torch.arange(8, device=device) % 3) for _ in "ab")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(first[name], again[name]) for name in first)
 
 
 def test_a_loss_without_weights():

@@ -118,6 +118,19 @@ def test_any_linear_layer_may_be_sparse_but_a_shared_one(digits, device):
         torch.testing.assert_close(twin.state_dict()[name], weight, rtol=1e-2, atol=1e-4)
 
 
+def test_a_layer_with_a_hook_or_a_shared_bias_stays_as_it_is(device):
+    model = nn.Sequential(*(nn.Linear(6, 6) for _ in range(5))).to(device)
+    model[2].bias = model[1].bias
+    seen = []
+    model[3].register_forward_hook(lambda *_: seen.append("hook"))
+    masks = snip.keep_top(lab.random_scores(model, 0), 0.5)
+    with lab.sparse_linears(model, masks) as rest:
+        model(torch.ones(2, 6, device=device))
+        kinds = [type(layer) is lab.SparseLinear for layer in model]
+        assert "3.weight" in rest and "0.values" in rest
+    assert kinds == [True, False, False, False, True] and seen == ["hook"]
+
+
 def test_layers_are_put_back_when_training_fails(digits, device):
     (model,), (masks,) = pruned(1, device, digits)
     with pytest.raises(FloatingPointError), lab.sparse_linears(model, masks) as rest:
@@ -228,6 +241,8 @@ def test_stacks_refuse_what_they_would_get_wrong(digits, device):
     ):
         with pytest.raises(ValueError, match=message):
             lab.train_stacked(models, dataclasses.replace(digits, **changes), RECIPE, masks)
+    with pytest.raises(ValueError, match="one network is given twice"):
+        lab.train_stacked(models[:1] * 2, digits, RECIPE, masks)
     models[1].fc2.requires_grad_(False)
     with pytest.raises(ValueError, match="only networks of one shape can be stacked"):
         lab.train_stacked(models, digits, RECIPE, masks)
