@@ -757,13 +757,13 @@ def _follow(forward: Callable, dtype: torch.dtype, *args, **kwargs):
 
 
 def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
-    """What a mask cuts: names of weights it keeps none of, and "no path from input to output";
-    an empty list, if all is well.
+    """What a mask cuts: names of weights it keeps none of, and "no path from input to output".
 
     NaN is sent through a copy of the network, whose prunable layers hand it on along kept weights
     alone; all else does so by itself. Where that tells nothing (NaN comes out though none went in,
     or gets lost though all is kept, as by `torch.where`; inputs are integers; a weight is used
-    outside its layer), the list ends in "cannot tell whether a path leads from input to output".
+    outside its layer), the list ends in "cannot tell whether a path leads from input to output". A
+    path through what loses NaN is not seen where another, which is cut, would hand it on.
 
     Args:
         x: (B, …) inputs of the network, or what else it takes: a dict, say; a tuple of several.

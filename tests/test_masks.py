@@ -392,6 +392,26 @@ CASES = {  # what: (network, input, layers of which each one, all cut, leaves no
     ),
 }
 
+
+def test_a_network_of_two_inputs(device):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 3), nn.Linear(2, 3)
+
+        def forward(self, x, z):
+            return self.a(x) + self.b(z)
+
+    model, inputs = Two().to(device), (torch.randn(5, 4), torch.randn(5, 2))
+    inputs = tuple(part.to(device) for part in inputs)
+    masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in snip.prunable(model).items()}
+    masks["a.weight"][:] = False
+    assert snip.collapsed(model, masks, inputs) == ["a.weight"]
+    masks["b.weight"][:] = False
+    cut = ["a.weight", "b.weight", "no path from input to output"]
+    assert snip.collapsed(model, masks, inputs) == cut
+
+
 UNKNOWN = "cannot tell whether a path leads from input to output"
 
 
