@@ -370,13 +370,13 @@ def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
     gives its recurrent layers and the paper's do not have. A tensor that two layers share is
     listed once.
 
-    Raises ValueError for a layer whose weight is computed from other parameters.
+    Raises ValueError for a layer whose weight is computed from others, or that cannot be looked at.
     """
     found: dict[str, nn.Parameter] = {}
     seen = set()
     for prefix, module in model.named_modules():
         if isinstance(module, nn.modules.lazy.LazyModuleMixin | torch.jit.ScriptModule):
-            raise ValueError(f"layer {prefix} is scripted, or has no shape before a first run")
+            raise ValueError(f"layer {prefix!r} is scripted, or has no shape before a first run")
         if not isinstance(module, PRUNABLE_LAYERS):
             continue
         # The older weight_norm, spectral_norm and prune put a plain tensor where the weight was.

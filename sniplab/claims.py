@@ -41,14 +41,14 @@ VERDICTS = ("reproduced", "in part", "not", "untested")
 LEGEND = (  # of the table of claims, in the README and in notebook 0
     "Errors in percent, differences in points; ± is half of the 95 % interval over seeds, whose "
     "number is the smallest of any comparison in a line; “best” is the smallest test error over "
-    "all checkpoints. “Untested” means that runs are missing or "
-    "of one seed (but what masks keep of each layer is counted with one), or that their interval "
-    "is too wide to tell; where an error of Table 1 or what pruning costs is compared, also that "
-    "they are shorter than half of the protocol's. “Undecided” is a comparison whose interval "
-    "reaches across the limit of its rule, or whose sign is not told apart. “Defaults”: the runs "
-    "follow what the reference implementation does unless told otherwise, plain SGD at a constant "
-    "rate and new weights under the mask. RN and TN draw the "
-    "scored weights from a normal distribution, whole and truncated, of standard deviation 1 in "
+    "all checkpoints. “Untested” means that runs are missing or of one seed (but what masks keep "
+    "of each layer is counted with one), or that their interval is too wide to tell; where an "
+    "error of Table 1 or what pruning costs is compared, also that they are shorter than half of "
+    "the protocol's. “Undecided” is a comparison whose interval reaches across the limit of its "
+    "rule, or whose sign is not told apart. “The code's defaults”: the runs follow what the "
+    "reference implementation does unless told otherwise, plain SGD at a constant rate and new "
+    "weights under the mask. RN and TN draw the scored weights from a normal distribution, whole "
+    "and truncated, of standard deviation 1 in "
     "every layer, before the cut; VS-X scales it with the layer's size. “Batch statistics”: scored "
     "with those of the scoring batch in place of mean 0 and variance 1. The last lines ask what "
     "the paper did not."
@@ -184,7 +184,7 @@ def _length(rows: pd.DataFrame) -> str:
     if rows.empty:
         return "no runs yet"
     defaults = bool((rows.reinit == "vs").all())
-    return f"{spanned(rows.iterations)} iterations" + ", defaults" * defaults
+    return f"{spanned(rows.iterations)} iterations" + ", the code's defaults" * defaults
 
 
 def _at(sparsity: float) -> str:
@@ -374,10 +374,8 @@ def scoring_batch(rows: pd.DataFrame) -> list[dict]:
             row = table.loc[size]
             excluded = row["mean"] - row.half > row.published
             verdict = _judged([row.verdict == "lower"], [row.verdict == "higher" or excluded])[0]
-            ours = row.text + ", smaller than published" * bool(
-                verdict == "reproduced" and excluded
-            )
-            claims[-1] |= {"ours": ours, "verdict": verdict}
+            smaller = ", smaller than published" if verdict == "reproduced" and excluded else ""
+            claims[-1] |= {"ours": row.text + smaller, "verdict": verdict}
     return claims
 
 
@@ -542,8 +540,7 @@ def beyond_layers(rows: Mapping[str, pd.DataFrame], model: str) -> str:
     if table.empty or (table.n < 2).any():
         return ""
     first, last = table.iloc[0], table.iloc[-1]
-    length = _length(rows).replace("defaults", "by the reference code's defaults")
-    runs = f"{counted(int(table.n.min()), 'seed')}, {length}"
+    runs = f"{counted(int(table.n.min()), 'seed')}, {_length(rows)}"
     count = table.verdict.value_counts()
     told = [f"{word} at {count[word]}" for word in TOLD if word in count]
     return (
@@ -593,11 +590,8 @@ def recipes(errors: pd.DataFrame) -> str:
         f"Of {counted(len(every), 'change')} of the recipe, one at a time, {count or 'none'} "
         f"{'gives' if count <= 1 else 'give'} all three published errors of LeNet-300-100 within "
         f"{CLOSE} points in the mean{': ' if count else ''}{', '.join(every.index[every])}."
-        + (
-            f" The two pruned errors, but not the dense one, come with {'; '.join(alone)}."
-            if alone
-            else ""
-        )
+        + f" The two pruned errors, but not the dense one, come with {'; '.join(alone)}."
+        * bool(alone)
     )
 
 

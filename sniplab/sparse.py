@@ -176,7 +176,8 @@ def _refuse(name: str, *_) -> None:
 
 @contextlib.contextmanager
 def sparse_linears(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """Inside the block, the linear layers of `model` hold their kept weights alone.
+    """Inside the block, the linear layers of `model` hold their kept weights alone, but for those
+    that share a parameter or have hooks: they stay, for training with masks.
 
         with sparse_linears(model, masks) as rest:
             train(model, data, recipe, rest)
@@ -189,9 +190,8 @@ def sparse_linears(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[di
     uses = Counter(id(weight) for _, weight in model.named_parameters(remove_duplicate=False))
     swapped, rest = [], dict(masks)
     for name, layer in list(model.named_modules()):
-        # Hooks would not be called; what is left out trains masked.
         alone = all(uses[id(weight)] == 1 for weight in layer.parameters())
-        hooks = layer._forward_hooks or layer._forward_pre_hooks
+        hooks = any(key.endswith("_hooks") and some for key, some in vars(layer).items())
         if name and type(layer) is nn.Linear and alone and not hooks:
             sparse = SparseLinear([layer], [rest.pop(f"{name}.weight").to(layer.weight.device)])
             rest[f"{name}.values"] = torch.ones_like(sparse.values, dtype=torch.bool)

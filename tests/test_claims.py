@@ -242,7 +242,7 @@ def test_a_control_at_equal_sparsity():
     assert "by +0.30 ± 0.01 points at 90 % and by +4.02 ± 0.07 at 99 %" in told
     assert "(3 seeds, 75,000 iterations; higher at 2 of 2 sparsities)" in told
     told = claims.beyond_layers(by_protocol(rows.assign(reinit="vs")), "lenet-300-100")
-    assert "(3 seeds, 75,000 iterations, by the reference code's defaults; higher" in told
+    assert "(3 seeds, 75,000 iterations, the code's defaults; higher" in told
     assert claims.beyond_layers(by_protocol(rows[rows.seed == 0]), "lenet-300-100") == ""
 
 

@@ -193,7 +193,7 @@ def test_layers_that_cannot_be_looked_into_are_named(kind):
         "lazy normalisation": nn.LazyBatchNorm1d,
         "scripted": lambda: torch.jit.script(nn.Linear(4, 4)),
     }[kind]()
-    with pytest.raises(ValueError, match="layer 1 is scripted, or has no shape before a first"):
+    with pytest.raises(ValueError, match="layer '1' is scripted, or has no shape before a first"):
         snip.prunable(nn.Sequential(nn.Linear(4, 4), layer))
     if kind != "scripted":
         layer(torch.ones(2, 4))

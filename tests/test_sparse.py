@@ -118,14 +118,15 @@ def test_any_linear_layer_may_be_sparse_but_a_shared_one(digits, device):
         torch.testing.assert_close(twin.state_dict()[name], weight, rtol=1e-2, atol=1e-4)
 
 
-def test_a_layer_with_a_hook_or_a_shared_bias_stays_as_it_is(device):
+@pytest.mark.parametrize("kind", ["forward", "forward_pre", "full_backward"])
+def test_a_layer_with_a_hook_or_a_shared_bias_stays_as_it_is(kind, device):
     model = nn.Sequential(*(nn.Linear(6, 6) for _ in range(5))).to(device)
     model[2].bias = model[1].bias
     seen = []
-    model[3].register_forward_hook(lambda *_: seen.append("hook"))
+    getattr(model[3], f"register_{kind}_hook")(lambda *_: seen.append("hook"))
     masks = snip.keep_top(lab.random_scores(model, 0), 0.5)
     with lab.sparse_linears(model, masks) as rest:
-        model(torch.ones(2, 6, device=device))
+        model(torch.ones(2, 6, device=device)).sum().backward()
         kinds = [type(layer) is lab.SparseLinear for layer in model]
         assert "3.weight" in rest and "0.values" in rest
     assert kinds == [True, False, False, False, True] and seen == ["hook"]
