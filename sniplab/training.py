@@ -291,7 +291,7 @@ class Batches:
         count, size = len(self.data.y_train), self.recipe.batch_size
         place = step % (count // size) * size
         if place == 0:
-            order = torch.randperm(count, generator=self.generator)
+            order = torch.randperm(count, generator=self.generator, device="cpu")
             self.order = order.to(self.data.y_train.device)
         index = self.order[place : place + size]
         x, y = self.data.x_train[index], self.data.y_train[index]

@@ -185,6 +185,24 @@ def test_a_scoring_batch_is_drawn_without_repeats(digits):
             lab.draw_batch(digits, size, 0)
 
 
+def test_a_default_device_does_not_reach_in():
+    recipe = lab.Recipe(iterations=2, checkpoints=1, shift=1, flip=True)
+
+    def everything():
+        data = lab.load_data("digits", device="cpu")
+        model = snip.build_model("lenet-300-100")
+        x, y = lab.draw_batch(data, 20, 0)
+        masks = [lab.make_masks(model, method, 0.9, x, y, 0) for method in ("random", "shuffled")]
+        lab.train(model, data, recipe, masks[0])
+        drawn = [x, y, data.x_train, data.y_val, lab.random_labels(y, 0), *model.parameters()]
+        return drawn + [mask for kind in masks for mask in kind.values()]
+
+    expected = everything()
+    with torch.device("meta"):
+        got = everything()
+    assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
 # ------------------------------------------------------------------------------- the schedule
 
 
