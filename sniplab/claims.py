@@ -48,10 +48,9 @@ LEGEND = (  # of the table of claims, in the README and in notebook 0
     "rule, or whose sign is not told apart. “The code's defaults”: the runs follow what the "
     "reference implementation does unless told otherwise, plain SGD at a constant rate and new "
     "weights under the mask. RN and TN draw the scored weights from a normal distribution, whole "
-    "and truncated, of standard deviation 1 in "
-    "every layer, before the cut; VS-X scales it with the layer's size. “Batch statistics”: scored "
-    "with those of the scoring batch in place of mean 0 and variance 1. The last lines ask what "
-    "the paper did not."
+    "and truncated, of standard deviation 1 in every layer, before the cut; VS-X scales it with "
+    "the layer's size. “Batch statistics”: scored with those of the scoring batch in place of "
+    "mean 0 and variance 1. The last lines ask what the paper did not."
 )
 
 RULES = {

