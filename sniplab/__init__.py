@@ -40,6 +40,7 @@ from sniplab.grid import (
     Config,
     curve_text,
     hardware,
+    layer_counts,
     read_results,
     run_grid,
 )
@@ -63,6 +64,7 @@ from sniplab.profiles import (
     random_label_configs,
     scoring_batch_configs,
     section_rows,
+    survival_configs,
     sweep_configs,
     table_1_configs,
     variant_configs,

@@ -64,7 +64,7 @@ from sniplab.training import (
     settled_precision,
 )
 
-RESULTS_VERSION = 5  # of the columns and of what they mean; another version is not read as this one
+RESULTS_VERSION = 6  # of the columns and of what they mean; another version is not read as this one
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,7 @@ OUTCOME = {  # column: value until the run has one
     "kept": 0,
     "masks": "",  # their digest
     "collapsed": "",  # what they cut: see `collapsed`
+    "layers": "",  # of a run that only scores: how many of each layer's weights they keep
     "error": math.nan,
     "error_best": math.nan,
     "train_loss": math.nan,  # mini-batches of the last tenth of the iterations
@@ -209,6 +210,9 @@ def _prepare(config: Config, data: Data) -> tuple[nn.Module, dict | None, Data, 
         outcome["kept"] = sum(int(mask.sum()) for mask in masks.values())
         outcome["masks"] = digest(masks)
         outcome["collapsed"] = "; ".join(collapsed(model, masks, x))
+    if masks is not None and config.recipe.iterations == 0:
+        kept = [int(mask.sum()) for mask in masks.values() if mask.ndim > 1]
+        outcome["layers"] = " ".join(map(str, kept))
     if config.reinit:
         seed = derive_seed(config.seed, "weights after pruning")
         initialize(model, config.reinit, seed, gates=config.reinit_gates)
@@ -250,9 +254,10 @@ def _result(history: History, engine: str) -> dict:
 
 
 def run(configs: Sequence[Config], data: Data, engine: str, **keep) -> list[dict | Exception]:
-    """Build, score, prune and train as each of `configs` says: the outcome columns of its row, or
-    what went wrong. Several must share seed, recipe, train and test images and their scale, and so
-    their batches. `keep`: the checkpoint and more, as for `train`."""
+    """Build, score, prune and, unless for 0 iterations, train as each of `configs` says: the
+    outcome columns of its row, or what went wrong. Several must share seed, recipe, train and test
+    images and their scale, and so their batches. `keep`: the checkpoint and more, as for `train`.
+    """
     outcomes, ready = [], []
     for config in configs:
         try:
@@ -260,7 +265,7 @@ def run(configs: Sequence[Config], data: Data, engine: str, **keep) -> list[dict
             outcomes.append(ready[-1][-1])
         except Exception as error:  # its own row says so; the others go on
             outcomes.append(error)
-    if not ready:
+    if not ready or configs[0].recipe.iterations == 0:
         return outcomes
     models, masks, train_data, _ = (list(part) for part in zip(*ready, strict=True))
     recipe, seed = configs[0].recipe, configs[0].seed
@@ -525,6 +530,29 @@ def _write_results(rows: pd.DataFrame, path: Path) -> None:
         rows.to_csv(file, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
 
 
+def layer_counts(rows: pd.DataFrame) -> pd.DataFrame:
+    """What the masks of runs that only scored keep, a line for each layer of each run.
+
+    Returns:
+        Columns model, norm, seed, scoring_batch, number (from the input), layer, kept, size and
+        fraction, all of weights; biases are left out.
+    """
+    lines, sizes = [], {}
+    for row in rows[rows.layers != ""].itertuples():
+        if row.model not in sizes:
+            with torch.device("meta"):  # nothing is stored or drawn
+                weights = prunable(MODELS[row.model].build(10))
+            sizes[row.model] = [(name, w.numel()) for name, w in weights.items() if w.ndim > 1]
+        run = (row.model, row.norm, row.seed, row.scoring_batch)
+        layers = zip(map(int, row.layers.split()), sizes[row.model], strict=True)
+        lines += [
+            (*run, number, layer, kept, size, kept / size)
+            for number, (kept, (layer, size)) in enumerate(layers, 1)
+        ]
+    columns = ["model", "norm", "seed", "scoring_batch", "number", "layer", "kept", "size"]
+    return pd.DataFrame(lines, columns=[*columns, "fraction"])
+
+
 def _hours(seconds: float) -> str:
     """'40 s', '12 min' or '3.4 h'."""
     if seconds < 90:
@@ -666,7 +694,8 @@ def run_grid(
             for run, config in wanted.items():  # in their order: the same call, the same words
                 if run not in done:
                     hows[run] = settled_precision(config.recipe, place), threads
-        _check_pairs({wanted[run]: how for run, how in hows.items() if run in wanted})
+        trained = {run: c for run, c in wanted.items() if c.recipe.iterations}
+        _check_pairs({trained[run]: how for run, how in hows.items() if run in trained})
         parts = results.with_name(f"{results.stem}.checkpoints")
         # Grouped before what is done is left out, so that a resumed sweep has the same groups.
         tasks = _together(list(wanted.values()), data, parts, here, workers) if train else []

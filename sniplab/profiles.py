@@ -66,8 +66,8 @@ VARIANTS = {
 #   variants: iterations, seeds, and names of VARIANTS.
 #   connections: seeds; each scores once for every class, and nothing is trained.
 #   architectures: images of a scoring batch and of a training batch (0: as in the protocol), test
-#     images (0: all), and for each network that is trained iterations, checkpoints and seeds; every
-#     network is scored.
+#     images (0: all), and for each network that is trained iterations, checkpoints and seeds.
+#   survival: seeds; every network is scored, on as many images, and not trained.
 #   scoring_batch: iterations, seeds and sizes (0: the whole train split).
 #   initializers: for each network iterations and seeds; gates: iterations and seeds.
 #   random_labels: iterations, rate, seeds, train images (0: all), sparsities on random labels and
@@ -98,6 +98,7 @@ PROFILES = {
         "variants": (10, 1, ("as published", "shifts by 1 pixel", "pixels from 0 to 1")),
         "connections": 1,
         "architectures": (8, 8, 100, dict.fromkeys(("squeezenet-vanilla", "gru-s"), (3, 1, 1))),
+        "survival": 1,
         "scoring_batch": (20, 2, (1, 100, 0)),
         "initializers": {"lenet-300-100": (20, 2), "gru-s": (6, 1)},
         "gates": (6, 1),
@@ -121,6 +122,7 @@ PROFILES = {
         "variants": (360, 1, tuple(VARIANTS)),
         "connections": 3,
         "architectures": (32, 24, 1000, dict.fromkeys((*CHEAP, "lstm-s", "gru-s"), (40, 1, 1))),
+        "survival": 1,
         "scoring_batch": (360, 3, SCORING_BATCHES),
         "initializers": {
             "lenet-300-100": (360, 3),
@@ -169,6 +171,7 @@ PROFILES = {
                 "wrn-16-8": _epochs(3),
             },
         ),
+        "survival": 5,
         "scoring_batch": (75_000, 10, SCORING_BATCHES),
         "initializers": {
             "lenet-300-100": (25_000, 10),
@@ -207,6 +210,7 @@ PROFILES = {
                 if spec.sparsity
             },
         ),
+        "survival": 20,
         "scoring_batch": (75_000, 20, SCORING_BATCHES),
         "initializers": dict.fromkeys(
             ("lenet-300-100", "lenet-5-caffe", "lstm-s", "gru-s"), (75_000, 20)
@@ -337,6 +341,22 @@ def architecture_configs(
             if name in CUT:
                 configs.append(Config(name, sparsity=spec.sparsity, norm="batch", **options))
     return sorted(configs, key=lambda config: config.seed)
+
+
+def survival_configs(profile: str) -> list[Config]:
+    """The networks of Table I, scored and pruned under both kinds of normalisation, not trained."""
+    size, seeds = _plan(profile, "architectures")[0], _plan(profile, "survival")
+    return [
+        Config(
+            *(name, Recipe(0, checkpoints=0), "snip", spec.sparsity, seed), norm=norm,
+            scoring_batch=size or PROTOCOLS[spec.dataset].batch_size,
+        )
+        for seed in range(seeds)
+        for name, spec in MODELS.items()
+        # The large ones take a minute, too long for a test.
+        if spec.sparsity and (profile != "smoke" or name in CUT or spec.family == "Recurrent")
+        for norm in ("running", "batch")
+    ]  # fmt: skip
 
 
 def scoring_batch_configs(
@@ -491,6 +511,7 @@ SECTIONS = {
         *variant_configs("desktop").values(),
     ),
     "2_architectures": lambda: architecture_configs("desktop"),
+    "2_layers": lambda: survival_configs("desktop"),
     "4_data_and_initialization": lambda: _once(
         scoring_batch_configs("desktop"), initializer_configs("desktop"), gate_configs("desktop")
     ),

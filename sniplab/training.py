@@ -77,7 +77,7 @@ class Recipe:
     which beats shortened stages on a budget (Li, Yumer & Ramanan, Budgeted training, ICLR 2020).
     Weight decay is on prunable parameters only."""
 
-    iterations: int
+    iterations: int  # 0, with 0 checkpoints: `run_grid` scores and prunes only
     batch_size: int = 100
     optimizer: str = "sgd"  # or "adam"
     lr: float = 0.1
@@ -96,9 +96,10 @@ class Recipe:
         check_known(self.optimizer, ("sgd", "adam"), "optimizer")
         check_known(self.schedule, ("stages", "linear"), "schedule")
         check_known(self.precision, ("float32", "bfloat16", "auto"), "precision")
+        least = {"iterations": 0, "checkpoints": min(1, self.iterations)}
         for name in ("iterations", "batch_size", "stages", "checkpoints"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)} is below 1")
+            if getattr(self, name) < least.get(name, 1):
+                raise ValueError(f"{name} {getattr(self, name)} is below {least.get(name, 1)}")
         for name in ("lr", "momentum", "weight_decay", "decay", "shift"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} {getattr(self, name)} is below 0")
@@ -215,6 +216,8 @@ def evaluate(model: nn.Module, x: Tensor, y: Tensor) -> float:
 
 def check_training(model: nn.Module, data: Data, recipe: Recipe) -> None:
     """Raise ValueError where the data do not fit the model or the recipe."""
+    if recipe.iterations == 0:
+        raise ValueError("a recipe of 0 iterations trains nothing")
     check_batch(model, data.x_train, data.y_train)
     check_statistics(model, recipe.batch_size)
     if recipe.batch_size > len(data.y_train):

@@ -27,6 +27,19 @@ def test_an_npz_in_the_root_comes_first(tmp_path, monkeypatch, archive, device):
     assert data.y_train.bincount().add(data.y_val.bincount(minlength=10)).tolist() == [4] * 10
 
 
+def test_an_npz_is_unpacked_once_and_again_when_it_changes(tmp_path, monkeypatch, archive):
+    load, unpacked = np.load, []
+    monkeypatch.setattr(np, "load", lambda *a, **k: unpacked.append(a) or load(*a, **k))
+    np.savez(tmp_path / "mnist.npz", **archive)
+    first, second = (lab.load_data("mnist", tmp_path) for _ in range(2))
+    assert len(unpacked) == 1 and first.digest == second.digest
+    second.x_train.zero_()
+    assert lab.load_data("mnist", tmp_path).x_train.equal(first.x_train)  # nobody spoils it
+    np.savez(tmp_path / "mnist.npz", **(archive | {"y_test": archive["y_test"][::-1]}))
+    os.utime(tmp_path / "mnist.npz", ns=(1, 1))  # even to an older one
+    assert lab.load_data("mnist", tmp_path).digest != first.digest and len(unpacked) == 2
+
+
 def test_normalised_by_the_train_images_alone(tmp_path, archive):
     np.savez(tmp_path / "mnist.npz", **archive)
     data = lab.load_data("mnist", root=tmp_path, device="cpu")

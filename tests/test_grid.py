@@ -63,6 +63,39 @@ def test_rows_say_what_was_run(tmp_path, digits):
     assert abs(history.error - rows.error[0]) < 1  # but for the number of threads
 
 
+def test_runs_that_only_score(tmp_path, digits):
+    """Counts of the layers against masks made by hand; two kinds of statistics, and again."""
+    scored = lab.Recipe(0, checkpoints=0)
+    configs = [
+        config(model="gru-s", recipe=scored, norm=norm, sparsity=0.99)
+        for norm in ("running", "batch")
+    ]
+    configs += [config(recipe=scored), config(recipe=scored, method="dense", sparsity=0.0)]
+    rows = lab.run_grid(configs, tmp_path / "r.csv", n_jobs=2)
+    assert rows.status.tolist() == ["ok"] * 4 and rows.error.isna().all()
+    assert rows.engine.tolist() == [""] * 4 and rows.trained_in.tolist() == [""] * 4
+    assert rows.layers[0] == rows.layers[1] and rows.layers[3] == ""  # a GRU normalises nothing
+
+    model = snip.build_model("lenet-300-100")
+    x, y = lab.draw_batch(digits, 100, seed=0)
+    masks = snip.keep_top(snip.sensitivity(model.to(x.device), x, y), 0.9)
+    counts = lab.layer_counts(rows)
+    lenet = counts[counts.model == "lenet-300-100"].reset_index(drop=True)
+    weights = {name: mask for name, mask in masks.items() if name.endswith("weight")}
+    assert lenet.layer.tolist() == list(weights) and lenet.number.tolist() == [1, 2, 3]
+    assert lenet.kept.tolist() == [int(mask.sum()) for mask in weights.values()]
+    assert lenet["size"].tolist() == [784 * 300, 300 * 100, 100 * 10]
+    assert counts.groupby(["model", "norm"]).ngroups == 3
+
+    again = lab.run_grid(configs, tmp_path / "r.csv", n_jobs=1)  # other threads, and nothing to do
+    pd.testing.assert_frame_equal(again, rows)
+    more = [dataclasses.replace(c, seed=1) for c in configs]
+    assert len(lab.run_grid(configs + more, tmp_path / "r.csv", n_jobs=1)) == 8
+    half = lab.run_grid(configs[:1], tmp_path / "half.csv", n_jobs=1)
+    both = lab.run_grid(configs[:2], tmp_path / "half.csv", n_jobs=2)  # not compared: no pair
+    assert both.threads[0] == half.threads[0]
+
+
 def test_the_hardware_names_the_vector_units():
     """Rows of two processors differ in their last digits by these, not by the name."""
     assert f", {torch.backends.cpu.get_cpu_capability()}, torch" in lab.hardware()

@@ -64,6 +64,20 @@ def test_the_committed_sweep_follows_the_protocol_and_the_defaults_the_reference
 
 
 @pytest.mark.parametrize("profile", lab.PROFILES)
+def test_every_network_of_the_table_is_scored_both_ways(profile):
+    configs = lab.survival_configs(profile)
+    runs = {(c.model, c.seed, c.norm) for c in configs}
+    models, seeds, norms = map(set, zip(*runs, strict=True))
+    assert len(configs) == len(runs) == len(models) * len(seeds) * len(norms) and len(norms) == 2
+    if profile != "smoke":
+        assert models == {name for name, spec in snip.MODELS.items() if spec.sparsity}
+    assert {c.recipe.iterations for c in configs} == {0}
+    trained = lab.architecture_configs(profile, models)
+    sizes = {(c.model, c.scoring_batch) for c in trained}  # the trained networks' own masks
+    assert {(c.model, c.scoring_batch) for c in configs} == sizes
+
+
+@pytest.mark.parametrize("profile", lab.PROFILES)
 def test_a_variant_changes_one_thing(profile):
     variants = lab.variant_configs(profile)
     plain = variants.pop("as published")

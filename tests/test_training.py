@@ -446,13 +446,17 @@ def test_data_that_do_not_fit_the_model(small_data, device):
             lab.train(small_net(device), bad, RECIPE)
     with pytest.raises(ValueError, match="batch_size 100 is more than the 40 train images"):
         lab.train(small_net(device), small_data, lab.Recipe(5, checkpoints=1))
+    with pytest.raises(ValueError, match="a recipe of 0 iterations trains nothing"):
+        lab.train(small_net(device), small_data, lab.Recipe(0, checkpoints=0))
     with pytest.raises(ValueError, match="masks and model do not fit"):
         lab.train(small_net(device), small_data, RECIPE, {})
 
 
 def test_recipes_that_make_no_sense():
     for changes, message in (
-        ({"iterations": 0}, "iterations 0 is below 1"),
+        ({"iterations": -1}, "iterations -1 is below 0"),
+        ({"iterations": 0}, "checkpoints in 0 iterations"),
+        ({"checkpoints": 0}, "checkpoints 0 is below 1"),
         ({"batch_size": 0}, "batch_size 0 is below 1"),
         ({"checkpoints": 31}, "31 checkpoints in 30 iterations"),
         ({"optimizer": "lion"}, "unknown optimizer 'lion'; known: sgd, adam"),
