@@ -42,7 +42,7 @@ LEGEND = (  # of the table of claims, in the README and in notebook 0
     "Errors in percent, differences in points; ± is half of the 95 % interval over seeds, whose "
     "number is the smallest of any comparison in a line; “best” is the smallest test error over "
     "all checkpoints. “Untested” means that runs are missing or of one seed (but what masks keep "
-    "of each layer is counted with one), or that their interval is too wide to tell; where an "
+    "of each layer may be counted with one), or that their interval is too wide to tell; where an "
     "error of Table 1 or what pruning costs is compared, also that they are shorter than half of "
     "the protocol's. “Undecided” is a comparison whose interval reaches across the limit of its "
     "rule, or whose sign is not told apart. “The code's defaults”: the runs follow what the "
@@ -72,8 +72,8 @@ RULES = {
     "memory": f"Learned: a training error of at most {LEARNED:g} % in every seed. Failed: of at "
     f"least {FAILED:g} % in every seed, where the dense network has learned the same labels. In "
     "part: what lies between. Not: the opposite of the claim, in every seed.",
-    "count": "Reproduced: all of them (networks, by the masks of one seed; of pictures all ten, at "
-    "every sparsity and by both measures). In part: some. Not: none.",
+    "count": "Reproduced: all of them (networks, by the masks of every seed; of pictures all ten, "
+    "at every sparsity and by both measures). In part: some. Not: none.",
 }
 
 PUBLISHED = {  # Table 1 of the paper: percent

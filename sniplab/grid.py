@@ -534,8 +534,9 @@ def layer_counts(rows: pd.DataFrame) -> pd.DataFrame:
     """What the masks of runs that only scored keep, a line for each layer of each run.
 
     Returns:
-        Columns model, norm, seed, scoring_batch, number (from the input), layer, kept, size and
-        fraction, all of weights; biases are left out.
+        Columns model, norm, seed, scoring_batch, path (whether one leads through the network),
+        number (of the layer, from the input), layer, kept, size and fraction, all of weights;
+        biases are left out.
     """
     lines, sizes = [], {}
     for row in rows[rows.layers != ""].itertuples():
@@ -543,13 +544,13 @@ def layer_counts(rows: pd.DataFrame) -> pd.DataFrame:
             with torch.device("meta"):  # nothing is stored or drawn
                 weights = prunable(MODELS[row.model].build(10))
             sizes[row.model] = [(name, w.numel()) for name, w in weights.items() if w.ndim > 1]
-        run = (row.model, row.norm, row.seed, row.scoring_batch)
+        run = (row.model, row.norm, row.seed, row.scoring_batch, "no path" not in row.collapsed)
         layers = zip(map(int, row.layers.split()), sizes[row.model], strict=True)
         lines += [
             (*run, number, layer, kept, size, kept / size)
             for number, (kept, (layer, size)) in enumerate(layers, 1)
         ]
-    columns = ["model", "norm", "seed", "scoring_batch", "number", "layer", "kept", "size"]
+    columns = ["model", "norm", "seed", "scoring_batch", "path", "number", "layer", "kept", "size"]
     return pd.DataFrame(lines, columns=[*columns, "fraction"])
 
 

@@ -167,3 +167,17 @@ def test_folders(tmp_path):
     with pytest.raises(OSError, match="file"):
         lab.output_folder("smoke", tmp_path / "file" / "out")
     assert sorted(os.listdir(tmp_path)) == ["file", "out"]
+
+
+def test_the_stored_masks_of_what_is_only_scored_are_those_that_were_trained():
+    """Two files, made by runs of their own. Left out: rows of PyTorch 2.11, which drew other
+    weights, and VGG-like, whose last digits another processor rounded otherwise."""
+    scored, trained = (
+        lab.read_results(lab.RESULTS / f"{name}.csv") for name in ("2_layers", "2_architectures")
+    )
+    keys = ["model", "norm", "seed", "sparsity", "scoring_batch", "data"]
+    both = scored.merge(trained[trained.method == "snip"], on=keys, suffixes=("", "_trained"))
+    both = both[~both.hardware_trained.str.contains("torch 2.11.", regex=False)]
+    both = both[both.model != "vgg-like"]
+    assert len(both) >= 12 and (both.masks == both.masks_trained).all()
+    assert (both.collapsed == both.collapsed_trained).all()
