@@ -153,7 +153,7 @@ def _read_npz(
     path: Path, shape: tuple[int, ...], changed: int
 ) -> tuple[dict[str, np.ndarray], str]:
     """The four arrays of an .npz and its sentence of provenance; nothing pickled is ever loaded.
-    `changed`: when; a file that stays as it was is unpacked once, CIFAR-10 by xz takes 11 s."""
+    `changed`: when it was written; one that stays is unpacked once (CIFAR-10 by xz takes 11 s)."""
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {key: file[key] for key in file.files}

@@ -171,7 +171,7 @@ def test_folders(tmp_path):
 
 def test_the_stored_masks_of_what_is_only_scored_are_those_that_were_trained():
     """Two files, made by runs of their own. Left out: rows of PyTorch 2.11, which drew other
-    weights, and VGG-like, whose last digits another processor rounded otherwise."""
+    weights, and VGG-like, whose row is of another processor and whose digest differs."""
     scored, trained = (
         lab.read_results(lab.RESULTS / f"{name}.csv") for name in ("2_layers", "2_architectures")
     )
