@@ -318,7 +318,8 @@ def connected(layers: pd.DataFrame) -> dict:
     """§5.3: no architecture needs tuning, with any seed. `layers`: the table behind figure
     2_layers."""
     text = "Every architecture of Table 2 keeps something of every layer, without tuning"
-    claim = _claim(text, "all", "count", "scored only", len(layers) and layers.seed.nunique())
+    seeds = layers.seed.nunique() if len(layers) else 0
+    claim = _claim(text, "all", "count", "scored only", seeds)
     if layers.empty:
         return claim
     whole = layers.groupby(["norm", "model"]).kept.min() > 0

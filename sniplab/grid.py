@@ -421,17 +421,20 @@ def _rows(
 # --------------------------------------------------------------------------------- the whole grid
 
 
+@lru_cache
+def _shapes(model: str) -> nn.Module:
+    """A network of which there are only the shapes: nothing is stored or drawn."""
+    with torch.device("meta"):
+        return MODELS[model].build(10)
+
+
 def _together(
     configs: Sequence[Config], data: Mapping[str, tuple], parts: Path, device: str, workers: int
 ) -> list[_Task]:
     """The configurations as tasks: those that `train_stacked` can train as one network, sparse ones
     first, and every other by itself. `data`: digest and source of each data set."""
-    shapes = {}
-    for name in {config.model for config in configs}:
-        with torch.device("meta"):  # nothing is stored or drawn
-            shapes[name] = MODELS[name].build(10)
     place = torch.device(device)
-    engines = [engine_for(shapes[c.model], c.sparsity, c.recipe, place) for c in configs]
+    engines = [engine_for(_shapes(c.model), c.sparsity, c.recipe, place) for c in configs]
     groups = {}
     for number, (config, engine) in enumerate(zip(configs, engines, strict=True)):
         key = (config.model, config.recipe, config.seed, config.dataset)
@@ -538,14 +541,12 @@ def layer_counts(rows: pd.DataFrame) -> pd.DataFrame:
         number (of the layer, from the input), layer, kept, size and fraction, all of weights;
         biases are left out.
     """
-    lines, sizes = [], {}
+    lines = []
     for row in rows[rows.layers != ""].itertuples():
-        if row.model not in sizes:
-            with torch.device("meta"):  # nothing is stored or drawn
-                weights = prunable(MODELS[row.model].build(10))
-            sizes[row.model] = [(name, w.numel()) for name, w in weights.items() if w.ndim > 1]
         run = (row.model, row.norm, row.seed, row.scoring_batch, "no path" not in row.collapsed)
-        layers = zip(map(int, row.layers.split()), sizes[row.model], strict=True)
+        weights = prunable(_shapes(row.model)).items()
+        sizes = [(name, weight.numel()) for name, weight in weights if weight.ndim > 1]
+        layers = zip(map(int, row.layers.split()), sizes, strict=True)
         lines += [
             (*run, number, layer, kept, size, kept / size)
             for number, (kept, (layer, size)) in enumerate(layers, 1)
@@ -564,8 +565,8 @@ def _hours(seconds: float) -> str:
 def _seconds_left(tasks: Iterable[_Task], rows: pd.DataFrame, workers: int) -> float:
     """The seconds that unfinished tasks will take, by the steps that are done and by those of
     finished runs of the same kind; NaN while nothing is known."""
-    ended = rows[rows.status == "ok"]
-    known = ended.groupby(["model", "engine"]).step_seconds.median().to_dict()
+    trained = rows[rows.step_seconds.notna()]  # others failed, or only scored
+    known = trained.groupby(["model", "engine"]).step_seconds.median().to_dict()
     open_steps, going = [], {}
     for task in tasks:
         kind, iterations = (task.configs[0].model, task.engine), task.configs[0].recipe.iterations

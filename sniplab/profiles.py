@@ -67,7 +67,7 @@ VARIANTS = {
 #   connections: seeds; each scores once for every class, and nothing is trained.
 #   architectures: images of a scoring batch and of a training batch (0: as in the protocol), test
 #     images (0: all), and for each network that is trained iterations, checkpoints and seeds.
-#   survival: seeds; every network is scored, on as many images, and not trained.
+#   survival: seeds; every network is scored, on as many images as there, and not trained.
 #   scoring_batch: iterations, seeds and sizes (0: the whole train split).
 #   initializers: for each network iterations and seeds; gates: iterations and seeds.
 #   random_labels: iterations, rate, seeds, train images (0: all), sparsities on random labels and
@@ -344,7 +344,8 @@ def architecture_configs(
 
 
 def survival_configs(profile: str) -> list[Config]:
-    """The networks of Table I, scored and pruned under both kinds of normalisation, not trained."""
+    """Every network but the LeNets, scored and pruned under both kinds of normalisation; nothing is
+    trained."""
     size, seeds = _plan(profile, "architectures")[0], _plan(profile, "survival")
     return [
         Config(

@@ -96,10 +96,11 @@ class Recipe:
         check_known(self.optimizer, ("sgd", "adam"), "optimizer")
         check_known(self.schedule, ("stages", "linear"), "schedule")
         check_known(self.precision, ("float32", "bfloat16", "auto"), "precision")
-        least = {"iterations": 0, "checkpoints": min(1, self.iterations)}
-        for name in ("iterations", "batch_size", "stages", "checkpoints"):
-            if getattr(self, name) < least.get(name, 1):
-                raise ValueError(f"{name} {getattr(self, name)} is below {least.get(name, 1)}")
+        least = {"iterations": 0, "batch_size": 1, "stages": 1}
+        least["checkpoints"] = min(1, self.iterations)
+        for name, limit in least.items():
+            if getattr(self, name) < limit:
+                raise ValueError(f"{name} {getattr(self, name)} is below {limit}")
         for name in ("lr", "momentum", "weight_decay", "decay", "shift"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} {getattr(self, name)} is below 0")

@@ -63,6 +63,7 @@ def test_rows_say_what_was_run(tmp_path, digits):
     assert abs(history.error - rows.error[0]) < 1  # but for the number of threads
 
 
+@pytest.mark.filterwarnings("ignore:.*masks cut their network")
 def test_runs_that_only_score(tmp_path, digits):
     """Counts of the layers against masks made by hand; two kinds of statistics, and again."""
     scored = lab.Recipe(0, checkpoints=0)
@@ -71,9 +72,10 @@ def test_runs_that_only_score(tmp_path, digits):
         for norm in ("running", "batch")
     ]
     configs += [config(recipe=scored), config(recipe=scored, method="dense", sparsity=0.0)]
+    configs += [config(model="gru-s", recipe=scored, method="magnitude", sparsity=0.9999)]
     rows = lab.run_grid(configs, tmp_path / "r.csv", n_jobs=2)
-    assert rows.status.tolist() == ["ok"] * 4 and rows.error.isna().all()
-    assert rows.engine.tolist() == [""] * 4 and rows.trained_in.tolist() == [""] * 4
+    assert rows.status.tolist() == ["ok"] * 5 and rows.error.isna().all()
+    assert rows.engine.tolist() == [""] * 5 and rows.trained_in.tolist() == [""] * 5
     assert rows.layers[0] == rows.layers[1] and rows.layers[3] == ""  # a GRU normalises nothing
 
     model = snip.build_model("lenet-300-100")
@@ -85,12 +87,15 @@ def test_runs_that_only_score(tmp_path, digits):
     assert lenet.layer.tolist() == list(weights) and lenet.number.tolist() == [1, 2, 3]
     assert lenet.kept.tolist() == [int(mask.sum()) for mask in weights.values()]
     assert lenet["size"].tolist() == [784 * 300, 300 * 100, 100 * 10]
-    assert counts.groupby(["model", "norm"]).ngroups == 3
+    assert lenet.path.all()
+    whole, cut = counts[counts.model == "gru-s"].iloc[:8], counts.iloc[-4:]
+    assert len(counts) == 8 + 3 + 4 and whole.path.all() and (whole.kept > 0).all()
+    assert not cut.path.any() and (cut.kept == 0).any() and cut.kept.sum() <= 10  # of 103,690
 
     again = lab.run_grid(configs, tmp_path / "r.csv", n_jobs=1)  # other threads, and nothing to do
     pd.testing.assert_frame_equal(again, rows)
     more = [dataclasses.replace(c, seed=1) for c in configs]
-    assert len(lab.run_grid(configs + more, tmp_path / "r.csv", n_jobs=1)) == 8
+    assert len(lab.run_grid(configs + more, tmp_path / "r.csv", n_jobs=1)) == 10
     half = lab.run_grid(configs[:1], tmp_path / "half.csv", n_jobs=1)
     both = lab.run_grid(configs[:2], tmp_path / "half.csv", n_jobs=2)  # not compared: no pair
     assert both.threads[0] == half.threads[0]
@@ -556,6 +561,10 @@ def test_how_long_is_left(tmp_path):
     assert lab.grid._seconds_left(tasks, rows, 1) == pytest.approx(30 + 50 + 50)
     assert lab.grid._seconds_left(tasks, rows, 2) == pytest.approx(65)
     assert lab.grid._seconds_left(tasks[1:2], rows, 2) == pytest.approx(math.nan, nan_ok=True)
+    scored = lab.grid._identity(configs[0], "") | lab.grid.OUTCOME  # no time: it spoils nothing
+    trained = scored | {"engine": "sparse", "step_seconds": 2.0}
+    rows = lab.grid._typed(pd.DataFrame([scored, trained]))
+    assert lab.grid._seconds_left(tasks[1:2], rows, 1) == pytest.approx(200)
     assert [lab.grid._hours(s) for s in (40, 720, 12_000)] == ["40 s", "12 min", "3.3 h"]
 
 
