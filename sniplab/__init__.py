@@ -7,42 +7,16 @@ Each room imports only rooms before it, and each is read alone. `import sniplab 
 names below; `report` is run by itself: `python -m sniplab.report`.
 """
 
-from sniplab.claims import PUBLISHED, RULES, claims_table, known_rows
-from sniplab.controls import (
+from sniplab.data import DATASETS, Data, augment, draw_batch, load_data, random_labels
+from sniplab.methods import (
     METHODS,
+    Method,
     digest,
+    keep,
     magnitude_scores,
     make_masks,
     random_scores,
     shuffle_masks,
-)
-from sniplab.data import DATASETS, Data, augment, draw_batch, load_data, random_labels
-from sniplab.figures import (
-    ENGINE_LOOKS,
-    METHOD_LOOKS,
-    counted,
-    paired,
-    percent,
-    plot_style,
-    points,
-    provenance,
-    save_figure,
-    say,
-    show_figure,
-    spanned,
-    summarize,
-    t_interval,
-    tally,
-)
-from sniplab.grid import (
-    COLUMNS,
-    CURVE_POINTS,
-    Config,
-    curve_text,
-    hardware,
-    layer_counts,
-    read_results,
-    run_grid,
 )
 from sniplab.profiles import (
     ALL,
@@ -69,6 +43,29 @@ from sniplab.profiles import (
     table_1_configs,
     variant_configs,
 )
+from sniplab.runs import (
+    COLUMNS,
+    CURVE_POINTS,
+    Config,
+    curve_text,
+    hardware,
+    layer_counts,
+    parts_of,
+    read_results,
+    run_grid,
+    select,
+)
+from sniplab.show import (
+    ENGINE_LOOKS,
+    counted,
+    plot_style,
+    provenance,
+    save_figure,
+    say,
+    show_figure,
+    spanned,
+    tally,
+)
 from sniplab.sparse import (
     ENGINES,
     SparseLinear,
@@ -77,4 +74,6 @@ from sniplab.sparse import (
     step_costs,
     train_stacked,
 )
+from sniplab.stats import paired, percent, points, summarize, t_interval
 from sniplab.training import PROTOCOLS, REFERENCE, History, Recipe, evaluate, recipe_for, train
+from sniplab.verdicts import PUBLISHED, RULES, claims_table, known_rows

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from snipcore import MODELS, check_known
-from sniplab.grid import Config, run_grid
+from sniplab.runs import Config, run_grid
 from sniplab.training import PROTOCOLS, REFERENCE, Recipe, recipe_for
 
 ALL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)

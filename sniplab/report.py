@@ -36,9 +36,9 @@ from nbconvert.filters import strip_ansi
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
-from sniplab.claims import LEGEND
-from sniplab.grid import run_grid
 from sniplab.profiles import PROFILES, RESULTS, SECTIONS, output_folder
+from sniplab.runs import run_grid
+from sniplab.verdicts import LEGEND
 
 NOTEBOOKS = sorted(Path(__file__).resolve().parent.parent.glob("notebooks/[0-9]*.ipynb"))
 PROSE = 24  # characters; a column of a table with a cell of more is text to be broken into lines

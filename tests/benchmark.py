@@ -255,15 +255,15 @@ def engine_costs(data: lab.Data) -> list[dict]:
             show(spread(f"{what}: by the steps above", "", (len(configs) / taken).to_list()))
         )
         place = {data.name: (data.digest, data.source)}
-        tasks = lab.grid._together(configs, place, Path(), str(data.x_train.device), workers=2)
+        tasks = lab.runs.grid._together(configs, place, Path(), str(data.x_train.device), workers=2)
 
         def masked():
             for config in configs:
-                lab.grid.run([config], data, "masked")
+                lab.runs.grid.run([config], data, "masked")
 
         def chosen():
             for task in tasks:
-                lab.grid.run(task.configs, data, task.engine)
+                lab.runs.grid.run(task.configs, data, task.engine)
 
         rows.append(compare(f"{what}: measured", "", masked, chosen, rounds=4))
     return rows

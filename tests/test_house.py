@@ -12,8 +12,14 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 ROOMS = (
-    *("snipcore", "sniplab.controls", "sniplab.data", "sniplab.training", "sniplab.sparse"),
-    *("sniplab.grid", "sniplab.profiles", "sniplab.figures", "sniplab.claims", "sniplab.report"),
+    *("snipcore", "sniplab.methods", "sniplab.data", "sniplab.training", "sniplab.sparse"),
+    *(
+        "sniplab.runs.grid",
+        "sniplab.profiles",
+        "sniplab.figures",
+        "sniplab.claims",
+        "sniplab.report",
+    ),
 )
 
 HEAVY = {

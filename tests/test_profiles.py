@@ -120,7 +120,7 @@ def test_stored_rows_are_those_of_the_committed_report(section):
     # Notebook 1 shows that and when it does: with more than the 0.02 of its protocol.
     assert set(lost.model) <= {"lenet-5-caffe"} and (lost.lr > 0.02).all()
     digests = dict(zip(rows.dataset, rows.data, strict=True))
-    wanted = {lab.grid._identity(c, digests.get(c.dataset, ""))["run"] for c in configs}
+    wanted = {lab.runs.grid._identity(c, digests.get(c.dataset, ""))["run"] for c in configs}
     assert set(rows.run) <= wanted
     for _, run in rows[rows.status == "ok"].groupby(["model", "seed", "iterations", "reinit"]):
         assert run.trained_in.nunique() == run.threads.nunique() == 1  # pairs share both

@@ -41,7 +41,7 @@ def test_shuffling_keeps_the_count_of_every_tensor(digits):
 def test_the_gradient_alone_leaves_the_weight_out(digits):
     model = snip.build_model("lenet-300-100", seed=0).to(digits.x_train.device)
     x, y = lab.draw_batch(digits, 20, seed=0)
-    gradients, right = lab.controls.gradient_scores(model, x, y), snip.sensitivity(model, x, y)
+    gradients, right = lab.methods.gradient_scores(model, x, y), snip.sensitivity(model, x, y)
     product = {n: g * snip.prunable(model)[n].abs() for n, g in gradients.items()}
     total = sum(part.sum() for part in product.values()).detach()
     for name, score in right.items():
@@ -55,7 +55,7 @@ def test_rescaling_gives_a_layer_its_variance_back():
     before = model.fc1(x).detach().std()
     masks = lab.make_masks(model, "rescaled", 0.9, x, None, seed=0)
     assert lab.digest(masks) == lab.digest(lab.make_masks(model, "random", 0.9, x, None, seed=0))
-    lab.controls.rescale(model, masks)
+    lab.methods.rescale(model, masks)
     snip.apply_masks(model, masks)
     torch.testing.assert_close(model.fc1(x).detach().std(), before, rtol=0.1, atol=0)
 

@@ -6,7 +6,6 @@ import pytest
 from matplotlib import pyplot as plt
 
 import sniplab as lab
-from sniplab import figures
 
 
 def test_the_interval_is_students():

@@ -13,9 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from snipcore import MODELS
-from sniplab.figures import counted, paired, percent, points, spanned, summarize
-from sniplab.grid import run_grid
+from snipcore import MODELS, check_known
 from sniplab.profiles import (
     ALL,
     architecture_configs,
@@ -27,6 +25,9 @@ from sniplab.profiles import (
     sweep_configs,
     table_1_configs,
 )
+from sniplab.runs import run_grid
+from sniplab.show import counted, spanned
+from sniplab.stats import paired, percent, points, summarize
 from sniplab.training import PROTOCOLS
 
 CLOSE = 0.3  # points: a number within them is the published one
@@ -129,17 +130,17 @@ def known_rows(profile: str, folder: Path, device: str | None = None) -> dict[st
     return rows
 
 
-def _from_to(differences: Iterable[float]) -> str:
+def from_to(differences: Iterable[float]) -> str:
     """ "+0.30 to +4.02", or "+0.30" where there is no more to tell."""
     return " to ".join(dict.fromkeys((points(min(differences)), points(max(differences)))))
 
 
-def _fewest(table: pd.DataFrame) -> int:
+def fewest(table: pd.DataFrame) -> int:
     """The smallest number of pairs of a row of `paired`; 0 without any row."""
     return int(table.n.min()) if len(table) else 0
 
 
-def _judged(holds: Iterable[bool], fails: Iterable[bool] | None = None) -> tuple[str, str]:
+def judged(holds: Iterable[bool], fails: Iterable[bool] | None = None) -> tuple[str, str]:
     """The verdict on several comparisons, which hold, fail (if not said: do not hold), or cannot
     tell; and, of more than one, how it came about: ": 5 of 6 hold, 1 undecided"."""
     holds = np.array(list(holds), dtype=bool)
@@ -152,12 +153,51 @@ def _judged(holds: Iterable[bool], fails: Iterable[bool] | None = None) -> tuple
     return "not" if fails.any() else "untested", how
 
 
+GROUPS = (  # what claims are about, so that no tally of dense networks hides the main result
+    "pruned beside dense",
+    "which connections",
+    "architectures",
+    "data and initialisation",
+    "random labels",
+    "dense networks and implementation",
+)
+
+
+def new_claim(
+    id: str, group: str, section: str, claim: str, published: str, rule: str, runs: str, seeds: int
+) -> dict:
+    """A row of the table of claims, untested as yet.
+
+    Args:
+        id: names it for code, such as "cost_95.lenet-300-100"; what is printed may change.
+        group: one of GROUPS.
+        section: of the paper, such as "§5.2, Table 1", or ADDED.
+        rule: one of RULES.
+        runs: how long they were, as from `length_of`; seeds: the smallest number of any comparison.
+    """
+    check_known(group, GROUPS, "group of claims")
+    check_known(rule, RULES, "rule")
+    row = {"id": id, "group": group, "section": section, "claim": claim, "published": published}
+    return row | {"rule": rule, "runs": runs, "seeds": seeds, "ours": "–", "verdict": "untested"}
+
+
+def undertrained(dense_error: float, published: float) -> str:
+    """Why a comparison with a published error says nothing yet: "dense network not trained out
+    (16.5 %, published 8.2)"; or "" where the dense network's mean error is at most one point above
+    the published dense error, both in percent."""
+    if dense_error <= published + 1:  # false for NaN, too
+        return ""
+    if math.isnan(dense_error):
+        return "no dense network ended well"
+    return f"dense network not trained out ({dense_error:.1f} %, published {published:g})"
+
+
 def close(difference):
     """Whether a difference, or each of several, is within CLOSE points."""
     return abs(difference) <= CLOSE + 1e-9  # 1.1 − 0.8 is more than 0.3 to a computer
 
 
-def _near(ours: pd.Series, published: float, best: float = math.nan) -> str:
+def near(ours: pd.Series, published: float, best: float = math.nan) -> str:
     """The verdict on a number, a row of `summarize` or `paired`: see the rule."""
     away, half = abs(ours["mean"] - published), ours.half
     if ours.n < 2:
@@ -178,7 +218,7 @@ def _too_short(rows: pd.DataFrame) -> bool:
     return bool((2 * rows.iterations < rows.model.map(_published_length)).any())
 
 
-def _length(rows: pd.DataFrame) -> str:
+def length_of(rows: pd.DataFrame) -> str:
     """ "75,000 iterations", and whether they follow the reference's defaults."""
     if rows.empty:
         return "no runs yet"
@@ -186,7 +226,7 @@ def _length(rows: pd.DataFrame) -> str:
     return f"{spanned(rows.iterations)} iterations" + ", the code's defaults" * defaults
 
 
-def _at(sparsity: float) -> str:
+def at(sparsity: float) -> str:
     return f"at {100 * sparsity:.0f} %" if sparsity else "dense"
 
 
@@ -200,8 +240,8 @@ def number(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
     """A cell of Table 1: an error of a dense network (sparsity 0) or of SNIP's."""
     rows = rows[(rows.model == model) & (rows.sparsity == sparsity)]
     published = PUBLISHED[model, sparsity]
-    text = f"{MODELS[model].title}, {_at(sparsity)}: {published:g} % test error"
-    claim = _claim(text, f"{published:g} %", "number", _length(rows), 0)
+    text = f"{MODELS[model].title}, {at(sparsity)}: {published:g} % test error"
+    claim = _claim(text, f"{published:g} %", "number", length_of(rows), 0)
     if rows.empty:
         return claim
     last, best = (summarize(rows, ["model"], v).iloc[0] for v in ("error", "error_best"))
@@ -212,7 +252,7 @@ def number(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
         ours += f" ({last.lost} of {len(rows)} lost)"
     if last["mean"] + CLOSE < published:
         ours += ", lower than published"
-    verdict = "untested" if _too_short(rows) else _near(last, published, best["mean"])
+    verdict = "untested" if _too_short(rows) else near(last, published, best["mean"])
     return claim | {"ours": ours, "verdict": verdict, "seeds": int(last.n)}
 
 
@@ -221,12 +261,12 @@ def change(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
     rows = rows[rows.model == model]
     published = PUBLISHED[model, sparsity] - PUBLISHED[model, 0.0]
     table = paired(rows[rows.sparsity == sparsity], rows[rows.method == "dense"], ["model"])
-    text = f"{MODELS[model].title} {_at(sparsity)} is as good as dense"
-    claim = _claim(text, points(published), "difference", _length(rows), int(table.n.sum()))
+    text = f"{MODELS[model].title} {at(sparsity)} is as good as dense"
+    claim = _claim(text, points(published), "difference", length_of(rows), int(table.n.sum()))
     if table.empty:
         return claim
     row = table.iloc[0]
-    verdict = "untested" if _too_short(rows) else _near(row, published)
+    verdict = "untested" if _too_short(rows) else near(row, published)
     return claim | {"ours": row.text, "verdict": verdict}
 
 
@@ -238,15 +278,15 @@ def every_level(rows: pd.DataFrame, model: str) -> dict:
     levels = spanned([100 * sparsity for sparsity in FIG_1], "{:g}")
     text = f"{MODELS[model].title} is as good as dense (± {CLOSE} points) at every sparsity of "
     text += f"Fig. 1, {levels} %"
-    claim = _claim(text, "by eye", "equality", _length(rows), _fewest(table))
+    claim = _claim(text, "by eye", "equality", length_of(rows), fewest(table))
     there = table[table.n > 0]  # the others are lost
     if there.empty:
         return claim
     levels = spanned(100 * there.sparsity, "{:g}")
-    claim["ours"] = f"{_from_to(there['mean'])} at {levels} %"
+    claim["ours"] = f"{from_to(there['mean'])} at {levels} %"
     if claim["seeds"] < 2 or set(FIG_1) > set(table.sparsity) or _too_short(rows):
         return claim
-    return _equal(claim, table, CLOSE)
+    return equal(claim, table, CLOSE)
 
 
 def untrained(dense: pd.DataFrame) -> pd.Index:
@@ -291,26 +331,26 @@ def architectures(rows: pd.DataFrame, kind: str) -> dict:
     levels = [100 * m.sparsity for name, m in MODELS.items() if m.sparsity and _kind(name) == kind]
     text = f"{kind} are within a point of dense, at {spanned(levels, '{:.0f}')} %"
     theirs = [after - before for name, (before, after) in TABLE_2.items() if _kind(name) == kind]
-    published = _from_to(theirs) if theirs else "–"
+    published = from_to(theirs) if theirs else "–"
     several = table[table.n > 1]
     judged = several if len(several) else table
-    claim = _claim(text, published, "equality", _length(rows), _fewest(judged))
+    claim = _claim(text, published, "equality", length_of(rows), fewest(judged))
     if judged.empty:
         return claim
-    claim["ours"] = f"{_from_to(judged['mean'])} in {counted(len(judged), 'network')}"
+    claim["ours"] = f"{from_to(judged['mean'])} in {counted(len(judged), 'network')}"
     if len(table) > len(judged):
         claim["ours"] += f"; {len(table) - len(judged)} more of one seed"
     if _too_short(rows[rows.model.isin(judged.model)]):
         shares = rows.iterations / rows.model.map(_published_length)
         claim["ours"] += f"; {spanned(100 * shares, '{:.0f}')} % of the protocol's length"
         return claim
-    return _equal(claim, several, 1.0)
+    return equal(claim, several, 1.0)
 
 
-def _equal(claim: dict, table: pd.DataFrame, tolerance: float) -> dict:
+def equal(claim: dict, table: pd.DataFrame, tolerance: float) -> dict:
     """A claim with the verdict on differences that are to be none, and how it came about."""
     away = table["mean"].abs()
-    verdict, how = _judged(away + table.half < tolerance, away - table.half > tolerance)
+    verdict, how = judged(away + table.half < tolerance, away - table.half > tolerance)
     return claim | {"ours": claim["ours"] + how, "verdict": verdict}
 
 
@@ -332,7 +372,7 @@ def connected(layers: pd.DataFrame) -> dict:
         ours += f", and {others.sum()} of {counted(len(others), 'other')}"
     if len(batch):
         ours += f"; with batch statistics {batch.sum()} of the {len(batch)} that normalise"
-    return claim | {"ours": ours, "verdict": _judged(asked)[0]}
+    return claim | {"ours": ours, "verdict": judged(asked)[0]}
 
 
 def drawn(hits: pd.DataFrame, data: str) -> dict:
@@ -349,7 +389,7 @@ def drawn(hits: pd.DataFrame, data: str) -> dict:
     plain, magnitude = (spanned(means[column].round(1), "{:g}") for column in means)
     ours = f"{plain} of 10 are nearest to the mean image of their own class, {magnitude} to its "
     ours += "magnitude, in which dark and bright pixels count alike; chance is 1"
-    return claim | {"ours": ours, "verdict": _judged((means == 10).to_numpy().ravel())[0]}
+    return claim | {"ours": ours, "verdict": judged((means == 10).to_numpy().ravel())[0]}
 
 
 MANY, FEWER = 10_000, (1, 100)  # images
@@ -370,11 +410,11 @@ def scoring_batch(rows: pd.DataFrame) -> list[dict]:
     for size in FEWER:
         text = f"Scored on {MANY:,} images, LeNet-300-100 errs less than on {size:,}"
         published, n = points(FIG_3[MANY] - FIG_3[size]), int(table.n.get(size, 0))
-        claims.append(_claim(text, published, "direction", _length(rows), n))
+        claims.append(_claim(text, published, "direction", length_of(rows), n))
         if n:
             row = table.loc[size]
             excluded = row["mean"] - row.half > row.published
-            verdict = _judged([row.verdict == "lower"], [row.verdict == "higher" or excluded])[0]
+            verdict = judged([row.verdict == "lower"], [row.verdict == "higher" or excluded])[0]
             smaller = ", smaller than published" if verdict == "reproduced" and excluded else ""
             claims[-1] |= {"ours": row.text + smaller, "verdict": verdict}
     return claims
@@ -388,13 +428,13 @@ def initializers(rows: pd.DataFrame, models: tuple[str, ...]) -> dict:
     table = paired(others, rows[rows.init == "vs-x"], ["model", "init"])
     titles = " and ".join(MODELS[name].title for name in models)
     text = f"{titles}: the initialiser of the scored weights does not matter (± {CLOSE} points)"
-    claim = _claim(text, "−0.03 to +0.05", "equality", _length(rows), _fewest(table))
+    claim = _claim(text, "−0.03 to +0.05", "equality", length_of(rows), fewest(table))
     if table.empty:
         return claim
-    claim["ours"] = f"{_from_to(table['mean'])} points against VS-X"
+    claim["ours"] = f"{from_to(table['mean'])} points against VS-X"
     if claim["seeds"] < 2 or set(table.model) != set(models):
         return claim
-    return _equal(claim, table, CLOSE)
+    return equal(claim, table, CLOSE)
 
 
 def ruined(rows: pd.DataFrame, model: str) -> dict:
@@ -406,14 +446,14 @@ def ruined(rows: pd.DataFrame, model: str) -> dict:
     differences = pairs.error - pairs.seed.map(plain)
     text = f"{MODELS[model].title}: masks scored under RN or TN ruin it"
     seeds = int(pairs.groupby("init").size().min()) if len(pairs) else 0
-    claim = _claim(text, "+45.81 and +44.68", "ruin", _length(rows), seeds)
+    claim = _claim(text, "+45.81 and +44.68", "ruin", length_of(rows), seeds)
     if pairs.empty:
         return claim
     lost = differences.isna()
-    ours = f"{_from_to(differences.dropna())} points against VS-X" if not lost.all() else "–"
+    ours = f"{from_to(differences.dropna())} points against VS-X" if not lost.all() else "–"
     ours += f", {lost.sum()} of {len(pairs)} diverged" * bool(lost.any())
     told = seeds > 1 and pairs.init.nunique() == 2 and (plain <= UNTRAINED).all()
-    verdict, _ = _judged(lost | (differences >= RUINED))
+    verdict, _ = judged(lost | (differences >= RUINED))
     return claim | {"ours": ours, "verdict": verdict if told else "untested"}
 
 
@@ -425,10 +465,10 @@ def memory(
     what = (rows.method == method) & (rows.sparsity == sparsity) & (rows.weight_decay == decay)
     dense = rows[(rows.method == "dense") & (rows.weight_decay == 0)].set_index("seed").train_error
     rows = rows[what]
-    text = f"LeNet-5-Caffe {_at(sparsity)}{' with L2' * (decay > 0)} "
+    text = f"LeNet-5-Caffe {at(sparsity)}{' with L2' * (decay > 0)} "
     text += f"{'learns' if learned else 'fails to learn'} {labels} labels"
     published = "low loss" if learned else "high error"
-    claim = _claim(text, published, "memory", _length(rows), len(rows))
+    claim = _claim(text, published, "memory", length_of(rows), len(rows))
     if rows.empty:
         return claim
     errors, lost = rows.train_error, rows.train_error.isna()
@@ -493,12 +533,12 @@ def held_back(rows: pd.DataFrame) -> dict:
     table = other_choices(usual)
     table = table[(table.labels == "random") & table.verdict.isin(TOLD)]
     text = "Other choices of as many connections learn more random labels by heart than SNIP's"
-    lengths = _length(usual[usual.network.isin(table.network)])
-    claim = _claim(text, "–", "direction", lengths, _fewest(table))
+    lengths = length_of(usual[usual.network.isin(table.network)])
+    claim = _claim(text, "–", "direction", lengths, fewest(table))
     if table.empty:
         return claim
-    verdict, how = _judged(table.verdict == "lower", table.verdict == "higher")
-    ours = f"control − SNIP: {_from_to(table['mean'])} points of training error in "
+    verdict, how = judged(table.verdict == "lower", table.verdict == "higher")
+    ours = f"control − SNIP: {from_to(table['mean'])} points of training error in "
     ours += f"{' and '.join(table.network.unique())}{how}"
     return claim | {"ours": ours, "verdict": verdict}
 
@@ -518,11 +558,11 @@ def over_control(rows: pd.DataFrame, model: str, method: str) -> dict:
     """What the paper left out: SNIP against a control, one of BEATEN."""
     rows, table = rows[rows.model == model], _control(rows, model, method)
     text = f"{MODELS[model].title}, 90 % and above: SNIP beats {BEATEN[method]}"
-    claim = _claim(text, "–", "direction", _length(rows), _fewest(table))
+    claim = _claim(text, "–", "direction", length_of(rows), fewest(table))
     if table.empty or (table.n < 2).any():
         return claim
-    verdict, how = _judged(table.verdict == "higher", table.verdict == "lower")
-    ours = f"control − SNIP: {_from_to(table['mean'])} points{how}"
+    verdict, how = judged(table.verdict == "higher", table.verdict == "lower")
+    ours = f"control − SNIP: {from_to(table['mean'])} points{how}"
     return claim | {"ours": ours, "verdict": verdict}
 
 
@@ -541,7 +581,7 @@ def beyond_layers(rows: Mapping[str, pd.DataFrame], model: str) -> str:
     if table.empty or (table.n < 2).any():
         return ""
     first, last = table.iloc[0], table.iloc[-1]
-    runs = f"{counted(int(table.n.min()), 'seed')}, {_length(rows)}"
+    runs = f"{counted(int(table.n.min()), 'seed')}, {length_of(rows)}"
     count = table.verdict.value_counts()
     told = [f"{word} at {count[word]}" for word in TOLD if word in count]
     return (

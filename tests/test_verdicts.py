@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import sniplab as lab
-from sniplab import claims
+from sniplab import verdicts
 
 
 def runs(errors, model="lenet-300-100", method="snip", sparsity=0.95, **columns):
@@ -40,10 +40,10 @@ def runs(errors, model="lenet-300-100", method="snip", sparsity=0.95, **columns)
     ],
 )
 def test_a_number(errors, columns, verdict):
-    claim = claims.number(runs(errors, **columns), "lenet-300-100", 0.95)
+    claim = verdicts.number(runs(errors, **columns), "lenet-300-100", 0.95)
     assert claim["verdict"] == verdict and claim["published"] == "1.6 %"
     assert "lower" not in claim["ours"]
-    dense = claims.number(runs([1.3, 1.35, 1.4], sparsity=0.0), "lenet-300-100", 0.0)
+    dense = verdicts.number(runs([1.3, 1.35, 1.4], sparsity=0.0), "lenet-300-100", 0.0)
     assert dense["ours"].endswith(", lower than published") and dense["verdict"] == "not"  # 1.7
 
 
@@ -60,18 +60,18 @@ def test_a_number(errors, columns, verdict):
 def test_a_difference(changes, verdict):
     dense = runs([2.0] * len(changes), method="dense", sparsity=0.0)
     rows = pd.concat([dense, runs([2.0 + change for change in changes])])
-    assert claims.change(rows, "lenet-300-100", 0.95)["verdict"] == verdict
+    assert verdicts.change(rows, "lenet-300-100", 0.95)["verdict"] == verdict
 
 
 def test_architectures_are_judged_by_those_of_several_seeds():
-    def of(kind=claims.CONVOLUTIONAL, start=20.0, iterations=75_000, **networks):
+    def of(kind=verdicts.CONVOLUTIONAL, start=20.0, iterations=75_000, **networks):
         parts = []
         for name, changes in networks.items():
             name = name.replace("_", "-")
             parts.append(runs([start] * len(changes), name, "dense", 0.0, iterations=iterations))
             ends = [start + c for c in changes]
             parts.append(runs(ends, name, "snip", 0.9, iterations=iterations))
-        claim = claims.architectures(pd.concat(parts), kind)
+        claim = verdicts.architectures(pd.concat(parts), kind)
         return claim["ours"], claim["seeds"], claim["verdict"]
 
     assert of(alexnet_s=[0.2]) == ("+0.20 in 1 network", 1, "untested")
@@ -91,19 +91,19 @@ def test_architectures_are_judged_by_those_of_several_seeds():
         for name, seeds, n in lengths
         for method, sparsity in (("dense", 0.0), ("snip", 0.95))
     ]
-    mixed = claims.architectures(pd.concat(parts), claims.RECURRENT)
+    mixed = verdicts.architectures(pd.concat(parts), verdicts.RECURRENT)
     assert mixed["ours"].endswith("1 more of one seed; 20 to 100 % of the protocol's length")
     # The paper's claim is judged by the paper's networks.
     assert of(alexnet_s=[0.2, 0.3], googlenet=[5.0, 5.1])[2] == "reproduced"
-    assert of(claims.OTHER, alexnet_s=[0.2, 0.3], googlenet=[5.0, 5.1])[0] == "+5.05 in 1 network"
-    assert of(claims.RECURRENT, alexnet_s=[0.2, 0.3])[1:] == (0, "untested")
+    assert of(verdicts.OTHER, alexnet_s=[0.2, 0.3], googlenet=[5.0, 5.1])[0] == "+5.05 in 1 network"
+    assert of(verdicts.RECURRENT, alexnet_s=[0.2, 0.3])[1:] == (0, "untested")
 
 
 def test_scoring_batches_are_corrected_together():
     def of(*errors, sizes=(1, 100), large=(2.0, 2.1, 2.2)):
         parts = [runs(e, scoring_batch=size) for size, e in zip(sizes, errors, strict=True)]
         parts.append(runs(large, scoring_batch=10_000))
-        both = claims.scoring_batch(pd.concat(parts))
+        both = verdicts.scoring_batch(pd.concat(parts))
         assert [claim["published"] for claim in both] == ["−0.54", "−0.24"]
         assert ("smaller" in both[0]["ours"]) == (errors[0][0] == 2.3)
         return [claim["verdict"] for claim in both]
@@ -127,7 +127,7 @@ def test_memory():
         errors = ([dense] * len(train_errors), list(train_errors))
         rows = [r.assign(train_error=e) for r, e in zip(rows, errors, strict=True)]
         rows = pd.concat(rows).assign(labels="random", weight_decay=0.0, **columns)
-        return claims.memory(rows, "snip", 0.99, "random", learned)["verdict"]
+        return verdicts.memory(rows, "snip", 0.99, "random", learned)["verdict"]
 
     assert learns(1.0, 9.0) == "reproduced" and learns(85.0, 90.0) == "not"
     assert learns(1.0, 12.0) == learns(30.0, 50.0) == learns(1.0, float("nan")) == "in part"
@@ -148,7 +148,7 @@ def test_what_other_choices_learn_by_heart():
             for name, e in errors.items()
         ]
         rows = pd.concat([*rows, *more]).assign(labels="random", weight_decay=0.0)
-        claim = claims.held_back(rows)
+        claim = verdicts.held_back(rows)
         return claim["verdict"], claim["ours"]
 
     higher, lower, equal = (50.0, 51.2, 51.8), (30.0, 31.2, 31.8), (10.0, 41.0, 90.0)
@@ -170,22 +170,22 @@ def test_what_other_choices_learn_by_heart():
 
 
 def test_initialisers():
-    def of(models=("lenet-300-100", "lenet-5-caffe"), function=claims.initializers, **errors):
+    def of(models=("lenet-300-100", "lenet-5-caffe"), function=verdicts.initializers, **errors):
         parts = []
         for name in models:
             rows = [
                 runs(e, name, sparsity=0.9, init=i.replace("_", "-")) for i, e in errors.items()
             ]
             parts += rows
-        argument = models[0] if function is claims.ruined else models
+        argument = models[0] if function is verdicts.ruined else models
         return function(pd.concat(parts), argument)
 
     near = {"vs_x": [2.0, 2.1, 2.2], "rn": [2.1, 2.15, 2.3], "tn": [2.0, 2.05, 2.2]}
     assert of(**near)["verdict"] == "reproduced"
     rows = [runs(e, sparsity=0.9, init=i.replace("_", "-")) for i, e in near.items()]
-    one = claims.initializers(pd.concat(rows), ("lenet-300-100", "lenet-5-caffe"))
+    one = verdicts.initializers(pd.concat(rows), ("lenet-300-100", "lenet-5-caffe"))
     assert one["verdict"] == "untested"  # the other network is not there
-    gru = {"models": ("gru-s",), "function": claims.ruined}
+    gru = {"models": ("gru-s",), "function": verdicts.ruined}
     far = {"rn": [26.0, 47.0, 70.0], "tn": [24.0, 46.0, 69.0]}  # the scatter of the paper
     assert of(**gru, **(near | far))["verdict"] == "reproduced"
     assert of(**gru, **near)["verdict"] == "not"  # 0.1 points are no ruin, however certain
@@ -196,7 +196,7 @@ def test_initialisers():
     assert lost["verdict"] == "reproduced" and "1 of 6 diverged" in lost["ours"]
     rows = [runs(e, "gru-s", sparsity=0.9, init=i.replace("_", "-")) for i, e in near.items()]
     rows.append(runs([None] * 3, "gru-s", sparsity=0.9, init="rn", status="failed: MemoryError"))
-    crashed = claims.ruined(pd.concat([rows[0], *rows[2:]]), "gru-s")
+    crashed = verdicts.ruined(pd.concat([rows[0], *rows[2:]]), "gru-s")
     assert crashed["verdict"] == "untested" and "diverged" not in crashed["ours"]  # no RN is left
 
 
@@ -207,7 +207,7 @@ def test_masks_of_batch_statistics_against_those_of_initial_ones():
         runs([25.0, 25.4, 26.1], norm="batch"),
         runs([27.0, 27.0], "googlenet", norm="running"),  # has no such mask
     ])  # fmt: skip
-    (found,) = claims.between_statistics(rows).itertuples()
+    (found,) = verdicts.between_statistics(rows).itertuples()
     assert (found.model, found.n, found.verdict) == ("lenet-300-100", 3, "lower")
     assert found.mean == pytest.approx(-3)  # −3.0, −3.1, −2.9
 
@@ -226,38 +226,38 @@ def test_a_control_at_equal_sparsity():
         for method, errors in (("snip", snips), ("shuffled", shuffled))
     ]
     rows = pd.concat(rows)
-    claim = claims.over_control(rows, "lenet-300-100", "shuffled")
+    claim = verdicts.over_control(rows, "lenet-300-100", "shuffled")
     assert (claim["verdict"], claim["seeds"]) == ("reproduced", 3)
     assert claim["ours"] == "control − SNIP: +0.30 to +4.02 points: 2 of 2 hold"
     undecided = pd.concat([rows, *(
         runs(errors, method=method, sparsity=0.95)
         for method, errors in (("snip", [3.0, 3.1, 3.2]), ("shuffled", [2.0, 3.1, 4.4]))
     )])  # fmt: skip
-    claim = claims.over_control(undecided, "lenet-300-100", "shuffled")
+    claim = verdicts.over_control(undecided, "lenet-300-100", "shuffled")
     assert claim["ours"].endswith(": 2 of 3 hold, 1 undecided")
-    told = claims.beyond_layers(by_protocol(undecided), "lenet-300-100")
+    told = verdicts.beyond_layers(by_protocol(undecided), "lenet-300-100")
     assert "higher at 2, not told apart at 1 of 3 sparsities)" in told
-    assert claims.over_control(rows, "lenet-300-100", "random")["verdict"] == "untested"
-    told = claims.beyond_layers(by_protocol(rows), "lenet-300-100")
+    assert verdicts.over_control(rows, "lenet-300-100", "random")["verdict"] == "untested"
+    told = verdicts.beyond_layers(by_protocol(rows), "lenet-300-100")
     assert "by +0.30 ± 0.01 points at 90 % and by +4.02 ± 0.07 at 99 %" in told
     assert "(3 seeds, 75,000 iterations; higher at 2 of 2 sparsities)" in told
-    told = claims.beyond_layers(by_protocol(rows.assign(reinit="vs")), "lenet-300-100")
+    told = verdicts.beyond_layers(by_protocol(rows.assign(reinit="vs")), "lenet-300-100")
     assert "(3 seeds, 75,000 iterations, the code's defaults; higher" in told
-    assert claims.beyond_layers(by_protocol(rows[rows.seed == 0]), "lenet-300-100") == ""
+    assert verdicts.beyond_layers(by_protocol(rows[rows.seed == 0]), "lenet-300-100") == ""
 
 
 def test_a_network_without_a_sweep_by_the_protocol_is_judged_by_the_defaults():
     sweep, defaults = runs([2.0]), pd.concat([runs([3.0]), runs([1.0], model="lenet-5-caffe")])
     rows = {"sweep": sweep, "defaults": defaults}
-    assert list(claims.swept(rows, "lenet-300-100").error) == [2.0]
-    assert list(claims.swept(rows, "lenet-5-caffe").error) == [1.0]
-    assert claims.swept(rows, "gru-s").empty
+    assert list(verdicts.swept(rows, "lenet-300-100").error) == [2.0]
+    assert list(verdicts.swept(rows, "lenet-5-caffe").error) == [1.0]
+    assert verdicts.swept(rows, "gru-s").empty
 
 
 def test_every_sparsity_of_the_sweep():
     near, far = [2.0, 2.11, 2.2], [4.0, 4.11, 4.2]
 
-    def of(last, iterations=75_000, first=near, levels=claims.FIG_1):
+    def of(last, iterations=75_000, first=near, levels=verdicts.FIG_1):
         """Errors at the last sparsity, at the first, and near ones at those between."""
         errors = [first, *[near] * (len(levels) - 2), last]
         parts = [runs([2.0, 2.1, 2.2], method="dense", sparsity=0.0, iterations=iterations)]
@@ -265,7 +265,7 @@ def test_every_sparsity_of_the_sweep():
             runs(each, sparsity=level, iterations=iterations)
             for level, each in zip(levels, errors, strict=True)
         ]
-        claim = claims.every_level(pd.concat(parts), "lenet-300-100")
+        claim = verdicts.every_level(pd.concat(parts), "lenet-300-100")
         return claim["ours"], claim["seeds"], claim["verdict"]
 
     assert of(near) == ("+0.00 at 10 to 90 %: 9 of 9 hold", 3, "reproduced")
@@ -275,9 +275,9 @@ def test_every_sparsity_of_the_sweep():
     assert of(near, iterations=10_000)[2] == of(near[:1])[2] == "untested"
     lost = of([math.nan] * 3)
     assert lost[0].endswith("10 to 80 %") and lost[1:] == (0, "untested")
-    assert of(near, levels=claims.FIG_1[:-1])[2] == "untested"
+    assert of(near, levels=verdicts.FIG_1[:-1])[2] == "untested"
     # Table 1 says what pruning costs beyond.
-    assert of(far, levels=(*claims.FIG_1, 0.99))[1:] == (3, "reproduced")
+    assert of(far, levels=(*verdicts.FIG_1, 0.99))[1:] == (3, "reproduced")
 
 
 def test_networks_that_keep_something_of_every_layer():
@@ -288,14 +288,14 @@ def test_networks_that_keep_something_of_every_layer():
     ]  # fmt: skip
     layers = pd.DataFrame(cells, columns=["model", "norm", "kept"])
     layers = pd.concat([layers.assign(seed=0), layers.assign(seed=1)], ignore_index=True)
-    claim = claims.connected(layers)
+    claim = verdicts.connected(layers)
     assert claim["seeds"] == 2
     assert (
         claim["ours"] == "2 of 2, and 1 of 1 other; with batch statistics 1 of the 2 that normalise"
     )
     assert claim["verdict"] == "reproduced"
     layers.loc[1, "kept"] = 0  # with one seed of two
-    claim = claims.connected(layers)
+    claim = verdicts.connected(layers)
     assert claim["ours"].startswith("1 of 2, and") and claim["verdict"] == "in part"
 
 
@@ -303,7 +303,7 @@ def test_pictures_are_judged_by_mean_image_and_magnitude():
     def verdict(plain, magnitude):
         cells = {"data": "MNIST", "sparsity": [0.1, 0.9], "seed": 0}
         hits = pd.DataFrame(cells).assign(hits=plain, hits_magnitude=magnitude)
-        return claims.drawn(hits, "MNIST")["verdict"]
+        return verdicts.drawn(hits, "MNIST")["verdict"]
 
     assert [verdict(10, 10), verdict(4, 10), verdict(4, 9)] == ["reproduced", "in part", "not"]
 
@@ -317,7 +317,7 @@ def test_another_recipe():
             for part, (n, *means) in changes.items()
             for sparsity, mean in zip((0, 0.95, 0.98), means, strict=False)
         ]
-        return claims.recipes(
+        return verdicts.recipes(
             pd.DataFrame(cells, columns=["part", "sparsity", "mean", "half", "n"])
         )
 
@@ -334,7 +334,7 @@ def test_another_recipe():
     assert told(a=far, b=close).endswith("within 0.3 points in the mean: b.")
     # What is unchanged, of one seed, or without one of its cells is not judged.
     others = {"as published": close, "one": (1, *close[1:]), "torn": close[:3]}
-    assert told(**others) == told() == claims.recipes(pd.DataFrame())
+    assert told(**others) == told() == verdicts.recipes(pd.DataFrame())
     assert told().startswith("No change")
 
 
@@ -345,10 +345,10 @@ def test_without_rows_every_claim_is_untested(tmp_path):
     table = lab.claims_table(rows, tmp_path)
     assert set(table.verdict) == {"untested"} and set(table.rule) <= set(lab.RULES)
     assert table.claim.is_unique and (table.seeds == 0).all()
-    asked = (table.section != claims.ADDED).sum()
-    assert claims.tally_of(table) == (
+    asked = (table.section != verdicts.ADDED).sum()
+    assert verdicts.tally_of(table) == (
         f"By the rules of the conclusion, of {asked} claims of the paper none are reproduced, none "
         f"in part and none not; {asked} are untested."
     )
     table.loc[0, "verdict"] = "reproduced"
-    assert f"of {asked} claims of the paper 1 are reproduced" in claims.tally_of(table)
+    assert f"of {asked} claims of the paper 1 are reproduced" in verdicts.tally_of(table)

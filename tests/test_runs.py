@@ -112,13 +112,13 @@ def test_the_hardware_names_the_vector_units():
 
 def test_rows_that_are_there_are_not_run_again(tmp_path, monkeypatch):
     runs = []
-    real = lab.grid.run
+    real = lab.runs.grid.run
 
     def recorded(configs, data, engine, **keep):
         runs.extend(config.sparsity for config in configs)
         return real(configs, data, engine, **keep)
 
-    monkeypatch.setattr(lab.grid, "run", recorded)
+    monkeypatch.setattr(lab.runs.grid, "run", recorded)
     path = tmp_path / "results.csv"
     first = lab.run_grid(GRID[:2], path, n_jobs=1)
     both = lab.run_grid([GRID[2], GRID[1], GRID[1]], path, n_jobs=1)  # another order, one twice
@@ -219,7 +219,9 @@ def test_a_run_that_fails_or_diverges_is_a_row_and_the_others_go_on(tmp_path, mo
 
     # called again, it tries what failed once more, and nothing else
     tried = []
-    monkeypatch.setattr(lab.grid, "run", lambda cs, *_, **__: tried.extend(cs) or [{"error": 1.0}])
+    monkeypatch.setattr(
+        lab.runs.grid, "run", lambda cs, *_, **__: tried.extend(cs) or [{"error": 1.0}]
+    )
     with pytest.warns(UserWarning, match="1 of 3"):
         rows = lab.run_grid([diverging, impossible, config()], path, n_jobs=1)
     assert tried == [impossible] and rows.status[1] == "ok"
@@ -364,7 +366,7 @@ def test_known_rows_are_not_run_again(tmp_path):
     # One of our own that failed, by want of memory, say, does not hide it; one that ended does.
     failed = first.assign(status=["failed: MemoryError", "ok"], error=[math.nan, 7.0])
     own = tmp_path / "own.csv"
-    lab.grid._write_results(failed, own)
+    lab.runs.grid._write_results(failed, own)
     for train in (False, True):
         rows = lab.run_grid(GRID[:2], own, n_jobs=1, known=known, train=train)
         assert rows.status.tolist() == ["ok", "ok"]
@@ -429,9 +431,9 @@ def test_a_pair_is_never_of_two_precisions(tmp_path):
 
 def test_a_pair_is_never_of_two_numbers_of_threads(tmp_path, monkeypatch):
     pair = [config(method="dense", sparsity=0.0), config()]
-    monkeypatch.setattr(lab.grid.joblib, "cpu_count", lambda: 1)
+    monkeypatch.setattr(lab.runs.grid.joblib, "cpu_count", lambda: 1)
     lab.run_grid(pair[:1], tmp_path / "results.csv", n_jobs=1)
-    monkeypatch.setattr(lab.grid.joblib, "cpu_count", lambda: 2)
+    monkeypatch.setattr(lab.runs.grid.joblib, "cpu_count", lambda: 2)
     with pytest.raises(ValueError, match="with 1 thread and some in float32 with 2 threads: name"):
         lab.run_grid(pair, tmp_path / "results.csv", n_jobs=1)
 
@@ -450,14 +452,14 @@ def test_what_is_not_run_has_no_precision(tmp_path, monkeypatch):
 
 def test_a_checkpoint_that_no_call_can_open_is_not_left(tmp_path, monkeypatch):
     # One of a stack fails: repeated, it is alone, and has a checkpoint of another name.
-    real = lab.grid.make_masks
+    real = lab.runs.grid.make_masks
 
     def broken(model, method, sparsity, *how):
         if sparsity == 0.99:
             raise ValueError("no such mask")
         return real(model, method, sparsity, *how)
 
-    monkeypatch.setattr(lab.grid, "make_masks", broken)
+    monkeypatch.setattr(lab.runs.grid, "make_masks", broken)
     stack = [config(sparsity=s) for s in (0.95, 0.98, 0.99)]
     with pytest.warns(UserWarning, match="1 of 3 runs did not end well"):
         rows = lab.run_grid(stack, tmp_path / "results.csv", n_jobs=1, checkpoint_seconds=0)
@@ -466,13 +468,13 @@ def test_a_checkpoint_that_no_call_can_open_is_not_left(tmp_path, monkeypatch):
 
 
 def test_float32_is_not_rounded_to_tf32(tmp_path, monkeypatch):
-    seen, real = [], lab.grid.run
+    seen, real = [], lab.runs.grid.run
 
     def recorded(*args, **keep):
         seen.append(torch.get_float32_matmul_precision())
         return real(*args, **keep)
 
-    monkeypatch.setattr(lab.grid, "run", recorded)
+    monkeypatch.setattr(lab.runs.grid, "run", recorded)
     torch.set_float32_matmul_precision("high")
     try:
         lab.run_grid([config()], tmp_path / "results.csv", n_jobs=1)
@@ -489,7 +491,7 @@ def test_convolutions_on_cuda_are_neither_rounded_nor_chosen_by_a_clock(monkeypa
         return [getattr(torch.backends.cudnn, name) for name in names]
 
     before = switches()
-    with lab.grid._computing_with(1, torch.device("cuda")):  # switches alone: no GPU is needed
+    with lab.runs.grid._computing_with(1, torch.device("cuda")):  # switches alone: no GPU is needed
         assert switches() == [True, False, True, False]
     assert switches() == before
 
@@ -499,22 +501,22 @@ def test_unit_inputs_are_the_stored_pixels_of_every_channel(small_data):
     stored[0], stored[1] = 0, 1
     mean, std = torch.tensor([[0.4, 0.5, 0.6], [0.1, 0.3, 0.2]]).view(2, 3, 1, 1)
     images = dict.fromkeys(("x_train", "x_val", "x_test"), (stored - mean) / std)
-    unit = lab.grid._from_0_to_1(dataclasses.replace(small_data, **images))
+    unit = lab.runs.grid._from_0_to_1(dataclasses.replace(small_data, **images))
     torch.testing.assert_close(unit.x_test, stored)
 
 
 def test_operations_are_deterministic_on_cuda(tmp_path, monkeypatch, device):
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    seen, real = [], lab.grid.run
+    seen, real = [], lab.runs.grid.run
 
     def recorded(*args, **keep):
         seen.append(torch.are_deterministic_algorithms_enabled())
         return real(*args, **keep)
 
-    monkeypatch.setattr(lab.grid, "run", recorded)
+    monkeypatch.setattr(lab.runs.grid, "run", recorded)
     rows = lab.run_grid([config()], tmp_path / "results.csv", n_jobs=1, device=device)
     assert rows.status[0] == "ok" and seen == [device.type == "cuda"]
-    with lab.grid._computing_with(1, torch.device("cuda")):  # switches alone: no GPU is needed
+    with lab.runs.grid._computing_with(1, torch.device("cuda")):  # switches alone: no GPU is needed
         assert torch.are_deterministic_algorithms_enabled()
     assert not torch.are_deterministic_algorithms_enabled()
 
@@ -554,18 +556,20 @@ def test_no_worker_is_taken_for_a_leaking_one(tmp_path):
 
 def test_how_long_is_left(tmp_path):
     configs = [config(recipe=lab.Recipe(100), sparsity=s) for s in (0.5, 0.6, 0.7)]
-    tasks = [lab.grid._Task((c,), "masked", "", "", tmp_path) for c in configs]
+    tasks = [lab.runs.grid._Task((c,), "masked", "", "", tmp_path) for c in configs]
     rows = lab.read_results(tmp_path / "none.csv")
-    assert np.isnan(lab.grid._seconds_left(tasks, rows, 1))
+    assert np.isnan(lab.runs.grid._seconds_left(tasks, rows, 1))
     tasks[0].steps.write_text("40 0.5")  # 60 steps of half a second; the others are as long
-    assert lab.grid._seconds_left(tasks, rows, 1) == pytest.approx(30 + 50 + 50)
-    assert lab.grid._seconds_left(tasks, rows, 2) == pytest.approx(65)
-    assert lab.grid._seconds_left(tasks[1:2], rows, 2) == pytest.approx(math.nan, nan_ok=True)
-    scored = lab.grid._identity(configs[0], "") | lab.grid.OUTCOME  # no time: it spoils nothing
+    assert lab.runs.grid._seconds_left(tasks, rows, 1) == pytest.approx(30 + 50 + 50)
+    assert lab.runs.grid._seconds_left(tasks, rows, 2) == pytest.approx(65)
+    assert lab.runs.grid._seconds_left(tasks[1:2], rows, 2) == pytest.approx(math.nan, nan_ok=True)
+    scored = (
+        lab.runs.grid._identity(configs[0], "") | lab.runs.grid.OUTCOME
+    )  # no time: it spoils nothing
     trained = scored | {"engine": "sparse", "step_seconds": 2.0}
-    rows = lab.grid._typed(pd.DataFrame([scored, trained]))
-    assert lab.grid._seconds_left(tasks[1:2], rows, 1) == pytest.approx(200)
-    assert [lab.grid._hours(s) for s in (40, 720, 12_000)] == ["40 s", "12 min", "3.3 h"]
+    rows = lab.runs.grid._typed(pd.DataFrame([scored, trained]))
+    assert lab.runs.grid._seconds_left(tasks[1:2], rows, 1) == pytest.approx(200)
+    assert [lab.runs.grid._hours(s) for s in (40, 720, 12_000)] == ["40 s", "12 min", "3.3 h"]
 
 
 # ----------------------------------------------------------------------------------- bad input
@@ -584,7 +588,7 @@ def written(tmp_path):
         (lambda text: text[:-40], "line 3 of .* is torn.*delete that line"),
         (lambda text: text[:-1], "line 3 of .* is torn"),
         (
-            lambda text: text.replace(f',{lab.grid.RESULTS_VERSION},"lenet', ',7,"lenet'),
+            lambda text: text.replace(f',{lab.runs.grid.RESULTS_VERSION},"lenet', ',7,"lenet'),
             "another version of sniplab",
         ),
         (lambda text: text.replace("error_best", "best"), "another version of sniplab"),
@@ -637,10 +641,10 @@ def test_booleans_are_read_as_they_were_written(tmp_path):
 
 
 def test_new_weights_under_the_mask_are_not_those_scored(digits):
-    model, _, _, _ = lab.grid._prepare(config(reinit="vs"), digits)
+    model, _, _, _ = lab.runs.grid._prepare(config(reinit="vs"), digits)
     scored = snip.build_model("lenet-300-100", "vs", 0).to(digits.x_train.device)
     assert not model.fc1.weight.equal(scored.fc1.weight)
-    again, _, _, _ = lab.grid._prepare(config(reinit="vs"), digits)
+    again, _, _, _ = lab.runs.grid._prepare(config(reinit="vs"), digits)
     assert model.fc1.weight.equal(again.fc1.weight)
 
 
@@ -650,7 +654,7 @@ def test_data_that_change_during_the_runs_are_noticed(tmp_path, monkeypatch, arc
     with pytest.raises(
         RuntimeError, match=r"the data changed during the runs: [0-9a-f]+, not 0000"
     ):
-        lab.grid._worker_data.__wrapped__("mnist", None, "cpu", "0000")
+        lab.runs.grid._worker_data.__wrapped__("mnist", None, "cpu", "0000")
 
 
 def _one_run(path):
@@ -760,16 +764,16 @@ def test_a_dask_cluster_that_loses_a_worker_ends_with_every_row_once(tmp_path):
 
 def test_every_worker_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(lab.grid.tempfile, "gettempdir", lambda: str(tmp_path))
-    own = lab.grid._own_gpu
+    monkeypatch.setattr(lab.runs.grid.tempfile, "gettempdir", lambda: str(tmp_path))
+    own = lab.runs.grid._own_gpu
     with own() as first, own() as second, own() as third:  # as three workers would
         assert [first, second, third] == ["cuda:0", "cuda:1", "cuda"]
     with own() as again:
         assert again == "cuda:0"  # given back when the run has ended
     with monkeypatch.context() as patch:  # another user's locks are in nobody's way
-        patch.setattr(lab.grid.getpass, "getuser", lambda: "ada")
+        patch.setattr(lab.runs.grid.getpass, "getuser", lambda: "ada")
         with own() as hers, monkeypatch.context() as other:
-            other.setattr(lab.grid.getpass, "getuser", lambda: "grace")
+            other.setattr(lab.runs.grid.getpass, "getuser", lambda: "grace")
             with own() as his:
                 assert hers == his == "cuda:0"
 
@@ -792,7 +796,7 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
 
 
 def test_inputs_and_train_images_as_asked(digits):
-    grid = lab.grid
+    grid = lab.runs.grid
     recipe = lab.Recipe(2, checkpoints=1)
     plain = lab.Config("lenet-300-100", recipe, dataset="digits")
     unit = dataclasses.replace(plain, inputs="unit")
@@ -825,5 +829,5 @@ def test_a_worker_whose_parent_is_already_gone_ends():
     """Killed while its workers start, a sweep left them training to the end for nobody."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    code = f"import time, sniplab.grid as g; g._end_with_parent({gone.pid}); time.sleep(60)"
+    code = f"import time, sniplab.runs.grid as g; g._end_with_parent({gone.pid}); time.sleep(60)"
     assert subprocess.run([sys.executable, "-c", code], timeout=50).returncode == 1

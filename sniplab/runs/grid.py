@@ -43,7 +43,6 @@ from snipcore import (
     pick_device,
     prunable,
 )
-from sniplab.controls import METHODS, digest, make_masks, rescale
 from sniplab.data import (
     DATASETS,
     Data,
@@ -53,6 +52,7 @@ from sniplab.data import (
     load_data,
     random_labels,
 )
+from sniplab.methods import METHODS, digest, make_masks
 from sniplab.sparse import STACK, engine_for, train_with
 from sniplab.training import (
     PROTOCOLS,
@@ -216,8 +216,8 @@ def _prepare(config: Config, data: Data) -> tuple[nn.Module, dict | None, Data, 
     if config.reinit:
         seed = derive_seed(config.seed, "weights after pruning")
         initialize(model, config.reinit, seed, gates=config.reinit_gates)
-    if config.method == "rescaled":
-        rescale(model, masks)
+    if adjust := METHODS[config.method].adjust:
+        adjust(model, masks)
     if config.validation:
         x, y = torch.cat([data.x_train, data.x_val]), torch.cat([data.y_train, data.y_val])
         data = dataclasses.replace(data, x_train=x, y_train=y)
@@ -774,3 +774,43 @@ def _warn_of(rows: pd.DataFrame, which: pd.Series, what: str, column: str) -> No
             UserWarning,
             stacklevel=3,
         )
+
+
+def parts_of(rows: pd.DataFrame, plan: Mapping[str, Sequence[Config]]) -> pd.DataFrame:
+    """Rows of runs, a row for each part of `plan` that a run is in, named in column `part`, in the
+    order of the plan."""
+    keys = {}
+    for row in rows.itertuples():
+        keys.setdefault(_key(row), row.Index)
+    places = [
+        (part, keys[key])
+        for part, configs in plan.items()
+        for config in configs
+        for key in [_key_of(config)]
+        if key in keys
+    ]
+    found = rows.loc[[place for _, place in places]].reset_index(drop=True)
+    return found.assign(part=[part for part, _ in places])
+
+
+def _fields() -> list[str]:
+    return [
+        name
+        for name in _identity(Config("lenet-300-100", Recipe(1, checkpoints=1)), "")
+        if name not in ("run", "version", "data")
+    ]
+
+
+def _key(row) -> tuple:
+    return tuple(getattr(row, name) for name in _fields())
+
+
+def _key_of(config: Config) -> tuple:
+    row = _identity(config, "")
+    return tuple(row[name] for name in _fields())
+
+
+def select(plan: Mapping[str, Sequence[Config]], *paths: str | os.PathLike) -> pd.DataFrame:
+    """The rows of a plan in files of results, as from `parts_of`; nothing is run."""
+    rows = pd.concat([read_results(path) for path in paths], ignore_index=True)
+    return parts_of(rows, plan)

@@ -1,0 +1,76 @@
+"""What the sections of the report share: names of profiles, where results lie, how rows are had.
+
+A section is one file: what it runs under each profile (`plan`), what it claims (`claims`), its
+tables, its figures (`draw_…`) and the numbers of its prose (`values`). A plan is a dictionary from
+the name of a part to the runs of that part; one run may be in several parts.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from snipcore import check_known
+from sniplab.runs import Config, parts_of, run_grid, select
+
+PROFILES = ("smoke", "quick", "desktop", "paper")
+COMMITTED = "desktop"  # the profile of the committed report: drawn from RESULTS, nothing is run
+RESULTS = Path(__file__).resolve().parents[2] / "results"  # the committed report's rows
+
+Plan = Mapping[str, Sequence[Config]]
+
+
+def check_profile(profile: str) -> None:
+    """Raise ValueError for an unknown profile."""
+    check_known(profile, PROFILES, "profile")
+
+
+def output_folder(profile: str, out: str | os.PathLike | None = None) -> Path:
+    """The folder of a profile's results and figures, made if need be: `out`, or build/<profile>
+    beside this package.
+
+    Raises ValueError for an unknown profile, OSError where the folder cannot be written.
+    """
+    check_profile(profile)
+    folder = Path(out).expanduser() if out else RESULTS.parent / "build" / profile
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):  # found out now, not after an hour of training
+        pass
+    return folder
+
+
+def rows_of(
+    section: str,
+    plan: Plan,
+    profile: str,
+    folder: Path,
+    n_jobs: int = -1,
+    device: str | None = None,
+) -> pd.DataFrame:
+    """The rows of a section's plan, a row for each part that a run is in, named in column `part`.
+
+    Under the committed profile they are read from RESULTS/<section>.csv, and what is missing there
+    is left out; under the others what is missing is run and kept in `folder`. Errors as for
+    `run_grid`.
+    """
+    stored = RESULTS / f"{section}.csv"
+    if profile == COMMITTED:
+        return select(plan, stored)
+    configs = list(dict.fromkeys(config for part in plan.values() for config in part))
+    rows = run_grid(configs, folder / f"{section}.csv", n_jobs, device, stored)
+    return parts_of(rows, plan)
+
+
+def stored_rows(section: str, plan: Plan, folder: Path) -> pd.DataFrame:
+    """The rows of a plan that there are, in `folder` and in RESULTS; nothing is run. For those who
+    read another section."""
+    return select(plan, folder / f"{section}.csv", RESULTS / f"{section}.csv")
+
+
+def stored_table(name: str, folder: Path | None = None) -> pd.DataFrame:
+    """A small table of what was measured without training, RESULTS/<name>.csv, or that in
+    `folder`; empty where there is none."""
+    path = (folder or RESULTS) / f"{name}.csv"
+    return pd.read_csv(path) if path.exists() else pd.DataFrame()

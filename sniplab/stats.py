@@ -1,0 +1,117 @@
+"""Statistics over rows: intervals, paired differences, corrected for how many there are."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+
+
+def percent(mean: float, half: float = math.nan) -> str:
+    """An error for a sentence: "2.36 ± 0.14 %"; without ± where there is no interval."""
+    if math.isnan(mean):
+        return "–"
+    return f"{mean:.2f}" + ("" if math.isnan(half) else f" ± {half:.2f}") + " %"
+
+
+def points(mean: float, half: float = math.nan) -> str:
+    """A difference of errors, in points: "+0.39 ± 0.30"; with a minus sign, not a hyphen."""
+    if math.isnan(mean):
+        return "–"
+    text = f"{mean:+.2f}" + ("" if math.isnan(half) else f" ± {half:.2f}")
+    return text.replace("-", "−")
+
+
+def t_interval(values: Iterable[float]) -> tuple[float, float]:
+    """The 95 % interval of the mean, by Student's t; (NaN, NaN) for fewer than two values."""
+    values = np.asarray(list(values), dtype=float)
+    n = len(values)
+    if n < 2:
+        return math.nan, math.nan
+    half = scipy.stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n)
+    return values.mean() - half, values.mean() + half
+
+
+def summarize(rows: pd.DataFrame, by: list[str], value: str = "error") -> pd.DataFrame:
+    """Mean, half-width and ends (`low`, `high`) of the 95 % interval and count `n` of `value` over
+    the runs that ended well, `lost` for those that did not (diverged or failed), and all of it as
+    `text`; one row for each group. Where the interval of a value that is never negative reaches
+    below 0, the smallest and the largest are its ends: "48.63 (21.30 to 87.02)"."""
+
+    def group(runs: pd.DataFrame) -> pd.Series:
+        good = runs.loc[runs.status == "ok", value].dropna()
+        low, high = t_interval(good)
+        mean, half, lost = good.mean(), (high - low) / 2, len(runs) - len(good)
+        text = "–" if math.isnan(mean) else f"{mean:.2f}"
+        if low < 0 <= good.min():
+            low, high = good.min(), good.max()
+            text += f" ({low:.2f} to {high:.2f})"
+        elif not math.isnan(half):
+            text += f" ± {half:.2f}"
+        text += f" ({lost} of {len(runs)} lost)" if lost else ""
+        found = {"mean": mean, "half": half, "low": low, "high": high}
+        return pd.Series({**found, "n": len(good), "lost": lost, "text": text})
+
+    types = {**dict.fromkeys(("mean", "half", "low", "high"), float), "n": int, "lost": int}
+    if rows.empty:  # no group to apply it to
+        return pd.DataFrame(columns=[*by, *types, "text"])
+    table = rows.groupby(by, sort=False)[["status", value]].apply(group)
+    return table.astype(types).reset_index()
+
+
+def paired(
+    rows: pd.DataFrame,
+    base: pd.DataFrame,
+    by: list[str],
+    on: tuple[str, ...] = ("model", "seed"),
+    value: str = "error",
+) -> pd.DataFrame:
+    """`value` of `rows` minus that of the run of `base` with the same `on`, within each pair.
+
+    One row for each group `by` of `rows`: mean, half-width of the 95 % interval, the `least` and
+    the `most` of single pairs, number of pairs `n`, pairs `lost` because either run did not end
+    well, p of a t-test against 0 (two-sided; of the sign test where all differences are equal, as
+    counts of wrong images may be by chance), q (p corrected over all groups of this table by
+    Benjamini & Hochberg, 1995), `text`, and the verdict: "higher" or "lower" where q < 0.05, else
+    "not told apart", or "one pair".
+
+    Raises:
+        ValueError: `base` holds two runs with the same `on`.
+    """
+    on, span = list(on), ["least", "most"]
+    heads = ["mean", "half", *span, "n", "lost", "p", "q", "text", "verdict"]
+    good = [runs.assign(value=runs[value].where(runs.status == "ok")) for runs in (rows, base)]
+    if good[1].duplicated(on).any():
+        raise ValueError(f"two runs of the base share one {', '.join(on)}: which is the twin?")
+    pairs = good[0].merge(good[1][[*on, "value"]].rename(columns={"value": "twin"}), on=on)
+    if pairs.empty:
+        return pd.DataFrame(columns=[*by, *heads])
+
+    def group(part: pd.DataFrame) -> pd.Series:
+        difference = (part.value - part.twin).dropna()
+        low, high = t_interval(difference)
+        mean, half, n = difference.mean(), (high - low) / 2, len(difference)
+        p = math.nan
+        if n > 1 and half > 1e-9:
+            p = scipy.stats.ttest_1samp(difference, 0).pvalue
+        elif n > 1:  # no scatter, but for rounding: t is 0/0 or infinite, the sign test is neither
+            p = 1.0 if abs(mean) < 1e-9 else 2 * 0.5**n
+        lost = len(part) - n
+        text = points(mean, half) + (f" ({lost} of {len(part)} pairs lost)" if lost else "")
+        ends = {"least": difference.min(), "most": difference.max()}
+        found = {"mean": mean, "half": half, **ends, "n": n, "lost": lost, "p": p, "text": text}
+        return pd.Series(found)
+
+    table = pairs.groupby(by, sort=False)[["value", "twin"]].apply(group).reset_index()
+    table = table.astype(dict.fromkeys(("mean", "half", *span, "p"), float))
+    table = table.astype({"n": int, "lost": int})
+    tested = table.p.notna()
+    table["q"] = math.nan
+    if tested.any():
+        table.loc[tested, "q"] = scipy.stats.false_discovery_control(table.p[tested])
+    table["verdict"] = np.where(tested, "not told apart", "one pair")
+    table.loc[table.n == 0, "verdict"] = "no pair"
+    sure = table.q < 0.05
+    table.loc[sure, "verdict"] = np.where(table["mean"][sure] > 0, "higher", "lower")
+    return table[[*by, *heads]]
