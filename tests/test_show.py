@@ -128,7 +128,7 @@ def test_a_figure_is_shown_and_leaves_its_picture_and_its_numbers(tmp_path, monk
     axis.plot([1, 2])
     table = pd.DataFrame({"x": [1, 2]})
     shown = []
-    monkeypatch.setattr(figures, "display", lambda *what, **how: shown.append((what, how)))
+    monkeypatch.setattr(show, "display", lambda *what, **how: shown.append((what, how)))
     lab.save_figure(figure, "f", tmp_path, table, "Data: none.", alt="A line that rises.")
     assert shown == [((figure,), {"metadata": {"image/png": {"alt": "A line that rises."}}})]
     assert not plt.fignum_exists(figure.number)  # so that a notebook shows it once
@@ -138,4 +138,6 @@ def test_a_figure_is_shown_and_leaves_its_picture_and_its_numbers(tmp_path, monk
 
 
 def test_every_method_and_engine_has_a_look():
-    assert tuple(lab.METHOD_LOOKS) == lab.METHODS and tuple(lab.ENGINE_LOOKS) == lab.ENGINES
+    looks = [(row.label, row.colour, row.marker) for row in lab.METHODS.values()]
+    assert all(len(set(some)) == len(looks) for some in zip(*looks, strict=True))
+    assert tuple(lab.ENGINE_LOOKS) == lab.ENGINES
