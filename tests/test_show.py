@@ -6,6 +6,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 import sniplab as lab
+from sniplab import show
 
 
 def test_the_interval_is_students():
