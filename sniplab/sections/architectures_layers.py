@@ -144,8 +144,9 @@ def survival_values(kept: pd.DataFrame) -> dict[str, str]:
 
 def draw_layers(kept: pd.DataFrame, names: list[str]) -> plt.Figure:
     """The fraction kept of each layer, from input to output, one panel a network, a line a seed.
-    `kept`: as from `layer_counts`."""
-    figure, axes = plt.subplots((len(names) + 1) // 2, 2, figsize=(8, 8.4), sharey=True)
+    `kept`: as from `layer_counts`; `names`: an even number of networks."""
+    size = (8, 8.4 * (len(names) // 2) / 3)
+    figure, axes = plt.subplots(len(names) // 2, 2, figsize=size, sharey=True, squeeze=False)
     floor = 0.3 * kept[kept.kept > 0].fraction.min()  # where lost layers are marked
     for axis, name in zip(axes.flat, names, strict=True):
         _draw_network(axis, kept[kept.model == name], name, floor)
