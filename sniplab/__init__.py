@@ -63,6 +63,7 @@ from sniplab.show import (
     save_figure,
     say,
     show_figure,
+    show_table,
     spanned,
     tally,
 )
