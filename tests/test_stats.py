@@ -111,7 +111,7 @@ def test_a_run_counts_once():
     for function in (lambda rows: lab.summarize(rows, ["model"]),
                      lambda rows: lab.paired(rows, dense, ["model"])):  # fmt: skip
         assert function(snips).n[0] == 2
-        with pytest.raises(ValueError, match="twice in one group by model: model a.* seed 0"):
+        with pytest.raises(ValueError, match=r"twice in one group by model: model a.* seed 0"):
             function(four)
         with pytest.raises(ValueError, match="run x0, method snip, seed 0"):
             function(four.assign(run="x" + four.seed.astype(str), part=np.arange(8)))
