@@ -17,6 +17,7 @@ from sniplab.methods import make_masks
 from sniplab.runs import Config, hardware
 from sniplab.sections import (
     COMMITTED,
+    RESULTS,
     architectures,
     check_profile,
     connections,
@@ -213,7 +214,7 @@ CLAIMS: dict[str, Callable[[Mapping[str, pd.DataFrame], str, Path], list[dict]]]
         rows["2_architectures"], rows["2_layers"]
     ),
     "connections": lambda rows, profile, folder: connections.claims(
-        connections.connection_tables(profile, folder)
+        connections.read_tables(RESULTS if profile == COMMITTED else folder)
     ),
     "data_and_initialization": lambda rows, profile, folder: data_and_initialization.claims(
         rows["4_data_and_initialization"]
@@ -276,6 +277,8 @@ def values(rows: pd.DataFrame, profile: str, folder: Path) -> dict[str, str]:
 
     Args:
         rows: of this section's plan. Claims are of all sections' rows, in `folder` and in RESULTS.
+
+    A name has no spaces: "not.pruned_beside_dense", "effect.new_weights_under_the_mask.95".
     """
     claims = claims_table(profile, folder)
     found = {}
@@ -289,7 +292,6 @@ def values(rows: pd.DataFrame, profile: str, folder: Path) -> dict[str, str]:
     for row in stored_table("6_overlaps").itertuples():
         found[f"overlap.{row.choice}"] = f"{row.overlap:.2f}"
     leaks = stored_table("6_leak")
-    return found | {
-        "leak_difference": leak_difference(leaks) if len(leaks) else "–",
-        "leak_alive": spanned(leaks.alive) if len(leaks) else "–",
-    }
+    found["leak_difference"] = leak_difference(leaks) if len(leaks) else "–"
+    found["leak_alive"] = spanned(leaks.alive) if len(leaks) else "–"
+    return {name.replace(" ", "_"): text for name, text in found.items()}
