@@ -65,6 +65,7 @@ from sniplab.show import (
     save_figure,
     say,
     show_figure,
+    show_table,
     spanned,
     tally,
 )
