@@ -390,6 +390,18 @@ def beside_published(rows: pd.DataFrame) -> pd.DataFrame:
     return cells
 
 
+def beside_curves(rows: pd.DataFrame, curves: Mapping[str, str]) -> pd.DataFrame:
+    """Errors of the published cells, as from `summarize`, for each of `curves` (its network) that
+    does not show them itself."""
+    full, parts = rows[rows.part == "table_1"], []
+    for curve, model in curves.items():
+        on_it = swept_rows(rows)[lambda swept, curve=curve: swept.curve == curve].sparsity
+        shown = full.curve.eq(curve) & full.sparsity.isin(on_it)
+        means = summarize(full[full.model.eq(model) & ~shown], ["sparsity"])
+        parts.append(means.assign(curve=curve))
+    return pd.concat(parts)
+
+
 def published_costs(rows: pd.DataFrame) -> pd.DataFrame:
     """SNIP − dense in the published cells, as from `costs`, beside the `published` difference."""
     theirs = published_table()
