@@ -3,14 +3,15 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 import snipcore as snip
 import sniplab as lab
-from sniplab import report
+from sniplab import report, verdicts
+from sniplab.sections import COMMITTED, conclusion
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -35,30 +36,56 @@ def test_every_file_and_target_it_names_is_there():
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_a_relative_folder_of_data_is_that_of_the_caller(tmp_path, before):
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("data", f"{ROOT}/data"),
+        ("../my data/mnist  1", f"{ROOT.parent}/my data/mnist  1"),
+        ("/data of all/", "/data of all"),
+        ("~", "{home}"),
+        ("~/my data", "{home}/my data"),
+        ('it\'s $HOME, `pwd` (#1) & "more"; \\', f'{ROOT}/it\'s $HOME, `pwd` (#1) & "more"; \\'),
+    ],
+)
+def test_a_folder_of_data_is_that_of_the_caller(tmp_path, before, given, meant):
     """`SNIP_DATA=data make report` and `make report SNIP_DATA=data` alike."""
-    (tmp_path / "probe.mk").write_text("include Makefile\nprobe:\n\t@echo $$SNIP_DATA\n")
+    (tmp_path / "probe.mk").write_text("include Makefile\nprobe:\n\t@printenv SNIP_DATA\n")
     command = ["make", "--silent", "--file", str(tmp_path / "probe.mk"), "probe"]
     plain = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "SNIP_DATA")}
-    env = plain | {"SNIP_DATA": "data"} if before else plain
-    command += [] if before else ["SNIP_DATA=data"]
+    plain |= {"HOME": str(tmp_path)}
+    env = plain | {"SNIP_DATA": given} if before else plain
+    command += [f"PYTHON={sys.executable}"]
+    command += [] if before else [f"SNIP_DATA={given}"]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(ROOT / "data")
+    assert done.stdout.removesuffix("\n") == meant.replace("{home}", str(tmp_path))
 
 
-def test_its_claims_are_those_of_the_committed_rows():
-    table = pd.read_csv(ROOT / "figures" / "6_claims.csv")
-    assert report.claims_as_markdown(table) in README, "make publish writes them"
+def test_no_folder_of_data_is_lost_where_python_is_not_found(tmp_path):
+    """Else digits would stand in for them."""
+    command = ["make", "--dry-run", "report", "SNIP_DATA=data", f"PYTHON={tmp_path}/none"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode and "SNIP_DATA cannot be made a path by" in done.stderr
+
+
+def test_its_claims_are_those_of_the_committed_rows(tmp_path):
+    claims = conclusion.claims_table(COMMITTED, tmp_path)
+    assert report.claims_as_markdown(claims) in README, "make publish writes them"
 
 
 def test_the_claims_are_renewed_and_nothing_else(tmp_path):
-    readme, claims = tmp_path / "README.md", tmp_path / "claims.csv"
+    readme = tmp_path / "README.md"
     readme.write_text("a\n<!-- claims -->\nstale rows\n<!-- end of claims -->\nb\n")
-    heads = {"section": "§1", "claim": "c", "published": "1 %", "ours": "–", "seeds": 3}
-    pd.DataFrame([heads | {"runs": "none", "verdict": "not"}]).to_csv(claims, index=False)
+    words = {"published": "1 %", "rule": "number", "runs": "none", "seeds": 3}
+    claims = conclusion.table_of(
+        verdicts.new_claim(group, group, "§1", f"It is {group}.", **words)
+        for group in (verdicts.GROUPS[4], verdicts.GROUPS[0])
+    )
     report.renew_readme(readme, claims)
     text = readme.read_text()
-    assert "| §1 | c | 1 % | – | not | 3 |" in text and "stale" not in text
+    assert "| It is pruned beside dense. (§1) | 1 % | – | untested | 3 | none |" in text
+    assert "| pruned beside dense | 0 | 0 | 0 | 1 | 0 |" in text  # of the tally
+    assert text.index("**Pruned beside dense**") < text.index("**Random labels**")
+    assert "stale" not in text and verdicts.LEGEND in text
     assert text.startswith("a\n<!-- claims -->\n") and text.endswith("<!-- end of claims -->\nb\n")
     report.renew_readme(readme, claims)
     assert readme.read_text() == text

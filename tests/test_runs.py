@@ -225,7 +225,7 @@ def test_a_run_that_fails_or_diverges_is_a_row_and_the_others_go_on(tmp_path, mo
     # called again, it tries what failed once more, and nothing else
     tried = []
     monkeypatch.setattr(
-        lab.runs.grid, "run", lambda cs, *_, **__: tried.extend(cs) or [{"error": 1.0}]
+        lab.runs.worker, "run", lambda cs, *_, **__: tried.extend(cs) or [{"error": 1.0}]
     )
     with pytest.warns(UserWarning, match="1 of 3"):
         rows = lab.run_grid([diverging, impossible, config()], path, n_jobs=1)
@@ -302,8 +302,8 @@ def test_a_killed_sweep_goes_on_as_if_nothing_had_been(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sweep_killed_twenty_times(tmp_path):
-    assert killed_at_random(tmp_path, kills=20, longest=1.5) > 5
+def test_a_sweep_killed_eight_times(tmp_path):
+    assert killed_at_random(tmp_path, kills=8, longest=1.5) > 3
 
 
 @pytest.mark.slow
@@ -602,7 +602,8 @@ def written(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda text: text[:-40] + "\n", "line 3 of .* is torn.*delete that line"),
+        (lambda text: text[: text.rindex("stacked")] + "\n", "line 3 of .* torn.*delete that line"),
+        (lambda text: text[:-40] + "\n", "is damaged"),
         (lambda text: text.replace("error_best", "best"), "does not know: best; read it"),
         (lambda text: text.replace("masks", "version"), "version; .*sniplab.runs.migrate"),
         (lambda text: text.replace(",model,", ",sparsity,"), "is no file of results.*model"),
@@ -742,7 +743,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         ({"model": "lenet-5-caffe", "dataset": "cifar10"}, r"images of \(1, 28, 28\), these are"),
         ({"model": "squeezenet-vanilla"}, r"images of \(3, 32, 32\), these are \(1, 28, 28\)"),
         ({"sparsity": 0.999999}, "keeps none of 266610 parameters"),
-        ({"sparsity": 0.9999981, "biases": False}, "keeps none of 266200 parameters"),
+        ({"sparsity": 0.999998123, "biases": False}, "keeps none of 266200 parameters"),
         ({"scoring_batch": 3601}, "scoring_batch 3601 is more than the 3600 images there are"),
         ({"train_images": 3601}, "train_images 3601 is more than the 3600"),
         ({"test_images": 1001}, "test_images 1001 is more than the 1000"),
@@ -759,7 +760,7 @@ def test_what_cannot_be_right_is_found_before_anything_runs(tmp_path, changes, m
         lab.run_grid([config(), config(**changes)], tmp_path / "results.csv", n_jobs=1)
     assert not (tmp_path / "results.csv").exists()
     whole = config(recipe=lab.Recipe(1, batch_size=4000, checkpoints=1), validation=True)
-    digits = lab.runs.grid._at_hand("digits", "cpu")
+    digits = lab.runs.grid.at_hand(lab.load_data("digits", device="cpu"))
     lab.runs.grid.check_fits(whole, digits)  # with the validation images there are enough
 
 
@@ -926,9 +927,9 @@ def test_inputs_and_train_images_as_asked(digits):
 
 
 def tasks_of(configs, folder=Path("nowhere"), workers=1):
-    at_hand = lab.runs.grid._AtHand("", "", (1, 28, 28), 3600, 400, 1000)
+    there = lab.runs.grid.AtHand("", "", (1, 28, 28), 3600, 400, 1000)
     left = {lab.identity(config): config for config in configs}
-    return lab.runs.grid._tasks(left, {"digits": at_hand}, folder, "cpu", workers)
+    return lab.runs.grid.tasks_of(left, {"digits": there}, folder, "cpu", workers)
 
 
 def test_a_stack_holds_its_images_once(tmp_path, monkeypatch):

@@ -80,7 +80,7 @@ def _read_lines(path: Path, what: str) -> tuple[list[str], list[list[str]]]:
         return [], []
     text = path.read_bytes().decode("utf-8", errors="replace")
     try:
-        lines = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
+        lines = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""), strict=True))
     except csv.Error as error:  # a field without end
         raise ValueError(
             f"{path} is damaged, as by a power cut ({error}); delete what follows its last whole "
