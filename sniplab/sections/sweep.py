@@ -398,8 +398,9 @@ def beside_curves(rows: pd.DataFrame, curves: Mapping[str, str]) -> pd.DataFrame
         on_it = swept_rows(rows)[lambda swept, curve=curve: swept.curve == curve].sparsity
         shown = full.curve.eq(curve) & full.sparsity.isin(on_it)
         means = summarize(full[full.model.eq(model) & ~shown], ["sparsity"])
-        parts.append(means.assign(curve=curve))
-    return pd.concat(parts)
+        if len(means):
+            parts.append(means.assign(curve=curve))
+    return pd.concat(parts) if parts else summarize(full[:0], ["curve", "sparsity"])
 
 
 def published_costs(rows: pd.DataFrame) -> pd.DataFrame:
