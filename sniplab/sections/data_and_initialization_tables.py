@@ -210,14 +210,15 @@ def gate_table(rows: pd.DataFrame, gate_biases: pd.DataFrame, plan: Plan) -> pd.
     by = ["init", "gates", "reinit_gates"]
     texts = summarize(of_part(rows, "gates"), by).set_index(by).text
     kept = gate_biases.groupby(["init", "gates"])[["reset", "update"]].mean()
+    reset, update = kept["reset"], kept["update"]
     cells = dict.fromkeys((c.init, c.gates, c.reinit_gates) for c in plan["gates"])
     return pd.DataFrame(
         {
             "scored with": INITS[init],
             "gates scored at": f"{scored:.0f}",
             "trained from": f"{trained:.0f}",
-            "reset biases kept, of 128": f"{kept.reset[init, scored]:.0f}",
-            "update biases kept, of 128": f"{kept.update[init, scored]:.0f}",
+            "reset biases kept, of 128": f"{reset[init, scored]:.0f}",
+            "update biases kept, of 128": f"{update[init, scored]:.0f}",
             "error (%)": texts.get((init, scored, trained), NOT_RUN),
         }
         for init, scored, trained in cells
@@ -255,7 +256,8 @@ def kept_table(layers: pd.DataFrame) -> pd.DataFrame:
     means = mean_shares(layers)
     kept = (100 * means["kept"] / means["size"]).unstack("init", sort=False)[list(INITS)]
     kept.index = [f"{MODELS[model].title}, {layer}" for model, layer in kept.index]
-    return kept.rename(columns=INITS)
+    kept.columns = INITS.values()
+    return kept
 
 
 def largest_shares(layers: pd.DataFrame) -> str:
