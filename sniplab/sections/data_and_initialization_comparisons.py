@@ -111,7 +111,8 @@ def batch_differences(rows: pd.DataFrame) -> pd.DataFrame:
     many, one = (batches[batches.scoring_batch == size] for size in (MANY, 1))
     table = paired(many, one, ["scoring_batch"])
     tables.append(table.assign(published=FIG_3[MANY] - FIG_3[1], minus=1))
-    return corrected(pd.concat(tables, ignore_index=True))
+    filled = [table for table in tables if len(table)] or tables[:1]  # empty ones have no types
+    return corrected(pd.concat(filled, ignore_index=True))
 
 
 def more_images(rows: pd.DataFrame) -> pd.DataFrame:
