@@ -46,9 +46,11 @@ from sniplab.profiles import (
 from sniplab.runs import (
     COLUMNS,
     CURVE_POINTS,
+    CURVES,
     Config,
     curve_text,
     hardware,
+    identity,
     layer_counts,
     parts_of,
     read_results,
@@ -63,6 +65,7 @@ from sniplab.show import (
     save_figure,
     say,
     show_figure,
+    show_table,
     spanned,
     tally,
 )

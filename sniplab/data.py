@@ -34,6 +34,8 @@ class Data:
     y_test: Tensor
     source: str
     digest: str = ""  # of the arrays as stored: the same images from two places have the same
+    black: Tensor | None = None  # (C, 1, 1) what a pixel of 0 is, normalised
+    white: Tensor | None = None  # the same of 255
 
 
 class FallbackWarning(UserWarning):
@@ -104,11 +106,12 @@ def load_data(
     val, train = order[: len(x) // 10], order[len(x) // 10 :]
     mean, std = _mean_and_std(x[train])
 
+    def normalised(pixels: Tensor) -> Tensor:  # (…, C, H, W)
+        return pixels.float().sub_(mean.to(device)).div_(std.to(device))
+
     def images(pixels: np.ndarray) -> Tensor:  # (N, H, W[, C]) uint8 -> (N, C, H, W) float32
         pixels = pixels.reshape(*pixels.shape[:3], -1).transpose(0, 3, 1, 2)
-        return (
-            torch.tensor(pixels, device=device).float().sub_(mean.to(device)).div_(std.to(device))
-        )
+        return normalised(torch.tensor(pixels, device=device))
 
     def labels(values: np.ndarray) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=device)
@@ -120,6 +123,7 @@ def load_data(
         *(images(x_test), labels(y_test)),
         source,
         _digest(arrays),
+        *(normalised(torch.full(mean.shape, pixel, device=device)) for pixel in (0, 255)),
     )
 
 

@@ -2,7 +2,8 @@
 
     python -m sniplab.report [smoke|quick|desktop|paper]
     python -m sniplab.report page    the notebooks as they are, without running anything
-    python -m sniplab.report rows [section …]    what results/ still lacks of the committed report
+    python -m sniplab.report rows [file …]    what results/ still lacks of the committed report
+    python -m sniplab.report tables [notebook …]    measures anew what results/ keeps besides rows
     python -m sniplab.report order    names the notebooks in the order in which they are to be run
     python -m sniplab.report readme    writes the table of claims into the README
 
@@ -20,7 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
 from string import Template
@@ -36,12 +38,29 @@ from nbconvert.filters import strip_ansi
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
-from sniplab.profiles import PROFILES, RESULTS, SECTIONS, output_folder
+from sniplab.data import FallbackWarning
 from sniplab.runs import run_grid
+from sniplab.sections import (
+    COMMITTED,
+    PROFILES,
+    RESULTS,
+    conclusion,
+    introduction,
+    output_folder,
+)
 from sniplab.verdicts import LEGEND
 
 NOTEBOOKS = sorted(Path(__file__).resolve().parent.parent.glob("notebooks/[0-9]*.ipynb"))
 PROSE = 24  # characters; a column of a table with a cell of more is text to be broken into lines
+# The runs of the committed report, by the file in RESULTS that keeps their rows.
+PLANS = conclusion.PLANS | {"6_conclusion": conclusion.plan}
+
+# What notebooks measure without training, or in seconds: functions that write it into a folder.
+TABLES: dict[str, Callable[[Path], None]] = {
+    "0_introduction": introduction.write_stored,
+    "6_conclusion": conclusion.write_stored,
+}
+
 FRAME = ("introduction", "conclusion")  # computed from the rows that the sections leave: run last
 
 # One cell as HTML. People look first and read code when they doubt: it starts folded. What needs a
@@ -221,7 +240,8 @@ def join(paths: list[Path], title: str) -> str:
         link["href"] = f"#{Path(link['href']).stem}"
     if told:
         names, others = ", ".join(told), "; ".join(dict.fromkeys(told.values()))
-        note = f"<p><strong>Data.</strong> Not to be had: {names}. In their place: {others}.</p>"
+        note = f"Not to be had: {names}. In their place: {escape(others)}."
+        note = f"<p><strong>Data.</strong> {note}</p>"
         page.h1.insert_after(BeautifulSoup(note, "html.parser"))
     # Of Pygments' styles one with enough contrast on white.
     highlight = HtmlFormatter(style="xcode").get_style_defs(".highlight")
@@ -273,12 +293,13 @@ def running_order() -> tuple[list[Path], list[Path]]:
 def run_notebooks(profile: str, pdf: bool) -> None:
     """Execute all notebooks under a profile and join them."""
     folder = output_folder(profile)
-    # Under smoke, and under desktop, whose rows are stored, most of the time goes by on one core,
-    # in imports and figures. Elsewhere the runs of one notebook fill the machine.
-    together = 2 if profile in ("smoke", "desktop") else 1
-    if together > 1:  # kernels whose threads share cores wait for each other most of the time
-        threads = max(1, joblib.cpu_count() // together)
-        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    # Under smoke, and under the committed profile, whose rows are stored, most of the time goes by
+    # on one core, in imports and figures. Elsewhere the runs of one notebook fill the machine.
+    cores, together = joblib.cpu_count(), 1
+    if profile in ("smoke", COMMITTED):
+        together = min(cores, len(NOTEBOOKS))
+        # Kernels whose threads share cores wait for each other most of the time.
+        os.environ.setdefault("OMP_NUM_THREADS", str(cores // together))
     for paths in running_order():
         try:
             # For all of them at once: it is one folder for all threads of a process.
@@ -294,49 +315,78 @@ def run_notebooks(profile: str, pdf: bool) -> None:
     write_page(folder, [folder / path.name for path in NOTEBOOKS], title, pdf)
 
 
+def as_markdown(table: pd.DataFrame) -> str:
+    """A table in Markdown. A bar in a cell would end it."""
+    lines = [list(table), ["---"] * table.shape[1], *table.astype(str).to_numpy().tolist()]
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
 def claims_as_markdown(claims: pd.DataFrame) -> str:
-    """The table of claims as the README shows it, under its legend."""
-    heads = ["section", "claim", "published", "ours", "verdict", "seeds", "runs"]
-    lines = [heads, ["---"] * len(heads), *claims[heads].to_numpy().tolist()]
-    table = "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
-    return f"{LEGEND}\n\n{table}"
+    """The table of claims as the README shows it: the tally, then the claims group by group, the
+    main result first, each with where the paper makes it; and the legend."""
+    heads = ["claim", "published", "ours", "verdict", "seeds", "runs"]
+    parts = [as_markdown(conclusion.tally_of(claims))]
+    said = claims.assign(claim=claims.claim + " (" + claims.section + ")")
+    for group, some in said.groupby("group", sort=False):
+        parts.append(f"**{group[0].upper()}{group[1:]}**\n\n{as_markdown(some[heads])}")
+    return "\n".join([*parts, f"{LEGEND}\n"])
 
 
-def renew_readme(readme: Path, claims: Path) -> None:
+def renew_readme(readme: Path, claims: pd.DataFrame) -> None:
     """Write the table of claims between the two marks of the README."""
     start, end = "<!-- claims -->\n", "<!-- end of claims -->"
     before, rest = readme.read_text(encoding="utf-8").split(start)
-    table = claims_as_markdown(pd.read_csv(claims))
-    text = f"{before}{start}\n{table}\n{end}{rest.split(end)[1]}"
+    text = f"{before}{start}\n{claims_as_markdown(claims)}\n{end}{rest.split(end)[1]}"
     readme.write_text(text, encoding="utf-8")
 
 
-def do_missing_rows(sections: Iterable[str]) -> None:
-    """The runs of the committed report that results/ lacks, with checkpoints: hours or days."""
-    for section in sections:
-        rows = run_grid(SECTIONS[section](), RESULTS / f"{section}.csv")
-        print(f"{section}: {len(rows)} rows, {(rows.status != 'ok').sum()} of them lost")
+def do_missing_rows(files: Iterable[str]) -> None:
+    """The runs of the committed report that RESULTS lacks, with checkpoints: hours or days.
+
+    Raises FallbackWarning where the data are not to be had: others are not of this report.
+    """
+    for name in files:
+        plan = PLANS[name](COMMITTED)
+        configs = list(dict.fromkeys(config for part in plan.values() for config in part))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FallbackWarning)
+            rows = run_grid(configs, RESULTS / f"{name}.csv")
+        print(f"{name}: {len(rows)} rows, {(rows.status != 'ok').sum()} of them lost")
+
+
+def measure_tables(notebooks: Iterable[str]) -> None:
+    """Measure anew what RESULTS keeps besides rows: minutes. Raises as `do_missing_rows`."""
+    for name in notebooks:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FallbackWarning)
+            TABLES[name](RESULTS)
+        print(f"{name}: measured")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    choices = [*PROFILES, "page", "rows", "order", "readme"]
+    choices = [*PROFILES, "page", "rows", "tables", "order", "readme"]
     parser.add_argument("what", nargs="?", default="quick", choices=choices)
-    help_ = f"with rows: which sections; default: all of {', '.join(SECTIONS)}"
-    parser.add_argument("sections", nargs="*", metavar="section", help=help_)
+    help_ = f"with rows, which files: {', '.join(PLANS)}; with tables, which notebooks: "
+    help_ += f"{', '.join(TABLES)}; default: all"
+    parser.add_argument("names", nargs="*", metavar="name", help=help_)
     parser.add_argument("--pdf", action="store_true", help="print the page to report.pdf, too")
     given = parser.parse_args()
-    if unknown := set(given.sections) - set(SECTIONS):
-        parser.error(f"no section {', '.join(sorted(unknown))}; known: {', '.join(SECTIONS)}")
+    known = {"rows": PLANS, "tables": TABLES}.get(given.what, {})
+    if unknown := set(given.names) - set(known):
+        parser.error(f"no {', '.join(sorted(unknown))}; known: {', '.join(known) or 'none'}")
     if given.what == "page":
-        folder = output_folder("desktop").parent / "page"
+        folder = output_folder(COMMITTED).parent / "page"
         folder.mkdir(exist_ok=True)
         write_page(folder, NOTEBOOKS, "SNIP, re-run", given.pdf)
     elif given.what == "rows":
-        do_missing_rows(given.sections or SECTIONS)
+        do_missing_rows(given.names or PLANS)
+    elif given.what == "tables":
+        measure_tables(given.names or TABLES)
     elif given.what == "readme":
-        root = NOTEBOOKS[0].parent.parent
-        renew_readme(root / "README.md", root / "figures" / "6_claims.csv")
+        claims = conclusion.claims_table(COMMITTED, output_folder(COMMITTED))
+        renew_readme(NOTEBOOKS[0].parent.parent / "README.md", claims)
     elif given.what == "order":
         print(*(os.path.relpath(path) for paths in running_order() for path in paths))
     else:

@@ -1,8 +1,10 @@
 """How numbers, tables and figures are shown: one look, one formatter, one way of saving."""
 
+import html
+import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -41,8 +43,12 @@ def seeds_said(seeds: Iterable[int]) -> str:
 
 
 def say(*sentences: str) -> None:
-    """Show sentences, of Markdown, that were computed from rows; the empty ones are left out."""
-    display(Markdown(" ".join(sentence for sentence in sentences if sentence)))
+    """Show sentences, of Markdown, that were computed from rows; the empty ones are left out.
+
+    HTML in them is shown as text: what an archive says of its source is not ours.
+    """
+    text = " ".join(sentence for sentence in sentences if sentence)
+    display(Markdown(re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", text)))  # a bare "<" opens no tag
 
 
 def provenance(rows: pd.DataFrame, profile: str) -> str:
@@ -91,6 +97,25 @@ def plot_style() -> None:
     plt.rcParams["figure.constrained_layout.use"] = True
 
 
+def show_table(
+    table: pd.DataFrame,
+    caption: str,
+    form: str | Mapping[str, str] | None = None,
+    index: bool = False,
+) -> None:
+    """Show a table under its caption, a dash where there is no value. HTML in either is shown as
+    text: what an archive says of its source is not ours.
+
+    Args:
+        form: format of the cells, such as "{:,}", or of each of some columns by name.
+        index: whether to show it.
+    """
+    style = table.style.format(form, na_rep="–", escape="html")
+    if not index:
+        style = style.hide(axis="index")
+    display(style.set_caption(html.escape(caption, quote=False)))
+
+
 def save_figure(
     figure: plt.Figure, name: str, folder: Path, table: pd.DataFrame, note: str, alt: str
 ) -> None:
@@ -102,7 +127,8 @@ def save_figure(
         alt: what is to be seen, in words, for those who cannot see it.
     """
     width = int(figure.get_figwidth() * 15)  # characters of this size in the width of the figure
-    figure.supxlabel(textwrap.fill(note, width), fontsize=7.5, x=0.01, ha="left", color="0.35")
+    look = {"fontsize": 7.5, "x": 0.01, "ha": "left", "color": "0.35"}
+    figure.supxlabel(textwrap.fill(note, width), **look, parse_math=False)  # "$" in it is money
     stem = Path(folder) / "figures" / name
     for suffix, words in ((".png", {"Description": alt}), (".pdf", {"Subject": alt})):
         figure.savefig(stem.with_suffix(suffix), dpi=150, bbox_inches="tight", metadata=words)

@@ -33,11 +33,28 @@ def t_interval(values: Iterable[float]) -> tuple[float, float]:
     return values.mean() - half, values.mean() + half
 
 
+def refuse_repeated(rows: pd.DataFrame, by: list[str]) -> None:
+    """Raise ValueError where one run is in a group twice: it would count as two seeds, and narrow
+    the interval. A run is known by its columns `run` and `data` where there are such, else by all
+    columns. That it is in several groups is fine."""
+    names = ("run", "data") if "run" in rows else rows.columns
+    known_by = [name for name in names if name in rows]
+    repeated = rows[rows.duplicated([*by, *known_by])]
+    if len(repeated):
+        said = dict.fromkeys([*by, "run", "model", "method", "sparsity", "seed"])
+        first = repeated.iloc[0]
+        which = ", ".join(f"{name} {first[name]}" for name in said if name in rows)
+        raise ValueError(f"a run is twice in one group by {', '.join(by)}: {which}")
+
+
 def summarize(rows: pd.DataFrame, by: list[str], value: str = "error") -> pd.DataFrame:
     """Mean, half-width and ends (`low`, `high`) of the 95 % interval and count `n` of `value` over
     the runs that ended well, `lost` for those that did not (diverged or failed), and all of it as
     `text`; one row for each group. Where the interval of a value that is never negative reaches
-    below 0, the smallest and the largest are its ends: "48.63 (21.30 to 87.02)"."""
+    below 0, the smallest and the largest are its ends: "48.63 (21.30 to 87.02)".
+
+    Raises ValueError where one run is in a group twice."""
+    refuse_repeated(rows, by)
 
     def group(runs: pd.DataFrame) -> pd.Series:
         good = runs.loc[runs.status == "ok", value].dropna()
@@ -77,16 +94,23 @@ def paired(
     "not told apart", or "one pair".
 
     Raises:
-        ValueError: `base` holds two runs with the same `on`.
+        ValueError: `base` holds two runs with the same `on`, or a group of `rows` does: pairs that
+            share a run are no pairs of seeds.
     """
     on, span = list(on), ["least", "most"]
     heads = ["mean", "half", *span, "n", "lost", "p", "q", "text", "verdict"]
     good = [runs.assign(value=runs[value].where(runs.status == "ok")) for runs in (rows, base)]
     if good[1].duplicated(on).any():
         raise ValueError(f"two runs of the base share one {', '.join(on)}: which is the twin?")
+    refuse_repeated(rows, by)
     pairs = good[0].merge(good[1][[*on, "value"]].rename(columns={"value": "twin"}), on=on)
     if pairs.empty:
         return pd.DataFrame(columns=[*by, *heads])
+    shared = [*dict.fromkeys([*by, *on])]
+    if pairs.duplicated(shared).any():
+        first = pairs[pairs.duplicated(shared)].iloc[0]
+        which = ", ".join(f"{name} {first[name]}" for name in shared)
+        raise ValueError(f"two runs of a group by {', '.join(by)} share one of the base: {which}")
 
     def group(part: pd.DataFrame) -> pd.Series:
         difference = (part.value - part.twin).dropna()

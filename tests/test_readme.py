@@ -5,12 +5,12 @@ import re
 import subprocess
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 import snipcore as snip
 import sniplab as lab
-from sniplab import report
+from sniplab import report, verdicts
+from sniplab.sections import COMMITTED, conclusion
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -46,19 +46,25 @@ def test_a_relative_folder_of_data_is_that_of_the_caller(tmp_path, before):
     assert done.stdout.strip() == str(ROOT / "data")
 
 
-def test_its_claims_are_those_of_the_committed_rows():
-    table = pd.read_csv(ROOT / "figures" / "6_claims.csv")
-    assert report.claims_as_markdown(table) in README, "make publish writes them"
+def test_its_claims_are_those_of_the_committed_rows(tmp_path):
+    claims = conclusion.claims_table(COMMITTED, tmp_path)
+    assert report.claims_as_markdown(claims) in README, "make publish writes them"
 
 
 def test_the_claims_are_renewed_and_nothing_else(tmp_path):
-    readme, claims = tmp_path / "README.md", tmp_path / "claims.csv"
+    readme = tmp_path / "README.md"
     readme.write_text("a\n<!-- claims -->\nstale rows\n<!-- end of claims -->\nb\n")
-    heads = {"section": "§1", "claim": "c", "published": "1 %", "ours": "–", "seeds": 3}
-    pd.DataFrame([heads | {"runs": "none", "verdict": "not"}]).to_csv(claims, index=False)
+    words = {"published": "1 %", "rule": "number", "runs": "none", "seeds": 3}
+    claims = conclusion.table_of(
+        verdicts.new_claim(group, group, "§1", f"It is {group}.", **words)
+        for group in (verdicts.GROUPS[4], verdicts.GROUPS[0])
+    )
     report.renew_readme(readme, claims)
     text = readme.read_text()
-    assert "| §1 | c | 1 % | – | not | 3 |" in text and "stale" not in text
+    assert "| It is pruned beside dense. (§1) | 1 % | – | untested | 3 | none |" in text
+    assert "| pruned beside dense | 0 | 0 | 0 | 1 | 0 |" in text  # of the tally
+    assert text.index("**Pruned beside dense**") < text.index("**Random labels**")
+    assert "stale" not in text and verdicts.LEGEND in text
     assert text.startswith("a\n<!-- claims -->\n") and text.endswith("<!-- end of claims -->\nb\n")
     report.renew_readme(readme, claims)
     assert readme.read_text() == text

@@ -11,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 import sniplab as lab
 from sniplab import report
+from sniplab.data import FallbackWarning
 
 
 def write(path, *cells):
@@ -118,21 +119,38 @@ def test_the_frame_is_run_after_the_sections_and_joined_in_place(tmp_path, monke
     assert re.findall(r"\w+\.ipynb", capsys.readouterr().out) == ran
 
 
-def test_notebooks_run_side_by_side_in_their_folder(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("profile", "cores", "together", "threads"),
+    [("smoke", 2, 2, "1"), ("desktop", 3, 3, "1"), ("desktop", 64, 4, "16"), ("quick", 8, 1, None)],
+)
+def test_notebooks_run_side_by_side_in_their_folder(
+    tmp_path, monkeypatch, profile, cores, together, threads
+):
     # Each of several that changed and restored the folder would restore it under the others.
     notebooks, here, found = tmp_path / "notebooks", Path.cwd(), []
     notebooks.mkdir()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(report, "NOTEBOOKS", [notebooks / f"{n}.ipynb" for n in range(4)])
     monkeypatch.setattr(report, "output_folder", lambda profile: tmp_path)
     monkeypatch.setattr(report, "write_page", lambda *_: found.append(Path.cwd()))
+    monkeypatch.setattr(report.joblib, "cpu_count", lambda: cores)
+    parallel, jobs = report.joblib.Parallel, []
+
+    def watched(n_jobs, **how):
+        jobs.append(n_jobs)
+        return parallel(n_jobs, **how)
 
     def run(source, target, parameters, progress_bar, config, cwd=None):
         found.append(Path.cwd())
         assert cwd is None
 
+    monkeypatch.setattr(report.joblib, "Parallel", watched)
     monkeypatch.setattr(report.papermill, "execute_notebook", run)
-    report.run_notebooks("smoke", pdf=False)
+    monkeypatch.setattr(report.os, "environ", dict(report.os.environ))
+    report.run_notebooks(profile, pdf=False)
     assert found == [notebooks] * 4 + [here]
+    assert set(jobs) == {together}
+    assert report.os.environ.get("OMP_NUM_THREADS") == threads
 
 
 def test_a_page_is_printed_by_the_browser_that_is_there(tmp_path, monkeypatch):
@@ -156,15 +174,68 @@ def test_a_page_is_printed_by_the_browser_that_is_there(tmp_path, monkeypatch):
         report.print_page(page)
 
 
+def test_every_plan_of_the_committed_report_has_its_file_and_every_file_its_plan():
+    for name, plan in report.PLANS.items():
+        rows = lab.select(plan(report.COMMITTED), report.RESULTS / f"{name}.csv")
+        assert len(rows), name
+    notebooks = {path.stem for path in report.NOTEBOOKS}
+    assert set(report.TABLES) <= notebooks
+
+
 def test_missing_rows_are_done_into_the_results(tmp_path, monkeypatch, capsys):
     recipe = lab.Recipe(2, checkpoints=1)
-    configs = [lab.Config("lenet-300-100", recipe, dataset="digits")]
-    monkeypatch.setattr(report, "SECTIONS", {"some": lambda: configs})
+    config = lab.Config("lenet-300-100", recipe, dataset="digits")
+    plan = {"one": [config], "another": [config]}  # a run of two parts is one
+    monkeypatch.setattr(report, "PLANS", {"some": {"desktop": plan}.get})
     monkeypatch.setattr(report, "RESULTS", tmp_path)
     monkeypatch.setattr("sys.argv", ["report", "rows"])
     report.main()
     assert len(lab.read_results(tmp_path / "some.csv")) == 1
     assert "some: 1 rows, 0 of them lost" in capsys.readouterr().out
+
+
+def test_what_is_missing_is_not_done_on_other_data(tmp_path, monkeypatch):
+    """Rows and tables of digits are none of the committed report's."""
+    config = lab.Config("lenet-300-100", lab.Recipe(2, checkpoints=1))
+    monkeypatch.setattr(report, "PLANS", {"some": lambda profile: {"one": [config]}})
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    with pytest.raises(FallbackWarning, match=r"there is no mnist\.npz"):
+        report.do_missing_rows(["some"])
+    with pytest.raises(FallbackWarning, match=r"there is no mnist\.npz"):
+        report.measure_tables(["0_introduction"])
+    assert not list(tmp_path.glob("*.csv"))
+
+
+def test_tables_are_measured_into_the_results(tmp_path, monkeypatch, capsys):
+    def write(folder):
+        (folder / "1_time.csv").write_text("seconds\n1\n")
+
+    monkeypatch.setattr(report, "TABLES", {"1_sweep": write, "2_nets": lambda _: pytest.fail()})
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    monkeypatch.setattr("sys.argv", ["report", "tables", "1_sweep"])
+    report.main()
+    assert (tmp_path / "1_time.csv").exists()
+    assert capsys.readouterr().out == "1_sweep: measured\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        (["rows", "7_more"], "no 7_more; known: 1_sparsity_sweep, "),
+        (["tables", "2_layers"], "no 2_layers; known: 0_introduction, "),
+        (["quick", "2_layers"], "no 2_layers; known: none"),
+    ],
+)
+def test_an_unknown_name_is_refused(words, known, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["report", *words])
+    with pytest.raises(SystemExit):
+        report.main()
+    assert known in capsys.readouterr().err
+
+
+def test_a_bar_in_a_cell_does_not_end_it():
+    text = report.as_markdown(pd.DataFrame({"claim": ["|w| matters"], "seeds": [3]}))
+    assert text == "| claim | seeds |\n| --- | --- |\n| \\|w\\| matters | 3 |\n"
 
 
 def test_a_notebook_that_fails_says_where_and_keeps_what_it_has(tmp_path):

@@ -1,14 +1,6 @@
 """Many runs: what each is, doing them in parallel, and the files that hold a row of each."""
 
-from sniplab.runs.grid import (
-    COLUMNS,
-    CURVE_POINTS,
-    Config,
-    curve_text,
-    hardware,
-    layer_counts,
-    parts_of,
-    read_results,
-    run_grid,
-    select,
-)
+from sniplab.runs.config import COLUMNS, CURVES, Config, identity
+from sniplab.runs.grid import layer_counts, run_grid
+from sniplab.runs.store import parts_of, read_results, select
+from sniplab.runs.worker import CURVE_POINTS, curve_text, hardware

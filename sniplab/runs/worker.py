@@ -1,0 +1,308 @@
+"""What a worker does: build, score, prune and train, and make a row of each run."""
+
+import contextlib
+import ctypes
+import dataclasses
+import getpass
+import hashlib
+import multiprocessing
+import os
+import platform
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import filelock
+import joblib
+import numpy as np
+import torch
+from torch import nn
+
+from snipcore import (
+    MODELS,
+    ModelSpec,
+    build_model,
+    collapsed,
+    derive_seed,
+    initialize,
+    pick_device,
+    prunable,
+)
+from sniplab.data import Data, FallbackWarning, draw_batch, load_data, random_labels
+from sniplab.methods import METHODS, Method, digest, make_masks
+from sniplab.runs.config import CURVES, OUTCOME, Config, flat_fields, identity
+from sniplab.sparse import train_with
+from sniplab.training import History
+
+CURVE_POINTS = 100
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where runs are done, and how."""
+
+    device: str  # "" leaves it to the worker
+    threads: int  # of each worker
+    parent: int  # the process that started the workers; 0: another program did
+    root: Path | None  # of the data; None: the worker's own `data_root()`
+    checkpoint_seconds: float  # at most so often a checkpoint is written
+
+
+@dataclass(frozen=True)
+class Task:
+    """Runs for one worker at a time: several are trained as one network."""
+
+    configs: tuple[Config, ...]
+    engine: str
+    data: str  # digest of the data set
+    source: str  # of the data, in a sentence
+    folder: Path  # of checkpoints
+    # A worker is a fresh interpreter: it learns of networks and methods that the caller added.
+    spec: ModelSpec
+    methods: tuple[Method, ...]
+
+    @property
+    def runs(self) -> list[str]:
+        return [identity(config) for config in self.configs]
+
+    def file(self, suffix: str) -> Path:
+        """A file of this task beside the results: ".pt" is its checkpoint, ".steps" says how far it
+        is, ".runs" which runs it is of."""
+        key = hashlib.sha256(" ".join([self.data, *self.runs]).encode()).hexdigest()[:16]
+        return self.folder / f"{key}{suffix}"
+
+
+# ------------------------------------------------------------------------------------------- a run
+
+
+def images_of(config: Config, data: Data) -> tuple[Data, Data]:
+    """The images to score on and those to train and test on, as a configuration has them. Runs that
+    are trained as one network share them."""
+    if config.inputs == "unit":
+        data = _from_0_to_1(data)
+    scored = data
+    if config.validation:
+        x, y = torch.cat([data.x_train, data.x_val]), torch.cat([data.y_train, data.y_val])
+        data = dataclasses.replace(data, x_train=x, y_train=y)
+    if config.train_images:
+        x, y = draw_batch(data, config.train_images, derive_seed(config.seed, "train images"))
+        data = dataclasses.replace(data, x_train=x, y_train=y)
+    if config.test_images:
+        x, y = data.x_test[: config.test_images], data.y_test[: config.test_images]
+        data = dataclasses.replace(data, x_test=x, y_test=y)
+    if config.labels == "random":
+        data = dataclasses.replace(data, y_train=random_labels(data.y_train, config.seed))
+    return scored, data
+
+
+def _from_0_to_1(data: Data) -> Data:
+    """The same images as x/255: the scale on which they are stored."""
+    parts = ("x_train", "x_val", "x_test")
+    span = data.white - data.black
+    return dataclasses.replace(data, **{p: (getattr(data, p) - data.black) / span for p in parts})
+
+
+def prepare(config: Config, data: Data) -> tuple[nn.Module, dict | None, dict]:
+    """Build, score on `data` and prune: the model, its masks, and outcome columns."""
+    model = build_model(config.model, config.init, config.seed, gates=config.gates)
+    model.to(data.x_train.device)
+    m = sum(weight.numel() for weight in prunable(model).values())
+    x, y = draw_batch(data, config.scoring_batch or len(data.y_train), config.seed)
+    how = (config.method, config.sparsity, x, y, config.seed, config.norm, config.biases)
+    masks = make_masks(model, *how)
+    outcome = {"m": m, "kept": m}
+    if masks is not None:
+        outcome["kept"] = sum(int(mask.sum()) for mask in masks.values())
+        outcome["masks"] = digest(masks)
+        outcome["collapsed"] = "; ".join(collapsed(model, masks, x))
+    if masks is not None and config.recipe.iterations == 0:
+        kept = [int(mask.sum()) for mask in masks.values() if mask.ndim > 1]
+        outcome["layers"] = " ".join(map(str, kept))
+    if config.reinit:
+        seed = derive_seed(config.seed, "weights after pruning")
+        initialize(model, config.reinit, seed, gates=config.reinit_gates)
+    if adjust := METHODS[config.method].adjust:
+        adjust(model, masks)
+    return model, masks, outcome
+
+
+def curve_text(values: np.ndarray) -> str:
+    """Means over CURVE_POINTS equal parts (or all values, if they are fewer), as a table keeps
+    them: "2.303 1.71 …"."""
+    parts = np.array_split(values, min(CURVE_POINTS, len(values)))
+    return " ".join(f"{part.mean():.4g}" for part in parts)
+
+
+def _result(history: History, engine: str) -> dict:
+    """The outcome columns of a run that was trained."""
+    last = -max(1, len(history.loss) // 10)
+    return {
+        "error": history.error,
+        "error_best": history.error_best,
+        "error_last_five": history.error_last_five,
+        "train_loss": float(history.loss[last:].mean()),
+        "train_error": float(history.train_error[last:].mean()),
+        "loss_curve": curve_text(history.loss),
+        "error_curve": curve_text(history.train_error),
+        "test_curve": " ".join(f"{error:.4g}" for error in history.test_error),
+        "engine": engine,
+        "trained_in": history.precision,
+        "seconds": history.seconds,
+        "step_seconds": history.step_seconds,
+    }
+
+
+def run(configs: Sequence[Config], data: Data, engine: str, **keep) -> list[dict | Exception]:
+    """Build, score, prune and, unless for 0 iterations, train as each of `configs` says: the
+    outcome columns of its row, or what went wrong. Several must share seed, recipe, train and test
+    images and their scale, and so their batches. `keep`: the checkpoint and more, as for `train`.
+    """
+    scored, data = images_of(configs[0], data)
+    outcomes, ready = [], []
+    for config in configs:
+        try:
+            ready.append(prepare(config, scored))
+            outcomes.append(ready[-1][-1])
+        except Exception as error:  # its own row says so; the others go on
+            outcomes.append(error)
+    if not ready or configs[0].recipe.iterations == 0:
+        return outcomes
+    models, masks, _ = (list(part) for part in zip(*ready, strict=True))
+    recipe, seed = configs[0].recipe, configs[0].seed
+    histories = iter(train_with(engine, models, data, recipe, masks, seed, **keep))
+    for k, outcome in enumerate(outcomes):
+        if isinstance(outcome, dict):
+            history = next(histories)
+            failed = isinstance(history, Exception)
+            outcomes[k] = history if failed else outcome | _result(history, engine)
+    return outcomes
+
+
+# ------------------------------------------------------------------------------------ in a worker
+
+
+def rows_of(task: Task, place: Placement) -> tuple[str, list[dict]]:
+    """The runs of a task, in a worker: its key, and a row of each; what goes wrong becomes a row's
+    status."""
+    MODELS.setdefault(task.configs[0].model, task.spec)
+    for method in task.methods:
+        METHODS.setdefault(method.name, method)
+    # One job runs in the very process that called `run_grid`, which may be anybody's child.
+    if os.getpid() != place.parent and multiprocessing.current_process().name != "MainProcess":
+        _end_with_parent(place.parent)
+    task.file(".runs").write_text(" ".join([task.data, *task.runs]))
+    device = str(pick_device(place.device or None))
+    several = device == "cuda" and torch.cuda.device_count() > 1
+
+    def watch(done: int, seconds: float) -> None:
+        task.file(".steps").write_text(f"{done} {seconds}")
+
+    keep = {"checkpoint": task.file(".pt"), "checkpoint_seconds": place.checkpoint_seconds}
+    with _own_gpu() if several else contextlib.nullcontext(device) as device:
+        try:
+            with computing_with(place.threads, torch.device(device)):
+                data = _worker_data(task.configs[0].dataset, place.root, device, task.data)
+                outcomes = run(task.configs, data, task.engine, watch=watch, **keep)
+        except Exception as error:  # rows that say so; the other runs go on
+            outcomes = [error] * len(task.configs)
+        common = {"data": task.data, "source": task.source, "threads": place.threads}
+        common["hardware"] = hardware(torch.device(device))
+    _give_memory_back()
+    rows = []
+    for config, outcome in zip(task.configs, outcomes, strict=True):
+        row = {"run": identity(config), **flat_fields(config), **OUTCOME, **CURVES, **common}
+        if isinstance(outcome, dict):
+            row |= outcome
+        elif isinstance(outcome, FloatingPointError):
+            row["status"] = f"diverged: {outcome}"
+        else:
+            row["status"] = f"failed: {type(outcome).__name__}: {outcome}"
+        row["status"] = " ".join(row["status"].split())[:300]
+        rows.append(row)
+    return task.file("").name, rows
+
+
+def hardware(device: torch.device | None = None) -> str:
+    """What computed it, for the line under a figure: processor, cores, the vector units that
+    PyTorch uses there (others round otherwise, so the last digits differ), version of PyTorch."""
+    if device is not None and device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
+    name = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():  # Linux: `platform` knows no more than the architecture
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((line.split(":")[1].strip() for line in lines if "model name" in line), name)
+    units = torch.backends.cpu.get_cpu_capability()
+    return f"{name}, {joblib.cpu_count()} cores, {units}, torch {torch.__version__}"
+
+
+@lru_cache(maxsize=2)
+def _worker_data(name: str, root: Path | None, device: str, expected: str) -> Data:
+    """`load_data`, once in a worker for its many runs, of the data that `run_grid` has seen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FallbackWarning)  # `run_grid` has passed on the same
+        data = load_data(name, root, device)
+    if data.digest != expected:
+        raise RuntimeError(f"the data changed during the runs: {data.digest}, not {expected}")
+    return data
+
+
+@lru_cache
+def _end_with_parent(parent: int) -> None:
+    """In a worker: end when the process that started it is gone, by a kernel's restart, say.
+    Otherwise it would go on with its run for nobody. `parent`: its number, since it may be gone
+    before a worker can ask; 0 if another program starts the workers."""
+    parent = parent or os.getppid()
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _own_gpu() -> Iterator[str]:
+    """A GPU that no other worker of this user on this machine has taken; any, if all are taken."""
+    for number in range(torch.cuda.device_count()):
+        name = f"snip-gpu-{number}-{getpass.getuser()}.lock"
+        lock = filelock.FileLock(Path(tempfile.gettempdir()) / name, timeout=0)
+        with contextlib.suppress(filelock.Timeout), lock:
+            yield f"cuda:{number}"
+            return
+    yield "cuda"
+
+
+@contextlib.contextmanager
+def computing_with(threads: int, device: torch.device) -> Iterator[None]:
+    """So many threads, float32 that is float32, and on CUDA deterministic operations only, none
+    chosen by trial. On the CPU nothing is random as it is."""
+    before, was = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    precision, cudnn = torch.get_float32_matmul_precision(), contextlib.nullcontext()
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("highest")
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+        torch.use_deterministic_algorithms(True)
+        # TF32, of 10 bits a product, is PyTorch's default for convolutions.
+        how = {"benchmark": False, "deterministic": True, "allow_tf32": False}
+        cudnn = torch.backends.cudnn.flags(enabled=True, **how)
+    try:
+        with cudnn:
+            yield
+    finally:
+        torch.set_num_threads(before)
+        torch.set_float32_matmul_precision(precision)
+        torch.use_deterministic_algorithms(was)
+
+
+def _give_memory_back() -> None:
+    """To the system, what large networks have freed: the C library keeps it, a gigabyte after a
+    ResNet-34, and joblib takes a worker that grew for one that leaks, and starts another."""
+    with contextlib.suppress(OSError, AttributeError):  # other systems have another library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -1,0 +1,297 @@
+"""The conclusion: the table of claims, and choices on which implementations of SNIP differ.
+
+It reads the other sections; none reads it, nor another.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+
+from snipcore import apply_masks, build_model, kept_count, pick_device, prunable
+from sniplab.data import Data, draw_batch, load_data
+from sniplab.methods import make_masks
+from sniplab.runs import Config, hardware
+from sniplab.sections import (
+    COMMITTED,
+    RESULTS,
+    architectures,
+    check_profile,
+    connections,
+    data_and_initialization,
+    random_labels,
+    stored_rows,
+    stored_table,
+    sweep,
+)
+from sniplab.show import spanned
+from sniplab.stats import paired, points, t_interval
+from sniplab.training import Batches, Recipe, evaluate, recipe_for
+from sniplab.verdicts import ADDED, GROUPS, HOLDS, VERDICTS
+
+NETWORK = "lenet-300-100"
+SPARSITIES = (0.95, 0.98)  # of Table 1
+
+
+# ------------------------------------------------------------------------------------- what is run
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a profile says of this section."""
+
+    iterations: int
+    seeds: int
+    leak_iterations: int = 540  # one epoch: a second or two for each seed
+    leak_seeds: int = 10
+
+
+NUMBERS = {
+    "smoke": Numbers(iterations=20, seeds=2, leak_iterations=20, leak_seeds=2),
+    "quick": Numbers(iterations=540, seeds=3),
+    "desktop": Numbers(iterations=25_000, seeds=5),
+    "paper": Numbers(iterations=75_000, seeds=20),
+}
+
+USUAL = "as elsewhere"
+CHOICES = {  # where public implementations differ: changes of a Config
+    USUAL: {},
+    "gradient without the weight": {"method": "gradient"},
+    "biases neither pruned nor counted": {"biases": False},
+    "new weights under the mask": {"reinit": "vs"},
+}
+
+
+def plan(profile: str, dataset: str = "mnist") -> dict[str, list[Config]]:
+    """NETWORK pruned to SPARSITIES by each of CHOICES: by its name, the runs.
+
+    Raises ValueError for an unknown profile.
+    """
+    check_profile(profile)
+    numbers = NUMBERS[profile]
+    recipe = recipe_for(NETWORK, numbers.iterations, 10)
+    return {
+        name: [
+            Config(NETWORK, recipe, sparsity=sparsity, seed=seed, dataset=dataset, **changed)
+            for seed in range(numbers.seeds)
+            for sparsity in SPARSITIES
+        ]
+        for name, changed in CHOICES.items()
+    }
+
+
+def effects(rows: pd.DataFrame) -> pd.DataFrame:
+    """The test error by each other choice minus that by the usual one, as from `paired`, for each
+    `choice` and sparsity. Rows as from `rows_of`."""
+    usual = rows[rows.part == USUAL]
+    others = rows[rows.part != USUAL].rename(columns={"part": "choice"})
+    return paired(others, usual, ["choice", "sparsity"], ("model", "sparsity", "seed"))
+
+
+# ------------------------------------------------------------------ what is measured in no run
+
+
+def measure_overlaps(data: Data) -> pd.DataFrame:
+    """How far the mask of each choice is that of the usual one, by the Jaccard overlap, at 95 %
+    with seed 0: choice, overlap, source, hardware."""
+    device, rows = data.x_train.device, []
+    x, y = draw_batch(data, 100, seed=0)
+    for name, changed in CHOICES.items():
+        model = build_model(NETWORK, seed=0).to(device)
+        how = {"method": changed.get("method", "snip"), "biases": changed.get("biases", True)}
+        masks = make_masks(model, sparsity=0.95, x=x, y=y, seed=0, **how)
+        kept = torch.cat([mask.flatten() for mask in masks.values()])
+        if name == USUAL:
+            usual = kept
+        rows.append((name, float((kept & usual).sum() / (kept | usual).sum())))
+    table = pd.DataFrame(rows, columns=["choice", "overlap"])
+    return table.assign(source=data.source, hardware=hardware(device))
+
+
+LEAKY = 0.98  # sparsity
+
+
+def leak(data: Data, steps: int, seed: int) -> dict:
+    """Train with the mask before each forward pass only, as some implementations do: how many
+    pruned weights are `alive`, not zero, after the last step, the test error in percent as the
+    network stands, and that with the mask applied."""
+    device = data.x_train.device
+    recipe = Recipe(steps, stages=1, checkpoints=1)  # a constant rate, as the reference has
+    model = build_model(NETWORK, seed=seed).to(device)
+    masks = make_masks(model, "snip", LEAKY, *draw_batch(data, 100, seed), seed)
+    optimizer = torch.optim.SGD(model.parameters(), recipe.lr, 0.9, weight_decay=5e-4)
+    batches = Batches(data, recipe, seed)
+    for step in range(steps):
+        apply_masks(model, masks)
+        images, labels = batches[step]
+        optimizer.zero_grad()
+        F.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+    alive = sum(int((w[~masks[name]] != 0).sum()) for name, w in prunable(model).items())
+    as_it_stands = evaluate(model, data.x_test, data.y_test)
+    apply_masks(model, masks)
+    masked = evaluate(model, data.x_test, data.y_test)
+    return {"seed": seed, "alive": alive, "as it stands": as_it_stands, "mask applied": masked}
+
+
+def measure_leak(data: Data, profile: str) -> pd.DataFrame:
+    """`leak` for each seed, with iterations, pruned (parameters), test_images, source and
+    hardware."""
+    numbers = NUMBERS[profile]
+    table = pd.DataFrame(
+        [leak(data, numbers.leak_iterations, seed) for seed in range(numbers.leak_seeds)]
+    )
+    m = sum(weight.numel() for weight in prunable(build_model(NETWORK)).values())
+    return table.assign(
+        iterations=numbers.leak_iterations,
+        pruned=m - kept_count(m, LEAKY),
+        test_images=len(data.y_test),
+        source=data.source,
+        hardware=hardware(data.x_train.device),
+    )
+
+
+def overlaps_of(profile: str, dataset: str, device: str | None) -> pd.DataFrame:
+    """`measure_overlaps`; under the committed profile as it is stored."""
+    if profile == COMMITTED:
+        return stored_table("6_overlaps")
+    return measure_overlaps(load_data(dataset, device=device))
+
+
+def leaks_of(profile: str, dataset: str, device: str | None) -> pd.DataFrame:
+    """`measure_leak`; under the committed profile as it is stored."""
+    if profile == COMMITTED:
+        return stored_table("6_leak")
+    return measure_leak(load_data(dataset, device=device), profile)
+
+
+def leak_difference(leaks: pd.DataFrame) -> str:
+    """The test error as the network stands minus that with the mask applied, in points."""
+    differences = leaks["as it stands"] - leaks["mask applied"]
+    low, high = t_interval(differences)
+    return points(differences.mean(), (high - low) / 2)
+
+
+def write_stored(folder: Path) -> None:
+    """Measure the small tables of the committed report into a folder, on MNIST, on the CPU with one
+    thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # last digits depend on it
+    try:
+        data = load_data("mnist", device=pick_device("cpu"))
+        tables = {"6_overlaps": measure_overlaps(data), "6_leak": measure_leak(data, "desktop")}
+    finally:
+        torch.set_num_threads(threads)
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+
+
+# --------------------------------------------------------------------------- the table of claims
+
+# The runs of each section, by the file that keeps their rows.
+PLANS: dict[str, Callable[[str], Mapping]] = {
+    "1_sparsity_sweep": sweep.plan,
+    "2_architectures": architectures.plan,
+    "2_layers": architectures.layer_plan,
+    "4_data_and_initialization": data_and_initialization.plan,
+    "5_random_labels": random_labels.plan,
+}
+
+
+def known_rows(profile: str, folder: Path) -> dict[str, pd.DataFrame]:
+    """The rows that there are of the other sections' runs, by the file that keeps them, in `folder`
+    and in RESULTS; nothing is run."""
+    return {name: stored_rows(name, plan(profile), folder) for name, plan in PLANS.items()}
+
+
+# How each section is asked for its claims: from (known_rows, profile, folder) to rows of the table.
+CLAIMS: dict[str, Callable[[Mapping[str, pd.DataFrame], str, Path], list[dict]]] = {
+    "sweep": lambda rows, profile, folder: sweep.claims(rows["1_sparsity_sweep"]),
+    "architectures": lambda rows, profile, folder: architectures.claims(
+        rows["2_architectures"], rows["2_layers"]
+    ),
+    "connections": lambda rows, profile, folder: connections.claims(
+        connections.read_tables(RESULTS if profile == COMMITTED else folder)
+    ),
+    "data_and_initialization": lambda rows, profile, folder: data_and_initialization.claims(
+        rows["4_data_and_initialization"]
+    ),
+    "random_labels": lambda rows, profile, folder: random_labels.claims(
+        rows["5_random_labels"], random_labels.plan(profile)
+    ),
+}
+COLUMNS = [
+    *("id", "group", "section", "claim", "published", "ours", "verdict", "seeds", "runs", "rule"),
+]
+
+
+def claims_table(profile: str, folder: Path) -> pd.DataFrame:
+    """The claims of all sections under a profile, as from `table_of`, by the rows and tables that
+    there are in `folder` and in RESULTS; nothing is run."""
+    rows = known_rows(profile, folder)
+    return table_of(claim for ask in CLAIMS.values() for claim in ask(rows, profile, folder))
+
+
+def table_of(claims: Iterable[dict]) -> pd.DataFrame:
+    """A table of claims, as from `new_claim`, the main result first: COLUMNS, group by group in the
+    order of GROUPS. What this report asked by itself "holds" or does not.
+
+    Raises ValueError where two claims share an id, which names one for code.
+    """
+    table = pd.DataFrame(list(claims), columns=COLUMNS)
+    if table.id.duplicated().any():
+        raise ValueError(f"two claims are called {table.id[table.id.duplicated()].iloc[0]}")
+    order = table.group.map(GROUPS.index).sort_values(kind="stable").index
+    table = table.loc[order].reset_index(drop=True)
+    added = table.section == ADDED
+    table.loc[added, "verdict"] = table.verdict[added].map(_answer)
+    return table
+
+
+def _answer(verdict: str) -> str:
+    """The verdict on a question of this report: HOLDS, and the reason, if one is given."""
+    word, colon, why = verdict.partition(":")
+    return HOLDS.get(word, word) + colon + why
+
+
+def tally_of(claims: pd.DataFrame) -> pd.DataFrame:
+    """How many claims of the paper have which of VERDICTS, and how many questions this report asked
+    by itself (ADDED): a row for each group, the main result first. One tally of all would let what
+    is said of pictures and dense networks hide what is said of pruned ones."""
+    word = claims.verdict.str.partition(":")[0].where(claims.section != ADDED, ADDED)
+    table = pd.crosstab(claims.group, word)
+    groups = [group for group in GROUPS if group in table.index]
+    columns = [*VERDICTS, ADDED]
+    table = table.reindex(index=groups, columns=columns, fill_value=0)
+    return table.rename_axis(columns=None).reset_index()
+
+
+# ------------------------------------------------------------------------------ numbers for prose
+
+
+def values(rows: pd.DataFrame, profile: str, folder: Path) -> dict[str, str]:
+    """The numbers that prose quotes, formatted; "–" where there are none.
+
+    Args:
+        rows: of this section's plan. Claims are of all sections' rows, in `folder` and in RESULTS.
+
+    A name has no spaces: "not.pruned_beside_dense", "effect.new_weights_under_the_mask.95".
+    """
+    claims = claims_table(profile, folder)
+    found = {}
+    for row in tally_of(claims).to_dict("records"):
+        found |= {f"{word}.{row['group']}": str(row[word]) for word in (*VERDICTS, ADDED)}
+    for claim in claims.itertuples():
+        found |= {f"ours.{claim.id}": claim.ours, f"verdict.{claim.id}": claim.verdict}
+    for row in effects(rows).itertuples():
+        name = f"{row.choice}.{100 * row.sparsity:.0f}"
+        found |= {f"effect.{name}": row.text, f"effect_verdict.{name}": row.verdict}
+    for row in stored_table("6_overlaps").itertuples():
+        found[f"overlap.{row.choice}"] = f"{row.overlap:.2f}"
+    leaks = stored_table("6_leak")
+    found["leak_difference"] = leak_difference(leaks) if len(leaks) else "–"
+    found["leak_alive"] = spanned(leaks.alive) if len(leaks) else "–"
+    return {name.replace(" ", "_"): text for name, text in found.items()}

@@ -1,0 +1,462 @@
+"""§5.6, Fig. 4: can a pruned network learn random labels by heart?
+
+The paper shows LeNet-5-Caffe, dense and pruned by SNIP to 99 %, in one figure without a table. Here
+are its five curves, other choices of as many connections, and a second network.
+
+Lee, Ajanthan & Torr. SNIP: Single-shot network pruning based on connection sensitivity. ICLR 2019.
+Zhang, Bengio, Hardt, Recht & Vinyals. Understanding deep learning requires rethinking
+generalization. ICLR 2017.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from snipcore import MODELS, check_known, kept_count
+from sniplab.data import load_data
+from sniplab.runs import Config
+from sniplab.sections import COMMITTED, Plan, check_profile, stored_table
+from sniplab.sections.random_labels_capacity import LOGITS_OF, least_error, parameters, times
+from sniplab.sections.random_labels_comparisons import (
+    HARDLY,
+    PRUNED,
+    TOLD,
+    TRIED,
+    against_dense,
+    bits_per_parameter,
+    other_choices,
+    rescaling,
+    usual_runs,
+)
+from sniplab.show import spanned
+from sniplab.stats import paired, summarize
+from sniplab.training import recipe_for
+from sniplab.verdicts import (
+    ADDED,
+    FAILED,
+    LEARNED,
+    at,
+    fewest,
+    from_to,
+    judged,
+    length_of,
+    new_claim,
+)
+
+GROUP = "random labels"  # of the claims
+NETWORK = "lenet-5-caffe"  # the paper's
+SECOND = "lenet-300-100"  # not in the paper
+
+# ------------------------------------------------------------------------------------ what is run
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a profile says of one network.
+
+    With few train images a network sees each often enough to learn it by heart. The rates come from
+    trials on one seed, so that the dense network does: at the published 0.1 LeNet-5-Caffe diverges.
+    Dense LeNet-300-100 had 80, 64, 41, 28 and 34 % of 54,000 labels wrong after 25,000 iterations
+    at 0.2, 0.1, 0.05, 0.02 and 0.01; after 75,000 at the last two, 6 and 4 %. Pruned networks were
+    not tuned for.
+    """
+
+    iterations: int
+    rate: float
+    seeds: int
+    train_images: int  # 0: all
+    on_random: tuple[float, ...]  # sparsities of the pruned networks, by labels
+    on_true: tuple[float, ...]
+
+
+SMOKE = Numbers(5, 0.02, seeds=1, train_images=200, on_random=(0.99,), on_true=(0.99,))
+QUICK = Numbers(150, 0.02, seeds=2, train_images=500, on_random=(0.9, 0.99), on_true=(0.99,))
+DESKTOP = Numbers(15_000, 0.02, seeds=3, train_images=0, on_random=(0.9, 0.99), on_true=(0.99,))
+PAPER = Numbers(
+    75_000,
+    0.02,
+    seeds=20,
+    train_images=0,
+    on_random=(0.5, 0.8, 0.9, 0.95, 0.98, 0.99),
+    on_true=(0.9, 0.99),
+)
+NUMBERS = {
+    "smoke": {
+        NETWORK: SMOKE,
+        SECOND: dataclasses.replace(SMOKE, iterations=20, rate=0.05, seeds=2),
+    },
+    "quick": {
+        NETWORK: QUICK,
+        SECOND: dataclasses.replace(QUICK, iterations=200, rate=0.05, seeds=3),
+    },
+    "desktop": {
+        NETWORK: DESKTOP,
+        SECOND: dataclasses.replace(
+            DESKTOP, iterations=75_000, rate=0.01, on_random=(0.5, 0.8, 0.9, 0.95, 0.99)
+        ),
+    },
+    "paper": {NETWORK: PAPER, SECOND: dataclasses.replace(PAPER, rate=0.01)},
+}
+DECAY = 5e-4  # of the dense network with L2: the training protocol's, since the paper names none
+LONGER = 4  # times as long SECOND, pruned to HARDEST by SNIP, also trains on random labels
+HARDEST = 0.99  # the paper's sparsity
+
+
+def plan(
+    profile: str,
+    dataset: str = "mnist",
+    models: str | Iterable[str] | None = None,
+    seeds: int | None = None,
+    iterations: int | None = None,
+    train_images: int | None = None,
+) -> dict[str, list[Config]]:
+    """The runs, seed by seed: "usual", dense and pruned on random and on true labels, without
+    weight decay; "decayed", the dense network of Fig. 4 with it; "longer", one network LONGER.
+
+    Args:
+        models: one or more of the networks of the profile; None: all of them.
+        seeds, iterations, train_images: in place of the profile's own; 0 train images: all.
+
+    Raises ValueError for an unknown profile or network, and for seeds or iterations below 1.
+    """
+    check_profile(profile)
+    numbers = NUMBERS[profile]
+    if models is None:
+        models = numbers
+    elif isinstance(models, str):
+        models = [models]
+    for name, value in (("seeds", seeds), ("iterations", iterations)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} {value}: at least 1; None for the profile's own")
+    parts = {"usual": [], "decayed": [], "longer": []}
+    for model in models:
+        check_known(model, numbers, "network of this section")
+        _add_runs(parts, model, numbers[model], dataset, seeds, iterations, train_images)
+    return {part: sorted(configs, key=lambda c: c.seed) for part, configs in parts.items()}
+
+
+def _add_runs(parts, model, of, dataset, seeds, iterations, train_images) -> None:
+    """Put the runs of one network into the parts of a plan; `of`: its Numbers."""
+    length = of.iterations if iterations is None else iterations
+    recipe = dataclasses.replace(recipe_for(model, length, 10), lr=of.rate, weight_decay=0.0)
+    if model == SECOND:  # at any length as its rates were tried
+        recipe = dataclasses.replace(recipe, schedule="linear")
+    cells = [("dense", 0.0, "random"), ("dense", 0.0, "true")]
+    cells += [(method, s, "random") for s in of.on_random for method in PRUNED]
+    cells += [(method, s, "true") for s in of.on_true for method in PRUNED]
+    what = {"dataset": dataset, "train_images": of.train_images}
+    if train_images is not None:
+        what["train_images"] = train_images
+    for seed in range(of.seeds if seeds is None else seeds):
+        parts["usual"] += [
+            Config(model, recipe, method, sparsity, seed, labels=labels, **what)
+            for method, sparsity, labels in cells
+        ]
+        on_random = {"labels": "random", **what}
+        if model == NETWORK:
+            decayed = dataclasses.replace(recipe, weight_decay=DECAY)
+            parts["decayed"].append(Config(model, decayed, "dense", 0.0, seed, **on_random))
+        else:
+            longer = dataclasses.replace(recipe, iterations=LONGER * length)
+            parts["longer"].append(Config(model, longer, "snip", HARDEST, seed, **on_random))
+
+
+def images_seen(plan: Plan, profile: str) -> int:
+    """How many train images the runs of a plan see. Where that is all of a data set, the committed
+    profile reads their number in RESULTS/5_train_images.csv, the others in the data."""
+    config = plan["usual"][0]
+    if config.train_images:
+        return config.train_images
+    sizes = stored_table("5_train_images") if profile == COMMITTED else pd.DataFrame()
+    for row in sizes.itertuples():
+        if row.dataset == config.dataset:
+            return int(row.images)
+    return len(load_data(config.dataset, device="cpu").y_train)
+
+
+# ---------------------------------------------------------------------------------- what is claimed
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve of the paper's Fig. 4, of NETWORK: which runs, and what §5.6 says of it."""
+
+    name: str
+    part: str
+    method: str
+    sparsity: float
+    labels: str
+    said: str
+    fits: bool = True  # by the paper
+
+    def of(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Its rows."""
+        cell = (rows.part == self.part) & (rows.model == NETWORK) & (rows.method == self.method)
+        return rows[cell & (rows.sparsity == self.sparsity) & (rows.labels == self.labels)]
+
+
+CURVES = {
+    "dense_true": Curve(
+        "dense, true labels", "usual", "dense", 0.0, "true", "quickly almost zero training loss"
+    ),
+    "dense_random": Curve(
+        "dense, random labels", "usual", "dense", 0.0, "random", "very low training loss"
+    ),
+    "dense_random_l2": Curve(
+        "dense, random labels, L2", "decayed", "dense", 0.0, "random", "very low training loss, too"
+    ),
+    "pruned_true": Curve(
+        "pruned, true labels", "usual", "snip", HARDEST, "true", "quickly almost zero training loss"
+    ),
+    "pruned_random": Curve(
+        "pruned, random labels", "usual", "snip", HARDEST, "random", "fails to fit", fits=False
+    ),
+}
+# That a dense network learns true labels, every other section shows.
+CLAIMED = ("dense_random", "dense_random_l2", "pruned_true", "pruned_random")
+
+CELL = ["model", "method", "sparsity", "labels", "seed"]  # what a run of one part is known by
+
+
+def missing(rows: pd.DataFrame, configs: Iterable[Config]) -> int:
+    """How many of some planned runs there are no rows of. Raises ValueError where two rows are of
+    one run: they would count twice."""
+    if rows.duplicated(CELL).any():
+        twice = rows[rows.duplicated(CELL)].iloc[0]
+        raise ValueError(f"two rows of one run: {', '.join(f'{k} {twice[k]}' for k in CELL)}")
+    there = set(rows[CELL].itertuples(index=False, name=None))
+    return len({(c.model, c.method, c.sparsity, c.labels, c.seed) for c in configs} - there)
+
+
+def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
+    """The rows of the table of claims. Where a run that `plan` asks for is missing, the claim is
+    untested."""
+    found = [memory(rows, plan, key) for key in CLAIMED]
+    return [*found, held_back(rows, plan)]
+
+
+def memory(rows: pd.DataFrame, plan: Plan, key: str) -> dict:
+    """§5.6, Fig. 4: NETWORK learns random labels by heart when dense, not when pruned. `key`: one
+    of CURVES."""
+    curve = CURVES[key]
+    dense = rows[(rows.part == "usual") & (rows.model == NETWORK) & (rows.method == "dense")]
+    dense = dense[dense.labels == curve.labels].set_index("seed").train_error
+    what = (NETWORK, curve.method, curve.sparsity, curve.labels)
+    planned = [c for c in plan[curve.part] if (c.model, c.method, c.sparsity, c.labels) == what]
+    rows = curve.of(rows)
+    absent = missing(rows, planned)
+    does = "learns" if curve.fits else "fails to learn"
+    decay = " with L2" if curve.part == "decayed" else ""
+    claim = new_claim(
+        id=f"memory.{key}",
+        group=GROUP,
+        section="§5.6, Fig. 4",
+        claim=f"LeNet-5-Caffe {at(curve.sparsity)}{decay} {does} {curve.labels} labels",
+        published="low loss" if curve.fits else "high error",
+        rule="memory",
+        runs=length_of(rows),
+        seeds=len(rows),
+    )
+    if rows.empty:
+        return claim
+    errors, lost = rows.train_error, rows.train_error.isna()
+    claim["ours"] = "–" if lost.all() else f"{spanned(errors.dropna(), '{:.1f}')} % training error"
+    if lost.any():
+        claim["ours"] += f" ({lost.sum()} of {len(rows)} lost)"
+    if absent:
+        return claim | {"verdict": f"untested: {absent} of {len(planned)} runs missing"}
+    if len(rows) < 2 or lost.all():
+        return claim
+    # What the dense network does not learn either, no choice of connections prevents.
+    if not curve.fits and not (rows.seed.map(dense) <= LEARNED).all():
+        return claim | {"verdict": "untested: dense network does not learn them"}
+    low, high = errors <= LEARNED, errors >= FAILED
+    holds, fails = (low, high) if curve.fits else (high, low)
+    verdict = "reproduced" if holds.all() else "not" if fails.all() else "in part"
+    return claim | {"verdict": verdict}
+
+
+def held_back(rows: pd.DataFrame, plan: Plan) -> dict:
+    """What the paper left out: whether SNIP's choice of connections, and not their number alone,
+    keeps random labels from being learned by heart. Of the table of `other_choices`, whose
+    correction is over all of it, those on random labels; a comparison that lost a pair is
+    undecided."""
+    absent = missing(rows[rows.part == "usual"], plan["usual"])
+    usual = usual_runs(rows)
+    table = other_choices(usual)
+    table = table[(table.labels == "random") & table.verdict.isin(TOLD)]
+    claim = new_claim(
+        id="memory.other_choices",
+        group=GROUP,
+        section=ADDED,
+        claim="Other choices of as many connections learn more random labels by heart than SNIP's",
+        published="–",
+        rule="direction",
+        runs=length_of(usual[usual.network.isin(table.network)]),
+        seeds=fewest(table),
+    )
+    if table.empty:
+        return claim
+    claim["ours"] = f"control − SNIP: {from_to(table['mean'])} points of training error in "
+    claim["ours"] += " and ".join(table.network.unique())
+    if absent:
+        return claim | {"verdict": f"untested: {absent} of {len(plan['usual'])} runs missing"}
+    whole = table.lost == 0
+    verdict, how = judged(whole & (table.verdict == "lower"), whole & (table.verdict == "higher"))
+    return claim | {"ours": claim["ours"] + how, "verdict": verdict}
+
+
+def published_runs(rows: pd.DataFrame) -> pd.DataFrame:
+    """The runs of the five curves, seed by seed, named in column `curve`."""
+    found = pd.concat([curve.of(rows).assign(curve=curve.name) for curve in CURVES.values()])
+    return found.sort_index().sort_values("seed", kind="stable")
+
+
+def curve_points(published: pd.DataFrame) -> pd.DataFrame:
+    """Loss and error (percent) of mini-batches before their steps, over equal parts of each run:
+    curve, seed, iteration, loss, error."""
+    parts = []
+    for run in published[published.status == "ok"].itertuples():
+        loss, error = (np.array(t.split(), dtype=float) for t in (run.loss_curve, run.error_curve))
+        step = (np.arange(len(loss)) + 0.5) * run.iterations / len(loss)
+        which = {"curve": run.curve, "seed": run.seed}
+        parts.append(pd.DataFrame({**which, "iteration": step, "loss": loss, "error": error}))
+    columns = ["curve", "seed", "iteration", "loss", "error"]
+    return pd.concat(parts) if parts else pd.DataFrame(columns=columns)
+
+
+def beside_published(rows: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """What the paper says of the five curves, how ours end, and whether they agree."""
+    published = published_runs(rows)
+    names = [curve.name for curve in CURVES.values()]
+    said = [curve.said for curve in CURVES.values()]
+    table = pd.DataFrame({"curve": names, "published, for MNIST": said})
+    heads = {"train_loss": "training loss", "train_error": "training error (%)"}
+    for column, head in {**heads, "error": "test error (%)"}.items():
+        text = summarize(published, ["curve"], column).set_index("curve").text
+        table[head] = [text.get(name, "–") for name in names]
+    return table.assign(verdict=[_agreement(memory(rows, plan, key)) for key in CURVES])
+
+
+def _agreement(claim: dict) -> str:
+    """The verdict on a curve, in words of this section."""
+    if claim["seeds"] < 2:
+        return "one seed" if claim["seeds"] else "not run yet"
+    grades = {"reproduced": "agrees", "in part": "agrees in part", "not": "does not agree"}
+    return grades.get(claim["verdict"], "cannot tell")
+
+
+# ----------------------------------------------------------------------------------- a longer run
+def _hard(rows: pd.DataFrame, part: str) -> pd.DataFrame:
+    """SNIP's runs of SECOND at HARDEST on random labels."""
+    hard = (rows.method == "snip") & (rows.sparsity == HARDEST) & (rows.labels == "random")
+    return rows[hard & (rows.part == part) & (rows.model == SECOND)]
+
+
+def hard_runs(rows: pd.DataFrame) -> pd.DataFrame:
+    """The runs that are made at the usual length and LONGER."""
+    hard = pd.concat([_hard(rows, "usual"), _hard(rows, "longer")])
+    return hard.assign(network=MODELS[SECOND].title)
+
+
+def longer_minus_usual(rows: pd.DataFrame) -> pd.DataFrame:
+    """What LONGER training changes in the training error of `hard_runs`, as from `paired`."""
+    hard = hard_runs(rows)
+    longer, usual = hard[hard.part == "longer"], hard[hard.part == "usual"]
+    return paired(longer, usual, ["network"], ("model", "seed"), "train_error")
+
+
+def on_the_way(rows: pd.DataFrame) -> float:
+    """Where the longer runs stood after the usual length: the mean training error, percent."""
+    longer, errors = _hard(rows, "longer"), []
+    for text in longer[longer.status == "ok"].error_curve:
+        curve = text.split()
+        errors.append(float(curve[len(curve) // LONGER - 1]))
+    return float(np.mean(errors)) if errors else math.nan
+
+
+# ------------------------------------------------------------------------------ numbers for prose
+
+
+def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
+    """The numbers that prose quotes of the committed report, formatted; "–" where there are none.
+
+    Errors are of training, in percent; differences in points. What is measured without training
+    comes from RESULTS.
+    """
+    usual, longer = usual_runs(rows), longer_minus_usual(rows)
+    on_snip, on_dense, rescaled = other_choices(usual), against_dense(usual), rescaling(usual)
+    ends = summarize(published_runs(rows), ["curve"], "train_error").set_index("curve").text
+    found = {f"error_{key}": ends.get(curve.name, "–") for key, curve in CURVES.items()}
+    found |= _cells(on_snip, "minus_snip")
+    found |= _cells(on_dense, "minus_dense")
+    found |= _cells(rescaled, "minus_random")
+    for name, table in (("controls", on_snip), ("snip", on_dense), ("rescaled", rescaled)):
+        found |= _counts(table[table.labels == "random"], name)
+    waited = on_the_way(rows)
+    return found | {
+        "longer": longer.text[0] if len(longer) else "–",
+        "longer_verdict": longer.verdict[0] if len(longer) else "–",
+        "longer_on_the_way": "–" if math.isnan(waited) else f"{waited:.2f}",
+        **_lengths(plan),
+        **_capacity(usual, plan),
+        **_logits(stored_table("5_logits")),
+    }
+
+
+def _cells(table: pd.DataFrame, name: str) -> dict[str, str]:
+    """Every difference of a table, as "shuffled_minus_snip_random_90.lenet-5-caffe"."""
+    models = {MODELS[model].title: model for model in (NETWORK, SECOND)}
+    return {
+        f"{r.method}_{name}_{r.labels}_{100 * r.sparsity:.0f}.{models[r.network]}": r.text
+        for r in table.itertuples()
+    }
+
+
+def _counts(table: pd.DataFrame, name: str) -> dict[str, str]:
+    """How many comparisons of a table have which verdict, and how far they go."""
+    told = table[table.verdict.isin(TOLD)]
+    found = {f"{name}_{word.replace(' ', '_')}": str((told.verdict == word).sum()) for word in TOLD}
+    hardly = table[table.verdict == HARDLY]
+    return found | {
+        f"{name}_compared": str(len(told)),
+        f"{name}_span": from_to(told["mean"]) if len(told) else "–",
+        f"{name}_hardly": str(len(hardly)),
+        f"{name}_hardly_span": from_to(hardly["mean"]) if len(hardly) else "–",
+    }
+
+
+def _lengths(plan: Plan) -> dict[str, str]:
+    """Iterations and seeds of each network, as planned."""
+    found = {}
+    for model in dict.fromkeys(c.model for c in plan["usual"]):
+        configs = [c for c in plan["usual"] if c.model == model]
+        found[f"iterations.{model}"] = f"{configs[0].recipe.iterations:,}"
+        found[f"seeds.{model}"] = str(len({c.seed for c in configs}))
+    return found
+
+
+def _capacity(usual: pd.DataFrame, plan: Plan) -> dict[str, str]:
+    """What counting says of HARDEST, and the most bits that a parameter has learned."""
+    images = images_seen(plan, COMMITTED)
+    found = {"images": f"{images:,}"}
+    for model in dict.fromkeys(c.model for c in plan["usual"]):
+        kept = kept_count(parameters(model), HARDEST)
+        found[f"least_error.{model}"] = f"{least_error(kept, images):.1f}"
+        found[f"bits_needed.{model}"] = f"{images * np.log2(10) / kept:.1f}"
+    most = bits_per_parameter(usual, images)[list(TRIED)].max(axis=None)
+    return found | {"bits_learned": "–" if pd.isna(most) else f"{most:.2f}"}
+
+
+def _logits(table: pd.DataFrame) -> dict[str, str]:
+    """How much smaller or larger the logits of networks pruned to HARDEST are than dense ones."""
+    return {
+        f"logits_{method}.{row['model']}": times(row[method] / row["dense"])
+        for _, row in table[table.sparsity == HARDEST].iterrows()
+        for method in LOGITS_OF[1:]
+        if row[method]
+    }

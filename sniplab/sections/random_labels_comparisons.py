@@ -1,0 +1,116 @@
+"""§5.6: the final training errors of dense and pruned networks, compared within seeds.
+
+`rows` are those of the section's plan, with column `part`; `usual` are as from `usual_runs`. A
+table is one family: what it says is corrected over all that it has a verdict on.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from snipcore import MODELS
+from sniplab.sections.random_labels_capacity import label_bits
+from sniplab.stats import paired, summarize
+from sniplab.verdicts import FAILED, LEARNED
+
+PRUNED = ("snip", "shuffled", "magnitude", "random", "rescaled")
+TRIED = ("dense", *PRUNED)
+TOLD = ("higher", "lower", "not told apart")  # verdicts of `paired` on several pairs
+HARDLY = "both fit hardly any"  # in place of a verdict
+KIND = ["labels", "network", "sparsity"]  # what a comparison of training errors is of
+TWIN = ["model", "sparsity", "labels", "seed"]  # what two pruned networks that are compared share
+
+
+def usual_runs(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of part "usual", and how they are compared: the title of the `network`, the mean
+    training error over the seeds (`level`, percent), and why this tells nothing (`silent`): the
+    dense network does not fit such labels in every seed, either."""
+    rows = rows[rows.part == "usual"]
+    rows = rows.assign(network=[MODELS[name].title for name in rows.model])
+    dense = rows[rows.method == "dense"].groupby(["network", "labels"]).train_error
+    why = {key: "" if (e <= LEARNED).all() else "dense does not fit" for key, e in dense}
+    labels = zip(rows.network, rows.labels, strict=True)
+    return rows.assign(
+        level=rows.groupby([*KIND, "method"]).train_error.transform("mean"),
+        silent=[why.get(key, "dense not run") for key in labels],
+    )
+
+
+def cut_in_two(usual: pd.DataFrame) -> pd.Series:
+    """Which networks no path crosses any more: they cannot learn anything."""
+    return usual.collapsed.str.contains("no path").astype(bool)
+
+
+def compare_memory(runs: pd.DataFrame, base: pd.DataFrame, on: list[str]) -> pd.DataFrame:
+    """Training errors of usual runs minus those of `base` with the same `on`, as from `paired`; in
+    place of a verdict, why there is none: the runs are silent, or both fit hardly any labels. One
+    correction over all that have a verdict."""
+    twin = runs.join(base.set_index(on).level.rename("twin"), on=on).twin
+    why = runs.silent.mask(np.minimum(runs.level, twin) >= FAILED, HARDLY)
+    how = {"by": [*KIND, "method"], "on": on, "value": "train_error"}
+    tables = []
+    for reason, part in runs.groupby(why.mask(runs.silent != "", runs.silent)):
+        table = paired(part, base, **how)
+        if reason:
+            table = table.assign(q=math.nan, verdict=reason)
+        if len(table):
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True) if tables else paired(runs[:0], base, **how)
+
+
+def other_choices(usual: pd.DataFrame) -> pd.DataFrame:
+    """Controls minus SNIP at equal sparsity, as from `compare_memory`, but for networks that a mask
+    cuts in two."""
+    controls = usual[~usual.method.isin(("dense", "snip")) & ~cut_in_two(usual)]
+    return compare_memory(controls, usual[usual.method == "snip"], TWIN)
+
+
+def against_dense(usual: pd.DataFrame) -> pd.DataFrame:
+    """SNIP minus dense, as from `compare_memory`."""
+    snip = usual[usual.method == "snip"]
+    return compare_memory(snip, usual[usual.method == "dense"], ["model", "labels", "seed"])
+
+
+def best_choices(usual: pd.DataFrame) -> pd.DataFrame:
+    """The choice that memorises most, where two or more have been tried, minus dense: as from
+    `compare_memory`."""
+    tried = usual[(usual.sparsity > 0) & (usual.labels == "random") & ~cut_in_two(usual)]
+    tried = tried.dropna(subset="level").sort_values(["level", "method"])
+    choice = tried.groupby(["network", "sparsity"]).method
+    best = tried[(choice.transform("nunique") > 1) & (tried.method == choice.transform("first"))]
+    return compare_memory(best, usual[usual.method == "dense"], ["model", "labels", "seed"])
+
+
+def rescaling(usual: pd.DataFrame) -> pd.DataFrame:
+    """Random pruning with rescaled weights minus random pruning, by the same masks, as from
+    `compare_memory`; whatever the dense network does, since neither is compared with it."""
+    whole = usual[~cut_in_two(usual)].assign(silent="")
+    return compare_memory(whole[whole.method == "rescaled"], whole[whole.method == "random"], TWIN)
+
+
+def memory_by_sparsity(usual: pd.DataFrame) -> pd.DataFrame:
+    """Final training errors, as from `summarize`, by labels, network, sparsity and method."""
+    return summarize(usual, [*KIND, "method"], "train_error")
+
+
+def across(table: pd.DataFrame, columns: Sequence[str] = TRIED) -> pd.DataFrame:
+    """The `text` of a table with one line for each of KIND and one column for each method."""
+    wide = table.pivot(index=KIND, columns="method", values="text").reindex(columns=columns)
+    wide = wide.rename(columns={"snip": "SNIP"}).astype(object).fillna("–")
+    wide = wide.reset_index().rename_axis(columns=None)
+    return wide.assign(sparsity=[f"{100 * s:.0f} %" for s in wide.sparsity])
+
+
+def bits_per_parameter(usual: pd.DataFrame, images: int) -> pd.DataFrame:
+    """Bits about random labels in each parameter that is kept: how many all labels `need`, and how
+    many were learned (means over seeds), a column for each method. `images`: of a run on all."""
+    good = usual[(usual.status == "ok") & (usual.labels == "random")]
+    count = good.train_images.where(good.train_images > 0, images)
+    bits = good.assign(used=count * label_bits(good.train_error) / good.kept)
+    place = ["network", "sparsity", "kept"]
+    means = bits.groupby([*place, "method"], sort=False).used.mean().reset_index()
+    means["need"] = images * np.log2(10) / means.kept
+    table = means.pivot(index=[*place, "need"], columns="method", values="used")
+    return table.reindex(columns=TRIED).reset_index().rename_axis(columns=None)

@@ -1,0 +1,435 @@
+"""§5.6: what is run on random labels, and what may be said of it."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from matplotlib import pyplot as plt
+
+from sniplab import methods
+from sniplab.runs import Config
+from sniplab.sections import COMMITTED, PROFILES, RESULTS, random_labels, select, stored_table
+from sniplab.sections import random_labels_capacity as capacity
+from sniplab.sections import random_labels_comparisons as comparisons
+from sniplab.sections import random_labels_figures as figures
+from sniplab.sections.random_labels import NETWORK, SECOND, held_back, memory
+from sniplab.training import Recipe
+
+SEVERED = "no path from input to output"
+UNABLE = "untested: dense network does not learn them"
+
+
+def made(errors, part="usual", model=NETWORK, labels="random", sparsity=0.9, **columns):
+    """Rows of a part, from training errors by method, one for each seed."""
+    rows = [
+        {
+            **{"part": part, "model": model, "method": method, "labels": labels, "seed": seed},
+            "sparsity": 0.0 if method == "dense" else sparsity,
+            "status": "diverged: nan" if math.isnan(error) else "ok",
+            "train_error": error,
+        }
+        for method, of_seeds in errors.items()
+        for seed, error in enumerate(of_seeds)
+    ]
+    fixed = {"iterations": 15_000, "reinit": "", "collapsed": "", "train_images": 0, "kept": 1000}
+    return pd.DataFrame(rows).assign(**(fixed | columns))
+
+
+def together(*parts):
+    return pd.concat(parts, ignore_index=True)
+
+
+def planned(rows):
+    """The plan that these rows fulfil."""
+    plan = {"usual": [], "decayed": [], "longer": []}
+    for r in rows.itertuples():
+        recipe = Recipe(r.iterations, checkpoints=1)
+        config = Config(r.model, recipe, r.method, r.sparsity, r.seed, labels=r.labels)
+        plan[r.part].append(config)
+    return plan
+
+
+# ------------------------------------------------------------------------------------ what is run
+
+
+def test_a_desktop_sees_all_images_and_one_network_longer():
+    plan = random_labels.plan("desktop")
+    every = [config for part in plan.values() for config in part]
+    assert {c.train_images for c in every} == {0} and {c.seed for c in every} == {0, 1, 2}
+    assert {c.recipe.weight_decay for c in plan["usual"] + plan["longer"]} == {0.0}
+    assert {(c.model, c.method, c.labels, c.recipe.weight_decay) for c in plan["decayed"]} == {
+        (NETWORK, "dense", "random", 5e-4)
+    }
+    assert {(c.model, c.method, c.sparsity, c.labels) for c in plan["longer"]} == {
+        (SECOND, "snip", 0.99, "random")
+    }
+    assert {c.recipe.iterations for c in plan["longer"]} == {300_000}
+    lengths = {(c.model, c.recipe.iterations, c.recipe.lr) for c in plan["usual"]}
+    assert lengths == {(NETWORK, 15_000, 0.02), (SECOND, 75_000, 0.01)}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_choice_of_connections_meets_snip_and_dense(profile):
+    runs = {(c.model, c.labels, c.sparsity, c.seed, c.method)
+            for c in random_labels.plan(profile)["usual"]}  # fmt: skip
+    for model, labels, sparsity, seed, method in runs:
+        for other in comparisons.PRUNED if sparsity else ["dense"]:
+            assert (model, labels, sparsity, seed, other) in runs
+        assert method != "dense" or sparsity == 0
+        assert (model, labels, 0.0, seed, "dense") in runs
+
+
+def test_a_plan_is_changed_by_what_the_user_says():
+    plan = random_labels.plan(
+        "smoke", "digits", models=SECOND, seeds=3, iterations=7, train_images=0
+    )
+    every = [config for part in plan.values() for config in part]
+    assert {(c.model, c.dataset, c.train_images) for c in every} == {(SECOND, "digits", 0)}
+    assert {c.seed for c in every} == {0, 1, 2} and plan["decayed"] == []
+    assert [c.recipe.iterations for c in plan["longer"]] == [28, 28, 28]
+    with pytest.raises(ValueError, match="iterations 0: at least 1"):
+        random_labels.plan("smoke", iterations=0)
+    with pytest.raises(ValueError, match=f"'gru-s'; known: {NETWORK}, {SECOND}"):
+        random_labels.plan("smoke", models=["gru-s"])
+
+
+def test_the_number_of_train_images_of_the_committed_report_needs_no_data(monkeypatch):
+    def refuse(*args, **how):
+        raise AssertionError("images were read")
+
+    whole = random_labels.plan("desktop")
+    few = random_labels.plan("quick")
+    digits = random_labels.plan("paper", "digits")
+    assert random_labels.images_seen(digits, "paper") == 3600
+    monkeypatch.setattr(random_labels, "load_data", refuse)
+    assert random_labels.images_seen(whole, COMMITTED) == 54_000
+    assert random_labels.images_seen(few, "quick") == 500
+    with pytest.raises(AssertionError, match="images were read"):
+        random_labels.images_seen(whole, "paper")
+
+
+# -------------------------------------------------------------------------------------- the curves
+
+
+@pytest.mark.parametrize(
+    ("key", "dense", "errors", "verdict"),
+    [
+        ("dense_random", (1.0, 9.0), (), "reproduced"),
+        ("dense_random", (85.0, 90.0), (), "not"),
+        ("dense_random", (1.0, 12.0), (), "in part"),
+        ("dense_random", (30.0, 50.0), (), "in part"),
+        ("dense_random", (1.0, math.nan), (), "in part"),
+        ("dense_random", (math.nan, math.nan), (), "untested"),
+        ("dense_random", (1.0,), (), "untested"),
+        ("pruned_random", (1.0, 1.0), (85.0, 90.0), "reproduced"),
+        ("pruned_random", (1.0, 1.0), (20.0, 90.0), "in part"),
+        ("pruned_random", (1.0, 1.0), (30.0, 50.0), "in part"),
+        ("pruned_random", (1.0, 1.0), (1.0, 2.0), "not"),
+        # If the dense network cannot learn them in every seed, sparsity is not the reason.
+        ("pruned_random", (1.0, 88.0), (85.0, 90.0), UNABLE),
+        ("pruned_random", (1.0,), (85.0, 90.0), UNABLE),
+    ],
+)
+def test_memory(key, dense, errors, verdict):
+    rows = made({"dense": dense, "snip": errors}, sparsity=0.99)
+    claim = memory(rows, planned(rows), key)
+    assert claim["verdict"] == verdict and claim["seeds"] == len(errors or dense)
+    assert claim["id"] == f"memory.{key}" and claim["group"] == "random labels"
+
+
+def test_memory_is_of_the_labels_the_sparsity_and_the_decay_of_its_curve():
+    rows = together(
+        made({"dense": (1.0, 2.0), "snip": (85.0, 87.0)}, sparsity=0.99),
+        made({"dense": (0.0, 0.0), "snip": (0.5, 0.7)}, sparsity=0.99, labels="true"),
+        made({"dense": (3.0, 4.0)}, part="decayed"),
+        made({"snip": (50.0, 51.0)}, sparsity=0.9),
+        made({"dense": (30.0, 31.0), "snip": (40.0, 41.0)}, sparsity=0.99, model=SECOND),
+    )
+    plan = planned(rows)
+    ours = {key: memory(rows, plan, key)["ours"] for key in random_labels.CURVES}
+    assert ours == {
+        "dense_true": "0.0 % training error",
+        "dense_random": "1.0 to 2.0 % training error",
+        "dense_random_l2": "3.0 to 4.0 % training error",
+        "pruned_true": "0.5 to 0.7 % training error",
+        "pruned_random": "85.0 to 87.0 % training error",
+    }
+    table = random_labels.beside_published(
+        rows.assign(train_loss=rows.train_error, error=rows.train_error), plan
+    )
+    assert list(table.verdict) == ["agrees"] * 5
+    assert list(table["training error (%)"])[3] == "0.60 (0.50 to 0.70)"
+    claims = random_labels.claims(rows, plan)
+    assert [c["claim"] for c in claims[:4]] == [
+        "LeNet-5-Caffe dense learns random labels",
+        "LeNet-5-Caffe dense with L2 learns random labels",
+        "LeNet-5-Caffe at 99 % learns true labels",
+        "LeNet-5-Caffe at 99 % fails to learn random labels",
+    ]
+
+
+def test_no_verdict_on_a_curve_of_which_a_run_is_missing():
+    rows = made({"dense": (1.0, 2.0, 3.0), "snip": (85.0, 86.0, 87.0)}, sparsity=0.99)
+    plan = planned(rows)
+    for key, method in (("dense_random", "dense"), ("pruned_random", "snip")):
+        fewer = rows[(rows.method != method) | (rows.seed < 2)]
+        claim = memory(fewer, plan, key)
+        assert claim["verdict"] == "untested: 1 of 3 runs missing" and claim["seeds"] == 2
+    assert memory(rows, plan, "pruned_random")["verdict"] == "reproduced"
+    table = random_labels.beside_published(
+        fewer.assign(train_loss=0.0, error=0.0), plan
+    )  # SNIP's third run is the one that is missing
+    assert list(table.verdict[[0, 1, 4]]) == ["not run yet", "agrees", "cannot tell"]
+
+
+def test_a_run_that_is_there_twice_is_refused():
+    rows = made({"dense": (1.0,), "snip": (85.0,)}, sparsity=0.99)
+    twice = together(rows, rows)
+    for claim in (lambda r, p: memory(r, p, "dense_random"), held_back):
+        assert claim(rows, planned(rows))["verdict"] == "untested"  # of one seed
+        with pytest.raises(ValueError, match="two rows of one run: model lenet-5-caffe"):
+            claim(twice, planned(rows))
+
+
+def test_curves_of_runs_that_ended_well():
+    rows = made({"dense": (1.0, 1.0, math.nan), "snip": (85.0,) * 2}, sparsity=0.99, iterations=100)
+    rows = rows.assign(loss_curve="2.3 1.5", error_curve="90 40.5")
+    points = random_labels.curve_points(random_labels.published_runs(rows))
+    dense = points[points.curve == "dense, random labels"]
+    assert list(dense.seed) == [0, 0, 1, 1] and list(dense.iteration) == [25, 75, 25, 75]
+    assert list(dense.loss[:2]) == [2.3, 1.5] and list(dense.error[:2]) == [90, 40.5]
+    assert list(points.seed) == [0, 0, 0, 0, 1, 1, 1, 1]  # seed by seed
+    assert random_labels.curve_points(random_labels.published_runs(rows[:0])).empty
+
+
+# ------------------------------------------------------------------------------------- comparisons
+
+
+HIGHER, LOWER, EQUAL = (50.0, 51.2, 51.8), (30.0, 31.2, 31.8), (10.0, 41.0, 90.0)
+SURE = "control − SNIP: +10.00 points of training error in LeNet-5-Caffe"
+
+
+def choices(dense=(2.0, 3.0, 1.0), snip=(40.0, 41.0, 42.0), cut=(), **others):
+    rows = made({"dense": dense, "snip": snip, **others})
+    return rows.assign(collapsed=[SEVERED if m in cut else "" for m in rows.method])
+
+
+def told(rows):
+    claim = held_back(rows, planned(rows))
+    return claim["verdict"], claim["ours"]
+
+
+def test_what_other_choices_learn_by_heart():
+    assert told(choices(random=HIGHER)) == ("not", SURE)
+    assert told(choices(random=LOWER))[0] == "reproduced"
+    assert told(choices(random=LOWER, shuffled=HIGHER))[0] == "in part"
+    assert told(choices(random=EQUAL))[0] == "untested"  # not told apart
+    # Nothing is told by labels that the dense network does not learn in every seed,
+    assert told(choices(random=HIGHER, dense=(2.0, 11.0, 1.0))) == ("untested", "–")
+    assert told(choices(random=HIGHER, dense=(2.0, math.nan, 1.0))) == ("untested", "–")
+    guess = (85.0, 85.2, 85.1)  # by two networks that learn next to none of them,
+    assert told(choices(random=(88.0, 88.1, 88.2), snip=guess)) == ("untested", "–")
+    assert told(choices(random=LOWER, snip=guess))[0] == "reproduced"
+    # by one that is cut in two, or by a run that is longer than the others.
+    severed = choices(random=HIGHER, shuffled=(90.0, 90.2, 90.1), cut=["shuffled"])
+    assert told(severed) == ("not", SURE)
+    longer = made({"snip": (0.0, 0.0, 0.0)}, part="longer", iterations=60_000)
+    assert told(together(choices(random=HIGHER), longer)) == ("not", SURE)
+    true = made({"dense": (0.0,) * 3, "snip": (1.0, 1.1, 1.2), "random": LOWER}, labels="true")
+    assert told(together(choices(random=HIGHER), true)) == ("not", SURE)
+
+
+def test_no_verdict_on_choices_while_a_run_is_missing():
+    rows = choices(random=LOWER, shuffled=HIGHER)
+    plan = planned(rows)
+    assert held_back(rows, plan)["verdict"] == "in part"
+    missing = {  # another choice, one seed of one
+        "3 of 12": rows[rows.method != "shuffled"],
+        "1 of 12": rows[(rows.method != "random") | (rows.seed > 0)],
+    }
+    for how, fewer in missing.items():
+        claim = held_back(fewer, plan)
+        assert claim["verdict"] == f"untested: {how} runs missing"
+    # On true labels, which share the correction.
+    true = made({"dense": (0.0,) * 3, "snip": (1.0, 1.1, 1.2), "random": LOWER}, labels="true")
+    claim = held_back(rows, planned(together(rows, true)))
+    assert claim["verdict"] == "untested: 9 of 21 runs missing"
+
+
+def test_a_comparison_that_lost_a_pair_is_undecided():
+    lost = (*LOWER[:2], math.nan)
+    snip = (40.0, 41.0, 42.0)  # −10.0, −9.8: told apart, even of two pairs
+    verdict, ours = told(choices(random=lost, shuffled=LOWER, snip=snip))
+    assert verdict == "in part" and ours.endswith(": 1 of 2 hold, 1 undecided")
+    assert told(choices(random=lost, snip=snip))[0] == "untested"
+    assert told(choices(random=(50.0, 50.8, math.nan), snip=snip))[0] == "untested"
+
+
+def test_a_table_is_one_family():
+    true = made({"dense": (0.0,) * 3, "snip": (1.0, 1.1, 1.3), "random": EQUAL}, labels="true")
+    usual = comparisons.usual_runs(together(choices(random=HIGHER, shuffled=LOWER), true))
+    table = comparisons.other_choices(usual)
+    assert len(table) == 3
+    assert list(table.q) == pytest.approx(list(scipy.stats.false_discovery_control(table.p)))
+    alone = comparisons.against_dense(usual)
+    assert len(alone) == 2
+    assert list(alone.q) == pytest.approx(list(scipy.stats.false_discovery_control(alone.p)))
+
+
+def test_what_has_no_verdict_says_why_and_is_not_corrected_for():
+    guess = made(
+        {"snip": (86.0, 86.1, 86.3), "random": (88.0, 88.2, 88.5)}, sparsity=0.99
+    )  # dense, at 0, is in `choices`
+    usual = comparisons.usual_runs(together(choices(random=HIGHER), guess))
+    table = comparisons.other_choices(usual).set_index("sparsity")
+    assert table.verdict[0.9] == "higher" and table.q[0.9] == table.p[0.9]
+    assert table.verdict[0.99] == "both fit hardly any" and math.isnan(table.q[0.99])
+    assert table["mean"][0.99] == pytest.approx(2.1)
+    dense = comparisons.usual_runs(choices(random=HIGHER, dense=(2.0, 50.0, 1.0)))
+    assert set(comparisons.other_choices(dense).verdict) == {"dense does not fit"}
+    assert set(comparisons.usual_runs(usual[usual.method != "dense"]).silent) == {"dense not run"}
+
+
+def test_rescaling_is_compared_with_the_same_masks():
+    # Whatever the dense network does: neither of the two is compared with it.
+    rows = choices(dense=(50.0,) * 3, random=(60.0, 61.0, 62.0), rescaled=(50.0, 51.1, 52.0))
+    (row,) = comparisons.rescaling(comparisons.usual_runs(rows)).itertuples()
+    assert (row.method, row.verdict) == ("rescaled", "lower")
+    assert row.mean == pytest.approx(-9.9666667)
+
+
+def test_the_choice_that_memorises_most_is_compared_with_dense():
+    rows = choices(snip=(40.0, 41.0, 42.0), random=LOWER, magnitude=(0.0,) * 3, cut=["magnitude"])
+    (row,) = comparisons.best_choices(comparisons.usual_runs(rows)).itertuples()
+    assert row.method == "random" and row.mean == pytest.approx(29.0)  # 31 − 2
+    alone = comparisons.usual_runs(choices(random=LOWER, cut=["snip"]))
+    assert comparisons.best_choices(alone).empty  # no other choice to be better than
+
+
+def test_a_longer_run_is_compared_with_the_usual_one():
+    usual = made({"snip": (86.0, 87.0)}, sparsity=0.99, model=SECOND)
+    longer = made({"snip": (85.0, 85.5)}, sparsity=0.99, model=SECOND, part="longer")
+    others = made({"snip": (10.0, 20.0), "random": (30.0, 40.0)}, sparsity=0.9, model=SECOND)
+    rows = together(usual, longer, others).assign(error_curve="90 88 86 84 82 80 78 76")
+    (row,) = random_labels.longer_minus_usual(rows).itertuples()
+    assert row.n == 2 and row.mean == pytest.approx(-1.25)
+    assert random_labels.on_the_way(rows) == 88  # the second of eight points ends a quarter
+    assert list(random_labels.hard_runs(rows).part) == ["usual"] * 2 + ["longer"] * 2
+    assert math.isnan(random_labels.on_the_way(rows[:2]))
+    assert random_labels.longer_minus_usual(rows[:2]).empty
+
+
+def test_a_wide_table_has_a_column_for_each_method():
+    rows = together(choices(random=LOWER), made({"snip": (1.0, 2.0)}, sparsity=0.99))
+    table = comparisons.across(comparisons.memory_by_sparsity(comparisons.usual_runs(rows)))
+    assert list(table.columns) == [
+        *("labels", "network", "sparsity", "dense", "SNIP"),
+        *("shuffled", "magnitude", "random", "rescaled"),
+    ]
+    assert list(table.sparsity) == ["0 %", "90 %", "99 %"]
+    assert list(table.SNIP) == ["–", "41.00 ± 2.48", "1.50 (1.00 to 2.00)"]
+
+
+# --------------------------------------------------------------------------------- what is counted
+
+
+def test_bits_about_random_labels():
+    assert capacity.label_bits([0, 90, 95]) == pytest.approx([math.log2(10), 0, 0], abs=1e-9)
+    half = math.log2(10) - 1 - 0.5 * math.log2(9)  # one bit says whether it is right
+    assert capacity.label_bits(50) == pytest.approx(half)
+    error = capacity.least_error(4311, 54_000)  # LeNet-5-Caffe at 99 %
+    assert 54_000 * capacity.label_bits(error) <= 32 * 4311
+    assert 54_000 * capacity.label_bits(error - 0.01) > 32 * 4311
+    assert capacity.least_error(4311, 500) == 0
+    assert capacity.parameters(SECOND) == 266_610
+
+
+def test_bits_that_each_parameter_has_learned():
+    rows = together(
+        choices(dense=(0.0,) * 3, snip=(90.0,) * 3, random=(50.0, 50.0, math.nan)),
+        made({"snip": (0.0,)}, labels="true"),  # says nothing about random ones
+    )
+    table = comparisons.bits_per_parameter(comparisons.usual_runs(rows), images=2000)
+    assert list(table.need) == pytest.approx([2 * math.log2(10)] * 2)
+    assert table.dense[0] == pytest.approx(2 * math.log2(10)) and table.snip[1] == pytest.approx(0)
+    assert table.random[1] == pytest.approx(2 * capacity.label_bits(50))
+    few = comparisons.usual_runs(rows.assign(train_images=500))
+    table = comparisons.bits_per_parameter(few, images=2000)
+    assert table.random[1] == pytest.approx(0.5 * capacity.label_bits(50))
+
+
+def test_stored_measurements_are_what_is_measured():
+    stored = stored_table("5_logits")
+    measured = capacity.measure_logits([NETWORK, SECOND])
+    columns = list(capacity.LOGITS_OF)
+    assert list(stored.model) == list(measured.model)
+    assert np.allclose(stored[columns], measured[columns], rtol=1e-6)
+    assert (stored.hardware != "").all() and set(stored.source) == set(measured.source)
+    images = stored_table("5_train_images")
+    (digits,) = capacity.measure_train_images(["digits"]).to_dict("records")
+    assert digits in images.to_dict("records")
+
+
+def test_a_ratio_in_words():
+    assert capacity.times(0.1721) == "5.8 times smaller" and capacity.times(1.2) == (
+        "1.2 times larger"
+    )
+    assert capacity.times(1 / 12_345) == "12,000 times smaller"
+
+
+def test_values_of_the_committed_rows():
+    plan = random_labels.plan(COMMITTED)
+    values = random_labels.values(select(plan, RESULTS / "5_random_labels.csv"), plan)
+    table = pd.read_csv(RESULTS.parent / "figures" / "5_table.csv").set_index("curve")
+    assert values["error_pruned_random"] == table["training error (%)"]["pruned, random labels"]
+    differences = pd.read_csv(RESULTS.parent / "figures" / "5_differences.csv")
+    asked = differences[(differences.labels == "random") & differences.q.notna()]
+    assert values["controls_higher"] == str((asked.verdict == "higher").sum())
+    at = asked[(asked.network == "LeNet-5-Caffe") & (asked.method == "random")]
+    assert values["random_minus_snip_random_90.lenet-5-caffe"] == at.text.iloc[0]
+    assert values["images"] == "54,000" and values["least_error.lenet-5-caffe"] == "9.7"
+
+
+# ----------------------------------------------------------------------------------------- figures
+
+
+@pytest.fixture
+def no_figures_left():
+    yield
+    plt.close("all")
+
+
+def test_the_figure_by_sparsity_takes_its_methods_from_the_table(monkeypatch, no_figures_left):
+    new = methods.Method("new", "a new one", "a new one", "#123456", "*", ":", None)
+    monkeypatch.setitem(methods.METHODS, "new", new)
+    rows = together(
+        choices(new=LOWER),
+        made({"snip": (60.0, 70.0), "new": (20.0, 30.0)}, sparsity=0.99),
+        made({"new": (1.0, 3.0)}, sparsity=0.99, labels="true"),
+    )
+    figure = figures.draw_sparsity(rows, {NETWORK: [0.0, 0.9, 0.95, 0.99], SECOND: [0.0, 0.9]})
+    left, right = figure.axes
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["dense", "SNIP", "a new one", "any, true labels"]
+    joined, hollow = (
+        bars.lines[0] for bars in left.containers if bars.lines[0].get_marker() == "*"
+    )
+    assert joined.get_color() == "#123456" and joined.get_linestyle() == ":"
+    assert list(joined.get_ydata()) == pytest.approx([31.0, math.nan, 25.0], nan_ok=True)
+    assert hollow.get_linestyle() == "None" and hollow.get_ydata()[-1] == 2.0
+    assert "not run yet" in {text.get_text() for text in right.texts}
+    assert [label.get_text() for label in left.get_xticklabels()] == ["0", "90", "95", "99"]
+
+
+def test_the_figure_of_curves(no_figures_left):
+    rows = made({"dense": (1.0, 2.0), "snip": (85.0, 85.0)}, sparsity=0.99, iterations=100)
+    rows = rows.assign(loss_curve="2 1", error_curve="90 40")
+    points = random_labels.curve_points(random_labels.published_runs(rows))
+    left, right = figures.draw_curves(points, 100).axes
+    # Error and guessing; loss alone.
+    assert len(left.lines) == 3 and len(right.lines) == 2 and left.get_xlim() == (0, 100)
+    assert {text.get_text().replace("\n", " ") for text in right.texts} == set(points.curve)
+    empty = figures.draw_curves(points[:0], 100)
+    assert all("not run yet" in {t.get_text() for t in axis.texts} for axis in empty.axes)

@@ -1,0 +1,173 @@
+"""What holds of every section: its plan, its claims and the numbers of its prose."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from types import ModuleType
+
+import pytest
+
+from sniplab import sections
+from sniplab.runs import Config
+from sniplab.sections import COMMITTED, PROFILES, RESULTS, select
+from sniplab.verdicts import GROUPS, RULES
+
+# The files in RESULTS that keep the rows of each section, by its module.
+STORED = {
+    "sweep": ["1_sparsity_sweep", "1_learning_rates"],
+    "architectures": ["2_architectures", "2_layers"],
+    "connections": ["3_pruned_connections"],  # no such file: nothing is trained
+    "data_and_initialization": ["4_data_and_initialization"],
+    "random_labels": ["5_random_labels"],
+    "conclusion": ["6_conclusion"],
+}
+
+
+def modules(*functions: str) -> list:
+    """The modules of `sniplab.sections` that have all of some functions, for a test of each."""
+    found = [
+        importlib.import_module(f"{sections.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(sections.__path__)
+    ]
+    return [
+        pytest.param(module, id=short(module))
+        for module in found
+        if all(inspect.isfunction(getattr(module, name, None)) for name in functions)
+    ]
+
+
+def short(module: ModuleType) -> str:
+    return module.__name__.rpartition(".")[2]
+
+
+def arguments(function) -> set[str]:
+    return set(inspect.signature(function).parameters)
+
+
+def runs(plan: dict[str, list[Config]]) -> list[Config]:
+    return [config for configs in plan.values() for config in configs]
+
+
+def called(function, **known):
+    """A function's result, by whichever of some arguments it takes."""
+    return function(**{name: known[name] for name in arguments(function) & known.keys()})
+
+
+def rows_and_more(module: ModuleType, folder, empty: bool = False) -> dict:
+    """What claims and values may ask for, of the committed report: its rows, or none of them."""
+    plan = module.plan(COMMITTED)
+    rows = select(plan, *[RESULTS / f"{name}.csv" for name in STORED[short(module)]])
+    rows = rows[:0] if empty else rows
+    return {"rows": rows, "plan": plan, "profile": COMMITTED, "folder": folder}
+
+
+# ------------------------------------------------------------------------------------------- plans
+
+
+def test_every_section_is_looked_at():
+    found = {module.id for module in modules("plan")}
+    assert "random_labels" in found and found <= STORED.keys()
+
+
+@pytest.mark.parametrize("module", modules("plan"))
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_plan_has_named_parts_of_runs_that_are_asked_for_once(module, profile):
+    plan = module.plan(profile)
+    assert plan and all(isinstance(part, str) and part for part in plan)
+    for part, configs in plan.items():
+        assert all(isinstance(config, Config) for config in configs), part
+        assert len(set(configs)) == len(configs), part
+    assert runs(plan)
+
+
+@pytest.mark.parametrize("module", modules("plan"))
+def test_an_unknown_profile_is_named(module):
+    known = "known: smoke, quick, desktop, paper"
+    with pytest.raises(ValueError, match=f"unknown profile 'night'; {known}"):
+        module.plan("night")
+
+
+@pytest.mark.parametrize("module", modules("plan"))
+@pytest.mark.parametrize("argument", ["seeds", "iterations", "epochs"])
+def test_zero_is_no_way_to_ask_for_what_the_profile_says(module, argument):
+    if argument not in arguments(module.plan):
+        pytest.skip("the section does not take it")
+    with pytest.raises(ValueError, match=rf"{argument}\b.*\b0\b"):
+        module.plan("smoke", **{argument: 0})
+
+
+@pytest.mark.parametrize("module", modules("plan"))
+def test_as_many_seeds_as_the_user_says(module):
+    if "seeds" not in arguments(module.plan):
+        pytest.skip("the section does not take them")
+    for configs in module.plan("smoke", seeds=3).values():
+        assert {config.seed for config in configs} in ({0, 1, 2}, set())
+
+
+@pytest.mark.parametrize("module", modules("plan"))
+def test_a_lone_network_is_one_name(module):
+    if "models" not in arguments(module.plan):
+        pytest.skip("the section does not take networks")
+    name = runs(module.plan("smoke"))[-1].model
+    plan = module.plan("smoke", models=name)
+    assert {config.model for config in runs(plan)} == {name}
+    assert plan == module.plan("smoke", models=[name])
+    with pytest.raises(ValueError, match="'resnet18'; known: "):
+        module.plan("smoke", models="resnet18")
+
+
+@pytest.mark.parametrize("module", modules("plan"))
+@pytest.mark.parametrize(
+    ("argument", "field", "one"), [("methods", "method", "snip"), ("sparsities", "sparsity", 0.9)]
+)
+def test_a_lone_method_or_sparsity_is_one(module, argument, field, one):
+    if argument not in arguments(module.plan):
+        pytest.skip("the section does not take it")
+    plan = module.plan("smoke", **{argument: one})
+    pruned = [config for config in runs(plan) if config.method != "dense"]
+    assert {getattr(config, field) for config in pruned} == {one}
+    assert plan == module.plan("smoke", **{argument: [one]})
+
+
+# --------------------------------------------------------------------------------- claims, numbers
+
+
+def test_a_claim_is_known_by_its_id(tmp_path):
+    found = [
+        claim["id"]
+        for (module,) in (parameter.values for parameter in modules("plan", "claims"))
+        for claim in called(module.claims, **rows_and_more(module, tmp_path))
+    ]
+    assert found and sorted(set(found)) == sorted(found)
+
+
+@pytest.mark.parametrize("module", modules("plan", "claims"))
+def test_a_claim_is_of_a_group_and_has_a_verdict_by_a_rule(module, tmp_path):
+    claims = called(module.claims, **rows_and_more(module, tmp_path))
+    for claim in claims:
+        assert claim["group"] in GROUPS and claim["rule"] in RULES
+        assert claim["verdict"].startswith(("reproduced", "in part", "not", "untested"))
+    texts = [claim["claim"] for claim in claims]
+    assert claims and len(set(texts)) == len(texts)
+
+
+@pytest.mark.parametrize("module", modules("plan", "claims"))
+def test_without_rows_every_claim_is_untested(module, tmp_path, monkeypatch):
+    monkeypatch.setattr(sections, "RESULTS", tmp_path)  # no small tables either
+    with_rows = called(module.claims, **rows_and_more(module, tmp_path))
+    without = called(module.claims, **rows_and_more(module, tmp_path, empty=True))
+    assert [claim["id"] for claim in without] == [claim["id"] for claim in with_rows]
+    assert all(claim["verdict"].startswith("untested") for claim in without)
+    assert all(claim["seeds"] == 0 for claim in without)
+
+
+@pytest.mark.parametrize("module", modules("plan", "values"))
+@pytest.mark.parametrize("empty", [False, True], ids=["rows", "no rows"])
+def test_numbers_of_prose_are_words_under_names(module, empty, tmp_path):
+    values = called(module.values, **rows_and_more(module, tmp_path, empty))
+    assert values
+    for name, text in values.items():
+        assert isinstance(name, str) and name.strip() == name != ""
+        assert isinstance(text, str) and text.strip(), name
+        assert not re.search(r"\bnan\b", text, re.IGNORECASE), name

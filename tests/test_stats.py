@@ -1,0 +1,152 @@
+"""Statistics over rows: what an interval, a paired difference and a correction are taken over."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import sniplab as lab
+
+
+def test_the_interval_is_students():
+    # t(0.975, 2 degrees of freedom) = 4.3027; mean 2, standard deviation 1, √3
+    low, high = lab.t_interval([1, 2, 3])
+    assert (low, high) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-4)
+    assert np.isnan(lab.t_interval([1])).all()
+
+
+def test_a_summary_counts_what_ended_well():
+    rows = pd.DataFrame(
+        {
+            "model": ["a"] * 5 + ["b"],
+            "status": ["ok", "ok", "ok", "diverged: the loss is nan", "ok", "ok"],
+            "error": [4.0, 5.0, 6.0, np.nan, np.nan, 7.0],
+        }
+    )
+    table = lab.summarize(rows, ["model"])
+    a, b = table.itertuples()
+    assert (a.mean, a.n, a.lost) == (5.0, 3, 2)  # NaN is no result, whatever the status says
+    assert a.half == pytest.approx(4.3027 / 3**0.5, abs=1e-4)  # the whole of "±"
+    assert a.text == "5.00 ± 2.48 (2 of 5 lost)"
+    assert (b.mean, b.n, b.lost, b.text) == (7.0, 1, 0, "7.00")
+    # No error is negative, so an interval that is gives way to the smallest and the largest.
+    rows["error"] -= 4
+    small = lab.summarize(rows, ["model"]).iloc[0]
+    assert (small.text, small.low, small.high) == ("1.00 (0.00 to 2.00) (2 of 5 lost)", 0, 2)
+    rows["error"] -= 1  # a difference may be
+    assert lab.summarize(rows, ["model"]).text[0] == "0.00 ± 2.48 (2 of 5 lost)"
+    none = lab.summarize(rows.iloc[:0], ["model"])
+    assert none.empty and list(none) == list(table)
+
+
+def runs(model, method, errors, status="ok"):
+    cells = {"model": model, "method": method, "seed": range(len(errors)), "error": errors}
+    return pd.DataFrame(cells).assign(status=status)
+
+
+def test_differences_are_paired_and_corrected():
+    dense = pd.concat([runs("a", "dense", [1.0, 2.0, 3.0]), runs("b", "dense", [1.0, 5.0])])
+    snips = pd.concat([runs("a", "snip", [2.0, 3.1, 4.2]), runs("b", "snip", [1.5, 5.0])])
+    a, b = lab.paired(snips, dense, ["model"]).itertuples()
+    # 1, 1.1, 1.2: mean 1.1, standard deviation 0.1, t = 1.1 / (0.1 / √3) = 19.05 with 2 degrees
+    # of freedom, where p = 1 - t / √(t² + 2)
+    t = 1.1 / (0.1 / 3**0.5)
+    p = 1 - t / (t * t + 2) ** 0.5
+    assert (a.mean, a.n, a.lost) == (pytest.approx(1.1), 3, 0)
+    assert a.half == pytest.approx(4.3027 * 0.1 / 3**0.5, abs=1e-4)
+    assert (a.least, a.most) == (pytest.approx(1.0), pytest.approx(1.2))
+    assert a.p == pytest.approx(p) and a.q == pytest.approx(2 * p)  # the smaller of two
+    assert (a.text, a.verdict, b.verdict) == ("+1.10 ± 0.25", "higher", "not told apart")
+    assert b.n == 2 and b.q == pytest.approx(b.p) == pytest.approx(0.5)  # t(1) = 1: p = 1/2
+
+
+def test_lost_and_single_pairs_give_no_verdict():
+    dense, snips = runs("a", "dense", [1.0, 2.0]), runs("a", "snip", [0.5, 9.0])
+    snips.loc[1, "status"] = "diverged: the loss is nan"
+    (row,) = lab.paired(snips, dense, ["model"]).itertuples()
+    assert (row.mean, row.n, row.lost, row.verdict) == (-0.5, 1, 1, "one pair")
+    assert row.text == "−0.50 (1 of 2 pairs lost)"
+    same = runs("a", "snip", [1.5, 2.5])  # no scatter: two equal signs are chance
+    (row,) = lab.paired(same, dense, ["model"]).itertuples()
+    assert (row.p, row.verdict) == (0.5, "not told apart")
+    many = [runs("a", method, [error] * 7) for method, error in (("snip", 1.5), ("dense", 1.0))]
+    (row,) = lab.paired(*many, ["model"]).itertuples()
+    assert (row.p, row.verdict) == (2 / 2**7, "higher")
+    near = runs("a", "snip", [1.0 + 1e-16, 2.0 + 4e-16])  # nor does rounding make a difference
+    (row,) = lab.paired(near, dense, ["model"]).itertuples()
+    assert (row.p, row.verdict) == (1.0, "not told apart")
+    assert lab.paired(runs("b", "snip", [1.0]), dense, ["model"]).empty  # no twin
+    (row,) = lab.paired(snips, dense, ["model"], on=("seed",)).itertuples()
+    assert row.text == "−0.50 (1 of 2 pairs lost)"
+    with pytest.raises(ValueError, match="two runs of the base share one model, seed"):
+        lab.paired(snips, pd.concat([dense, dense]), ["model"])
+
+
+def test_a_run_that_did_not_end_well_is_no_result():
+    """A diverged run may leave a finite error."""
+    rows = runs("a", "snip", [1.0, 2.0, 90.0])
+    rows.loc[2, "status"] = "diverged: the loss is nan"
+    (row,) = lab.summarize(rows, ["model"]).itertuples()
+    assert (row.mean, row.n, row.lost) == (1.5, 2, 1)
+    (row,) = lab.paired(rows, runs("a", "dense", [0.5, 1.0, 1.5]), ["model"]).itertuples()
+    assert (row.mean, row.n, row.lost, row.most) == (0.75, 2, 1, 1.0)
+
+
+def test_a_difference_is_judged_by_its_corrected_p():
+    # −0.2, −0.3, −0.4: t = 0.3 / (0.1 / √3) = √27 with 2 degrees of freedom, p = 0.035; beside a
+    # comparison that shows nothing twice that.
+    dense = pd.concat([runs("a", "dense", [1.0, 2.0, 3.0]), runs("b", "dense", [1.0, 2.0, 3.0])])
+    a, b = runs("a", "snip", [0.8, 1.7, 2.6]), runs("b", "snip", [1.5, 2.0, 2.6])
+    p = 1 - (27 / 29) ** 0.5
+    (row,) = lab.paired(a, dense, ["model"]).itertuples()
+    assert row.q == pytest.approx(p) and p < 0.05 and row.verdict == "lower"
+    row, _ = lab.paired(pd.concat([a, b]), dense, ["model"]).itertuples()
+    assert row.p == pytest.approx(p) and row.q == pytest.approx(2 * p)
+    assert row.verdict == "not told apart"
+
+
+def test_a_run_counts_once():
+    """Two pairs repeated four times went from p = 0.37 to 0.005."""
+    dense, snips = runs("a", "dense", [1.0, 2.0]), runs("a", "snip", [1.5, 4.0])
+    four = pd.concat([snips] * 4)
+    for function in (lambda rows: lab.summarize(rows, ["model"]),
+                     lambda rows: lab.paired(rows, dense, ["model"])):  # fmt: skip
+        assert function(snips).n[0] == 2
+        with pytest.raises(ValueError, match=r"twice in one group by model: model a.* seed 0"):
+            function(four)
+        with pytest.raises(ValueError, match="run x0, method snip, seed 0"):
+            function(four.assign(run="x" + four.seed.astype(str), part=np.arange(8)))
+
+
+def test_a_run_may_be_in_several_groups_and_on_several_data():
+    snips = runs("a", "snip", [1.5, 4.0]).assign(run=["x0", "x1"], data="3af0")
+    parts = pd.concat([snips.assign(part=part) for part in ("sweep", "table_1")])
+    assert list(lab.summarize(parts, ["part"]).n) == [2, 2]
+    with pytest.raises(ValueError, match="twice in one group by model: model a, run x0"):
+        lab.summarize(parts, ["model"])
+    both = pd.concat([snips, snips.assign(data="77c1")])
+    assert lab.summarize(both, ["model"]).n[0] == 4
+
+
+def test_pairs_share_no_run():
+    """Two runs of a seed, of two sparsities, say, beside one dense run are no two seeds."""
+    dense = runs("a", "dense", [1.0, 2.0])
+    levels = [runs("a", "snip", errors).assign(sparsity=level)
+              for level, errors in ((0.5, [1.5, 4.0]), (0.9, [2.5, 5.0]))]  # fmt: skip
+    snips = pd.concat(levels)
+    assert list(lab.paired(snips, dense, ["sparsity"]).n) == [2, 2]
+    with pytest.raises(ValueError, match="by model share one of the base: model a, seed 0"):
+        lab.paired(snips, dense, ["model"])
+
+
+def test_words_for_errors_and_differences():
+    nan = float("nan")
+    assert [lab.percent(2.356, 0.14), lab.percent(2.356), lab.percent(nan)] == [
+        "2.36 ± 0.14 %",
+        "2.36 %",
+        "–",
+    ]
+    assert [lab.points(-0.3, 0.1), lab.points(0.3), lab.points(nan)] == [
+        "−0.30 ± 0.10",
+        "+0.30",
+        "–",
+    ]
