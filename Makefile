@@ -5,10 +5,15 @@ PROFILE ?= quick
 PYTHON ?= python3
 BIN := .venv/bin
 
-# Notebooks run in their own folder: a relative path would mean another place there. "override", so
-# that it holds for `make report SNIP_DATA=data`, too.
+# Notebooks run in their own folder: a relative path would mean another place there. By Python, since
+# $(abspath) would split at spaces and leaves ~ as it is; "value", for a $ in a name is no variable of
+# make; "override", so that it holds for `make report SNIP_DATA=data`, too.
 ifdef SNIP_DATA
-override export SNIP_DATA := $(abspath $(SNIP_DATA))
+ABSPATH := import os, sys; print(os.path.abspath(os.path.expanduser(sys.argv[1])))
+override export SNIP_DATA := $(shell $(PYTHON) -c '$(ABSPATH)' '$(subst ','\'',$(value SNIP_DATA))')
+ifeq ($(SNIP_DATA),)
+$(error SNIP_DATA cannot be made a path by $(PYTHON): give make PYTHON=… a Python that is there)
+endif
 endif
 
 .PHONY: report page test test-all lab bench rows publish

@@ -1,10 +1,10 @@
-"""The laboratory around `snipcore`: data, training, many runs, and the figures of the report.
+"""The laboratory around `snipcore`: data, training, many runs, and the sections of the report.
 
-    controls <- data <- training <- sparse <- grid <- profiles <- figures
-             <- claims <- report
+    data, methods <- training <- sparse <- runs <- stats, show, verdicts <- sections <- report
 
 Each room imports only rooms before it, and each is read alone. `import sniplab as lab` gives the
-names below; `report` is run by itself: `python -m sniplab.report`.
+names below; a section is imported by name: `from sniplab.sections import sweep`; `report` is run by
+itself: `python -m sniplab.report`.
 """
 
 from sniplab.data import DATASETS, Data, augment, draw_batch, load_data, random_labels
@@ -17,31 +17,6 @@ from sniplab.methods import (
     make_masks,
     random_scores,
     shuffle_masks,
-)
-from sniplab.profiles import (
-    ALL,
-    CHOICES,
-    CONTROLS,
-    CUT,
-    LONGER,
-    PROFILES,
-    RESULTS,
-    SECTIONS,
-    VARIANTS,
-    architecture_configs,
-    choice_configs,
-    defaults_configs,
-    gate_configs,
-    initializer_configs,
-    learning_rate_configs,
-    output_folder,
-    random_label_configs,
-    scoring_batch_configs,
-    section_rows,
-    survival_configs,
-    sweep_configs,
-    table_1_configs,
-    variant_configs,
 )
 from sniplab.runs import (
     COLUMNS,
@@ -57,6 +32,7 @@ from sniplab.runs import (
     run_grid,
     select,
 )
+from sniplab.sections import COMMITTED, PROFILES, RESULTS, output_folder, rows_of
 from sniplab.show import (
     ENGINE_LOOKS,
     counted,
@@ -79,4 +55,4 @@ from sniplab.sparse import (
 )
 from sniplab.stats import paired, percent, points, summarize, t_interval
 from sniplab.training import PROTOCOLS, REFERENCE, History, Recipe, evaluate, recipe_for, train
-from sniplab.verdicts import PUBLISHED, RULES, claims_table, known_rows
+from sniplab.verdicts import CLOSE, RULES

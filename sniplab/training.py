@@ -2,14 +2,18 @@
 
 import contextlib
 import dataclasses
+import glob
 import hashlib
+import io
 import math
 import multiprocessing
 import numbers
 import os
 import re
+import shutil
 import sys
 import time
+import uuid
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -144,7 +148,7 @@ PROTOCOLS = {
 }
 
 # What the reference implementation does when it is started without options; it also draws new
-# weights under the mask (`Config.reinit`) and reports the best checkpoint.
+# weights under the mask (`Config.reinit`) and reports the best of the last five checkpoints.
 REFERENCE = Recipe(iterations=10_000, momentum=0.0, stages=1)
 
 
@@ -178,14 +182,14 @@ class History:
 
     @property
     def error_best(self) -> float:
-        """Smallest test error over the checkpoints: picked on the test set, so too good; it is
-        what the reference implementation reports."""
+        """Smallest test error in percent over all checkpoints: picked on the test set, so too
+        good."""
         return min(self.test_error)
 
     @property
     def error_last_five(self) -> float:
-        """Smallest test error over the last five checkpoints, which is what the reference
-        implementation reports: picked on the test set, so too good."""
+        """Smallest test error in percent over the last five checkpoints, or over all if they are
+        fewer: what the reference implementation reports. Picked on the test set, too."""
         return min(self.test_error[-5:])
 
 
@@ -287,6 +291,7 @@ class RunState:
     done: int = 0  # steps
     seconds: float = 0.0  # of steps and tests
     step_seconds: float = 0.0  # of steps alone, all together
+    test_seconds: float = 0.0  # of the last test; 0 before the first
 
 
 class Batches:
@@ -337,53 +342,130 @@ def own_randomness(device: torch.device, seed: int) -> Iterator[torch.Generator]
 
 
 def fingerprint(network: nn.Module, masks: Mapping | None, data: Data, *settings) -> str:
-    """Tells one run from another: what it starts from and what makes its bits. Of the images a
-    hundred are looked at, and the data set's digest; of the labels all; of what the network
-    computes, how it prints itself and which parameters are frozen."""
+    """Hash of everything that determines a run: weights, masks, images, labels, settings, threads.
+
+    Every train and test image counts, however the data set was made, and so does its digest. Of
+    what the network computes, how it prints itself and which parameters are frozen.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     bits = hashlib.sha256(repr((CHECKPOINT_VERSION, torch.__version__, data.digest)).encode())
     bits.update(repr((torch.get_num_threads(), data.x_train.device.type, *settings)).encode())
     frozen = [name for name, weight in network.named_parameters() if not weight.requires_grad]
     bits.update(repr((network, frozen)).encode())
     parts = {**network.state_dict(), **{f"mask of {n}": m for n, m in (masks or {}).items()}}
     for part, x, y in (("train", data.x_train, data.y_train), ("test", data.x_test, data.y_test)):
-        parts[part], parts[f"{part} labels"] = x[:: max(1, len(x) // 100)], y
+        parts[part], parts[f"{part} labels"] = x, y
     for name, tensor in parts.items():
         bits.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        bits.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        # Part by part, for where bytes are not contiguous, or on a GPU, they are copied.
+        for some in torch.atleast_1d(tensor.detach()).split(10_000):
+            bits.update(some.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return bits.hexdigest()
 
 
 @contextlib.contextmanager
-def replacing(path: Path, mode: str = "wb", **how) -> Iterator[IO]:
+def replacing(path: str | os.PathLike, mode: str = "wb", **how) -> Iterator[IO]:
     """A file that replaces the one at `path` as a whole: whoever reads it, after a kill too, finds
-    the old one or the new one."""
-    draft = path.with_name(f".{path.name}.draft")
-    with draft.open(mode, **how) as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    the old one or the new one.
 
+    It is written as a draft beside it, under a name that no other process or thread has. Where the
+    block or the writing fails, the draft is removed and the old file stays. A file keeps its
+    permissions, and a link stays a link: what it points at is replaced.
 
-def _load(path: Path, mark: str) -> dict | None:
-    """The checkpoint at `path`, if it is one of this very run; another is named and put aside."""
-    if not path.exists():
-        return None
+    Args:
+        mode, how: as for `open`.
+
+    Raises OSError, which names `path`, where it cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    # What kills in mid-writing left would fill the disk in time; nobody writes for an hour.
+    for left in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 32}.draft"):
+        with contextlib.suppress(FileNotFoundError):  # another writer was quicker
+            if time.time() - left.stat().st_mtime > 3600:
+                left.unlink()
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}.draft")
     try:
-        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
-            if damaged := archive.testzip():
-                raise zipfile.BadZipFile(f"{damaged} does not fit its checksum")
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["fingerprint"] == mark:
-            return state
-        trouble = "is of another configuration, version or number of threads"
-    except Exception as error:  # torn files raise a dozen kinds
-        trouble = f"cannot be read ({type(error).__name__})"
-    aside = path.with_name(f"{path.name}.aside")
-    path.replace(aside)
-    text = f"the checkpoint {path} {trouble}; it is now {aside.name}, and the run starts anew"
-    warnings.warn(text, UserWarning, stacklevel=4)
-    return None
+        with draft.open(mode, **how) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, draft)
+        draft.replace(target)
+    except BaseException as error:  # of Ctrl-C, too, nothing is left
+        if os.path.lexists(draft):
+            draft.unlink()
+        if isinstance(error, OSError) and str(error.filename) in ("None", str(draft)):
+            why = error.strerror or str(error)
+            raise OSError(error.errno, why, os.fspath(path)) from error
+        raise
+
+
+class Checkpoint:
+    """The file that keeps the state of a run while it lasts.
+
+    Args:
+        path: of the file; its folder is made if need be.
+        seconds: at most so much time is to be lost by a kill.
+        mark: the run's `fingerprint`.
+    """
+
+    def __init__(self, path: str | os.PathLike, seconds: float, mark: str):
+        self.path, self.seconds, self.mark = Path(path).expanduser(), seconds, mark
+        self.saved = time.perf_counter()
+        self.warned = False
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self.warn(error)
+
+    def warn(self, error: OSError) -> None:
+        """Say once that nothing is saved. No result depends on it, so training goes on."""
+        if not self.warned:
+            text = f"the checkpoint {self.path} cannot be written ({error}): training goes on; "
+            text += "nothing is saved until there is room"
+            warnings.warn(text, UserWarning, stacklevel=5)  # whoever called `train`
+        self.warned = True
+
+    def due(self, ahead: float = 0.0) -> bool:
+        """Whether too much would be lost by a kill in so many seconds."""
+        return time.perf_counter() - self.saved + ahead > self.seconds
+
+    def load(self) -> dict | None:
+        """The state, if the file is one of this very run; another is named and put aside."""
+        if not self.path.exists():
+            return None
+        try:
+            with zipfile.ZipFile(self.path) as archive:  # torch.load does not look at the checksums
+                if damaged := archive.testzip():
+                    raise zipfile.BadZipFile(f"{damaged} does not fit its checksum")
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            if state["fingerprint"] == self.mark:
+                return state
+            trouble = "is of another configuration, other data, version or number of threads"
+        except Exception as error:  # torn files raise a dozen kinds
+            trouble = f"cannot be read ({type(error).__name__})"
+        aside = self.path.with_name(f"{self.path.name}.aside")
+        self.path.replace(aside)
+        text = f"the checkpoint {self.path} {trouble}; it is now {aside.name}, and the run starts "
+        warnings.warn(f"{text}anew", UserWarning, stacklevel=4)
+        return None
+
+    def save(self, state: dict) -> None:
+        """Write the state; where that fails, on a full disk, say, the next save is tried again."""
+        # In memory first: writing straight to a file that is full, torch.save raises no OSError but
+        # a RuntimeError on its own archive.
+        archive = io.BytesIO()
+        torch.save({"fingerprint": self.mark, **state}, archive)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(self.path) as file:
+                file.write(archive.getbuffer())
+        except OSError as error:
+            self.warn(error)
+        self.saved = time.perf_counter()
 
 
 def fit(
@@ -418,11 +500,11 @@ def fit(
     shape = (recipe.iterations, *count)
     run = RunState(torch.empty(shape, device=device), torch.empty(shape, device=device), [])
     batches, at, recent = Batches(data, recipe, seed), set(recipe.at), []
-    path = Path(checkpoint).expanduser() if checkpoint else None
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    kept = None
+    if checkpoint:
         settings = (recipe, seed, settled_precision(recipe, device))
         mark = fingerprint(network, masks, data, *settings)
+        kept = Checkpoint(checkpoint, checkpoint_seconds, mark)
 
     def flush() -> None:
         """Work off the steps since the last time: to do so at each would slow small networks."""
@@ -435,17 +517,43 @@ def fit(
             value = losses[first].item()
             raise FloatingPointError(f"the loss is {value} at iteration {start + first}")
 
+    def take_test() -> None:
+        start = time.perf_counter()
+        run.errors.append(test())
+        run.test_seconds = time.perf_counter() - start
+        run.seconds += run.test_seconds
+
+    def whole_state() -> dict:
+        if recent:
+            flush()
+        return {
+            "batches": batches.state(),
+            "dropout": dropout.get_state(),
+            "network": network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "done": run.done,
+            "errors": run.errors,
+            "seconds": run.seconds,
+            "step_seconds": run.step_seconds,
+            "test_seconds": run.test_seconds,
+            "losses": run.losses[: run.done].clone(),
+            "wrong": run.wrong[: run.done].clone(),
+        }
+
     with own_randomness(device, seed) as dropout:
-        if path and (state := _load(path, mark)):
+        if kept and (state := kept.load()):
             network.load_state_dict(state["network"])
             optimizer.load_state_dict(state["optimizer"])
             batches.go_on(state["batches"])
             dropout.set_state(state["dropout"])
             run.done, run.errors = state["done"], state["errors"]
             run.seconds, run.step_seconds = state["seconds"], state["step_seconds"]
+            run.test_seconds = state["test_seconds"]
             run.losses[: run.done], run.wrong[: run.done] = state["losses"], state["wrong"]
         network.train()
-        saved = told = begun = time.perf_counter()
+        if len(run.errors) < sum(step <= run.done for step in at):  # saved before a test
+            take_test()
+        told = begun = time.perf_counter()
         steps = range(run.done, recipe.iterations)
         for i in progress(
             steps, initial=run.done, total=recipe.iterations, desc="training", unit="step"
@@ -466,24 +574,19 @@ def fit(
             run.seconds += now - begun
             begun = now
             if run.done in at:
-                run.errors.append(test())
+                # A test may last minutes, so save before it rather than lose what is not saved
+                # besides. The first is taken to last as long as steps on as many images, at most.
+                steps_alike = run.step_seconds / run.done * len(data.y_test) / recipe.batch_size
+                if kept and kept.due(ahead=run.test_seconds or steps_alike):
+                    kept.save(whole_state())
+                take_test()
                 begun = time.perf_counter()
-                run.seconds += begun - now
             if watch and begun - told > 2:
                 told = begun
                 watch(run.done, run.step_seconds / run.done)
-            if path and begun - saved > checkpoint_seconds:
-                if recent:
-                    flush()
-                state = {"fingerprint": mark, "batches": batches.state()}
-                state |= {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-                state |= {"dropout": dropout.get_state(), "done": run.done, "errors": run.errors}
-                state |= {"seconds": run.seconds, "step_seconds": run.step_seconds}
-                state |= {"losses": run.losses[: run.done].clone()}
-                state |= {"wrong": run.wrong[: run.done].clone()}
-                with replacing(path) as file:
-                    torch.save(state, file)
-                saved = begun = time.perf_counter()
+            if kept and kept.due():
+                kept.save(whole_state())
+                begun = time.perf_counter()
     run.step_seconds /= recipe.iterations
     return run
 
@@ -505,9 +608,11 @@ def train(
             cut it.
         seed: of the order of the batches, of their augmentation and of dropout. On one machine,
             with one number of threads, the same seed gives the same weights to the bit.
-        checkpoint: a file in which the run's state is kept, at most every `checkpoint_seconds`.
-            Called again with the same arguments, the run goes on from there and ends as it would
-            have without the interruption, to the bit. A file of another run is put aside.
+        checkpoint: a file in which the run's state is kept, every `checkpoint_seconds`, and before
+            a test that would last beyond them. Called again with the same arguments, the run goes
+            on from there and ends as it would have without the interruption, to the bit. A file of
+            another run is put aside. Where it cannot be written, a warning says so once, and
+            training goes on.
         watch: told now and then the steps done and the seconds of a step.
 
     In bfloat16, products and convolutions are computed and activations passed on, of steps and

@@ -254,16 +254,17 @@ def engine_costs(data: lab.Data) -> list[dict]:
         rows.append(
             show(spread(f"{what}: by the steps above", "", (len(configs) / taken).to_list()))
         )
-        place = {data.name: (data.digest, data.source)}
-        tasks = lab.runs.grid._together(configs, place, Path(), str(data.x_train.device), workers=2)
+        left = {lab.identity(config): config for config in configs}
+        there = {data.name: lab.runs.grid.at_hand(data)}
+        tasks = lab.runs.grid.tasks_of(left, there, Path(), str(data.x_train.device), workers=2)
 
         def masked():
             for config in configs:
-                lab.runs.grid.run([config], data, "masked")
+                lab.runs.worker.run([config], data, "masked")
 
         def chosen():
             for task in tasks:
-                lab.runs.grid.run(task.configs, data, task.engine)
+                lab.runs.worker.run(task.configs, data, task.engine)
 
         rows.append(compare(f"{what}: measured", "", masked, chosen, rounds=4))
     return rows

@@ -1,9 +1,13 @@
 """Where the images come from, in which order it is tried, and what a bad file says."""
 
+import gzip
+import hashlib
 import os
 import pickle
 import socket
 import types
+import urllib.error
+import urllib.request
 
 import numpy as np
 import pytest
@@ -109,6 +113,114 @@ def test_then_torchvision(tmp_path, monkeypatch, archive):
     assert asked == [("KMNIST", tmp_path)] and data.source == "kmnist, from torchvision"
 
 
+IDX = {"x_train": "train-images-idx3-ubyte", "y_train": "train-labels-idx1-ubyte"}
+IDX |= {"x_test": "t10k-images-idx3-ubyte", "y_test": "t10k-labels-idx1-ubyte"}
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """Writes arrays as torchvision keeps them for a data set like MNIST: gives their folder. There
+    is no network."""
+
+    def refuse(*_, **__):
+        raise urllib.error.URLError("no network")
+
+    def write(name, arrays, packed=False):
+        made, resources = getattr(torchvision.datasets, name), []
+        folder = tmp_path / name / "raw"
+        folder.mkdir(parents=True)
+        for key, array in arrays.items():
+            head = bytes([0, 0, 8, array.ndim])  # bytes, of so many axes
+            head += b"".join(size.to_bytes(4, "big") for size in array.shape)
+            content = head + np.ascontiguousarray(array, dtype=np.uint8).tobytes()
+            if packed:
+                content = gzip.compress(content)
+                resources.append((f"{IDX[key]}.gz", hashlib.md5(content).hexdigest()))
+            (folder / (IDX[key] + ".gz" * packed)).write_bytes(content)
+        if packed:  # by the checksums it knows the packed files of its mirrors
+            monkeypatch.setattr(made, "resources", resources)
+        return folder
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(lab.data, "_from_torchvision", FROM_TORCHVISION)
+    return write
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("kmnist", "KMNIST"), ("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")],
+)
+def test_a_copy_of_torchvisions_is_what_an_npz_is(tmp_path, copy, archive, name, folder, packed):
+    copy(folder, archive, packed)
+    data = lab.load_data(name, tmp_path, "cpu")
+    assert data.source == f"{name}, from torchvision" and data.name == name
+    np.savez(tmp_path / f"{name}.npz", **archive)
+    other = lab.load_data(name, tmp_path, "cpu")
+    assert other.digest == data.digest and other.x_train.equal(data.x_train)
+    assert other.source == f"{name}.npz, of unknown origin"
+
+
+@pytest.mark.parametrize("folder", ["KMNIST", "MNIST"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"y_train": np.arange(40) // 2},
+            "y_train in .* runs from 0 to 19; it must be 40 integers",
+        ),
+        ({"x_train": np.zeros((40, 32, 32))}, r"x_train in .* is uint8 of shape \(40, 32, 32\)"),
+        ({"x_test": np.zeros((5, 28, 28)), "y_test": np.arange(5)}, r"\(10 or more, 28, 28\)"),
+        ({"y_test": np.arange(19) % 10}, r"y_test in .* must be 20 integers"),
+    ],
+)
+def test_a_copy_of_torchvisions_that_does_not_fit(
+    tmp_path, copy, archive, folder, changes, message
+):
+    copy(folder, archive | changes)
+    with pytest.raises(ValueError, match=message) as caught:
+        lab.load_data(folder.lower(), tmp_path, "cpu")
+    assert f"in {tmp_path / folder} " in str(caught.value)
+    assert str(caught.value).endswith("delete it to have the data downloaded")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", ["KMNIST", "MNIST"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "longer", "missing"])
+def test_a_damaged_copy_of_torchvisions_is_no_reason_for_digits(
+    tmp_path, copy, archive, name, damage, packed
+):
+    folder = copy(name, archive, packed)
+    path = folder / (IDX["x_test"] + ".gz" * packed)
+    there = path.read_bytes()
+    spoiled = {"truncated": there[:-100], "empty": b"", "text": b"no images", "longer": there * 2}
+    path.write_bytes(spoiled.get(damage, b""))
+    if damage == "missing":
+        path.unlink()
+    with pytest.raises(
+        ValueError, match=r"cannot be read .* to have the data downloaded"
+    ) as caught:
+        lab.load_data(name.lower(), tmp_path, "cpu")
+    assert f"copy in {tmp_path / name} cannot be read" in str(caught.value)
+
+
+def test_a_damaged_copy_of_cifar10_is_no_reason_for_digits(tmp_path, copy):
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    (tmp_path / "cifar-10-batches-py" / "data_batch_1").write_bytes(b"torn")
+    with pytest.raises(ValueError, match=r"cifar-10-batches-py cannot be read .* not all there"):
+        lab.load_data("cifar10", tmp_path, "cpu")
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_empty_folders_of_torchvisions_are_no_copy(tmp_path, copy, name):
+    """It makes them before it finds that there is no network: the second time is as the first."""
+    for _ in range(2):
+        with pytest.warns(lab.data.FallbackWarning, match="could not be downloaded"):
+            lab.load_data(name, tmp_path, "cpu")
+    with pytest.raises(FileNotFoundError, match="put it at"):
+        lab.load_data("kmnist", tmp_path, "cpu")
+
+
 @pytest.mark.parametrize(
     ("name", "shape"),
     [("mnist", (1, 28, 28)), ("fashion_mnist", (1, 28, 28)), ("cifar10", (3, 32, 32))],
@@ -137,7 +249,35 @@ def test_nothing_stands_in_for_kmnist():
         lab.load_data("kmnist")
 
 
+def test_random_labels_are_dealt_by_the_seed():
+    y = torch.arange(200) % 10
+    dealt = [lab.random_labels(y, seed) for seed in (0, 1, 2, 0)]
+    assert all(labels.bincount().tolist() == [20] * 10 for labels in dealt)
+    assert dealt[0].equal(dealt[3])
+    pairs = [(y, dealt[0]), (dealt[0], dealt[1]), (dealt[0], dealt[2]), (dealt[1], dealt[2])]
+    assert all((a == b).float().mean() < 0.25 for a, b in pairs)  # 0.1 by chance
+
+
 # ----------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("<script>alert(1)</script> digits & more", "script alert(1) /script digits & more"),
+        (["two", "words"], "two words"),
+        (" tabs\tand\r\nlines\x00\x1b[31m \u2028 \u202emirrored ", "tabs and lines [31m mirrored"),
+        ("10\u00a0000 images, 3 × 3, MNIST – κ", "10 000 images, 3 × 3, MNIST – κ"),
+        (np.array("caf\u00e9".encode()), "caf\u00e9"),
+        (b"\xff<b", "\ufffd b"),
+        ("<>", "mnist.npz, of unknown origin"),
+        ("", "mnist.npz, of unknown origin"),
+    ],
+)
+def test_a_source_is_one_line_without_markup(tmp_path, archive, source, text):
+    """Captions show it on the page as it is, and anybody may have written the file."""
+    np.savez(tmp_path / "mnist.npz", **archive, source=source)
+    assert lab.load_data("mnist", tmp_path, "cpu").source == text
 
 
 def spoiled(archive, **changes):

@@ -11,16 +11,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-ROOMS = (
-    *("snipcore", "sniplab.methods", "sniplab.data", "sniplab.training", "sniplab.sparse"),
-    *(
-        "sniplab.runs.grid",
-        "sniplab.profiles",
-        "sniplab.figures",
-        "sniplab.claims",
-        "sniplab.report",
-    ),
+ROOMS = (  # in the order of their arrows; the sections stand side by side before the report
+    *("snipcore", "sniplab.data", "sniplab.methods", "sniplab.training", "sniplab.sparse"),
+    *("sniplab.runs.config", "sniplab.runs.store", "sniplab.runs.worker", "sniplab.runs.grid"),
+    *("sniplab.runs.migrate", "sniplab.stats", "sniplab.show", "sniplab.verdicts"),
+    "sniplab.report",
 )
+SECTIONS = sorted(
+    f"sniplab.sections.{path.stem}"
+    for path in (ROOT / "sniplab" / "sections").glob("*.py")
+    if path.stem != "__init__"
+)
+READERS = ("sniplab.sections.conclusion", "sniplab.sections.introduction")  # of other sections
 
 HEAVY = {
     *("pandas", "matplotlib", "seaborn", "scipy", "joblib", "filelock", "tqdm", "torchvision"),
@@ -65,26 +67,36 @@ def test_the_core_brings_nothing_but_pytorch_and_numpy(tmp_path):
     assert outside == {"numpy", "torch"}
 
 
-def test_the_core_is_small():
-    assert len(source("snipcore").read_text().splitlines()) <= 800
-
-
 def test_every_room_is_known():
-    found = {f"sniplab.{path.stem}" for path in (ROOT / "sniplab").glob("*.py")}
-    assert found - {"sniplab.__init__"} == set(ROOMS) - {"snipcore"}
+    found = {path.relative_to(ROOT).with_suffix("") for path in (ROOT / "sniplab").rglob("*.py")}
+    names = {".".join(path.parts) for path in found if path.stem != "__init__"}
+    assert names == {*ROOMS[1:], *SECTIONS}
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", [*ROOMS, *SECTIONS])
 def test_a_room_imports_only_rooms_before_it_and_at_its_top(room):
     tree = ast.parse(source(room).read_text())
     top = {id(statement) for statement in tree.body}
-    later = ROOMS[ROOMS.index(room) :]
+    later = {*ROOMS[ROOMS.index(room) :], *SECTIONS} if room in ROOMS else {"sniplab.report", room}
+    if room == "sniplab.report":
+        later = {room}
     for statement in ast.walk(tree):
         for name in imported(statement):
             if name.split(".")[0] in ("snipcore", "sniplab"):
                 assert id(statement) in top, f"{name} is imported inside of {room}"
                 assert name != "sniplab", f"{room} imports the whole house"
                 assert name not in later, f"{room} imports {name}, which comes after it"
+
+
+@pytest.mark.parametrize("room", SECTIONS)
+def test_a_section_reads_no_other(room):
+    """Its own files begin with its name; the introduction and the conclusion read all."""
+    tree = ast.parse(source(room).read_text())
+    names = {name for statement in ast.walk(tree) for name in imported(statement)}
+    others = {name for name in names & set(SECTIONS) if room not in READERS}
+    own = [one for one in SECTIONS if room.startswith(one)]  # "…random_labels", of its figures, too
+    assert all(name.startswith(tuple(own)) for name in others), others
+    assert room in READERS or not names & set(READERS)
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +119,8 @@ def test_a_wheel_holds_both_and_asks_for_pytorch_and_numpy_alone(wheel):
         names = set(archive.namelist())
         (metadata,) = (name for name in names if name.endswith("METADATA"))
         lines = archive.read(metadata).decode().splitlines()
-    rooms = {f"{room.replace('.', '/')}.py" for room in ROOMS}
-    assert {n for n in names if n.endswith(".py")} == rooms | {"sniplab/__init__.py"}
+    rooms = {str(path.relative_to(ROOT)) for path in (ROOT / "sniplab").rglob("*.py")}
+    assert {n for n in names if n.endswith(".py")} == rooms | {"snipcore.py"}
     needed = [line for line in lines if line.startswith("Requires-Dist") and "extra ==" not in line]
     assert [line.split()[1].rstrip(">=.0123456789") for line in needed] == ["torch", "numpy"]
 

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,15 +36,35 @@ def test_every_file_and_target_it_names_is_there():
 
 
 @pytest.mark.parametrize("before", [True, False])
-def test_a_relative_folder_of_data_is_that_of_the_caller(tmp_path, before):
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("data", f"{ROOT}/data"),
+        ("../my data/mnist  1", f"{ROOT.parent}/my data/mnist  1"),
+        ("/data of all/", "/data of all"),
+        ("~", "{home}"),
+        ("~/my data", "{home}/my data"),
+        ('it\'s $HOME, `pwd` (#1) & "more"; \\', f'{ROOT}/it\'s $HOME, `pwd` (#1) & "more"; \\'),
+    ],
+)
+def test_a_folder_of_data_is_that_of_the_caller(tmp_path, before, given, meant):
     """`SNIP_DATA=data make report` and `make report SNIP_DATA=data` alike."""
-    (tmp_path / "probe.mk").write_text("include Makefile\nprobe:\n\t@echo $$SNIP_DATA\n")
+    (tmp_path / "probe.mk").write_text("include Makefile\nprobe:\n\t@printenv SNIP_DATA\n")
     command = ["make", "--silent", "--file", str(tmp_path / "probe.mk"), "probe"]
     plain = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "SNIP_DATA")}
-    env = plain | {"SNIP_DATA": "data"} if before else plain
-    command += [] if before else ["SNIP_DATA=data"]
+    plain |= {"HOME": str(tmp_path)}
+    env = plain | {"SNIP_DATA": given} if before else plain
+    command += [f"PYTHON={sys.executable}"]
+    command += [] if before else [f"SNIP_DATA={given}"]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(ROOT / "data")
+    assert done.stdout.removesuffix("\n") == meant.replace("{home}", str(tmp_path))
+
+
+def test_no_folder_of_data_is_lost_where_python_is_not_found(tmp_path):
+    """Else digits would stand in for them."""
+    command = ["make", "--dry-run", "report", "SNIP_DATA=data", f"PYTHON={tmp_path}/none"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode and "SNIP_DATA cannot be made a path by" in done.stderr
 
 
 def test_its_claims_are_those_of_the_committed_rows():

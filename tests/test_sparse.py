@@ -376,6 +376,79 @@ def test_sparse_runs_go_on_to_the_same_bits(digits, device, tmp_path, monkeypatc
     assert len(steps) == 32
 
 
+@pytest.mark.parametrize("engine", ["sparse", "stacked"])
+def test_sparse_runs_killed_in_a_test_go_on_to_the_same_bits(
+    digits, device, tmp_path, monkeypatch, engine
+):
+    recipe = lab.Recipe(30, checkpoints=3)
+    room, name = {
+        "sparse": (lab.training, "evaluate"),
+        "stacked": (lab.sparse, "_evaluate_stacked"),
+    }[engine]
+
+    def trained(**keep):
+        models, masks = pruned(2 if engine == "stacked" else 1, device, digits)
+        histories = lab.sparse.train_with(engine, models, digits, recipe, masks, **keep)
+        return [
+            (h.loss, h.test_error, m.state_dict()) for h, m in zip(histories, models, strict=True)
+        ]
+
+    whole, tests, steps = trained(), [], []
+    real, really = lab.training.Batches.__getitem__, getattr(room, name)
+
+    def killed(*args):
+        tests.append(args)
+        if len(tests) in (2, 4):
+            raise KeyboardInterrupt
+        return really(*args)
+
+    monkeypatch.setattr(room, name, killed)
+    monkeypatch.setattr(
+        lab.training.Batches, "__getitem__", lambda self, i: steps.append(i) or real(self, i)
+    )
+    keep = {"checkpoint": tmp_path / "run.pt", "checkpoint_seconds": 0}
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            trained(**keep)
+    for (loss, errors, weights), expected in zip(trained(**keep), whole, strict=True):
+        assert np.array_equal(loss, expected[0]) and errors == expected[1]
+        assert all(value.equal(expected[2][key]) for key, value in weights.items())
+    assert steps == list(range(30)) and len(tests) == 5
+
+
+def test_a_network_of_a_stack_took_its_share_of_the_seconds(digits, device, monkeypatch):
+    """By a clock that ticks whenever it is asked: as often for a stack of any size."""
+    recipe, histories = lab.Recipe(6, checkpoints=2), {}
+    for count in (1, 3):
+        models, masks = pruned(count, device, digits)
+        ticks = iter(range(10**6))
+        monkeypatch.setattr(lab.training.time, "perf_counter", lambda t=ticks: float(next(t)))
+        histories[count] = lab.train_stacked(models, digits, recipe, masks)
+    (alone,) = histories[1]
+    for history in histories[3]:
+        assert history.seconds == pytest.approx(alone.seconds / 3)
+        assert history.step_seconds == pytest.approx(alone.step_seconds / 3)
+
+
+def test_the_engine_goes_by_what_auto_comes_to(device, monkeypatch):
+    lenet, caffe = snip.build_model("lenet-300-100"), snip.build_model("lenet-5-caffe")
+    auto = dataclasses.replace(RECIPE, precision="auto")
+    for units, engines in ((True, ["masked"] * 2), (False, ["stacked", "sparse"])):
+        monkeypatch.setattr(lab.training, "has_bfloat16", lambda _, units=units: units)
+        assert [lab.sparse.engine_for(m, 0.99, auto, device) for m in (lenet, caffe)] == engines
+
+
+def test_the_engine_changes_at_the_sparsities_that_are_named(device):
+    lenet, caffe = snip.build_model("lenet-300-100"), snip.build_model("lenet-5-caffe")
+    for model, limit, engine in (
+        (lenet, lab.sparse.STACKED_FROM, "stacked"),
+        (caffe, lab.sparse.SPARSE_FROM, "sparse"),
+    ):
+        below = math.nextafter(limit, 0)
+        engines = [lab.sparse.engine_for(model, s, RECIPE, device) for s in (below, limit)]
+        assert engines == ["masked", engine]
+
+
 def test_the_engine_follows_from_what_is_run(device):
     lenet, caffe = snip.build_model("lenet-300-100"), snip.build_model("lenet-5-caffe")
     place = torch.device("cpu")

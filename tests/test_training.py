@@ -2,7 +2,11 @@
 
 import copy
 import dataclasses
+import errno
 import math
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -131,6 +135,16 @@ def test_history(small_data, device):
     assert history.train_error[-5:].mean() < history.train_error[:5].mean()
 
 
+def test_which_errors_are_picked_on_the_test_set():
+    def history(*errors):
+        return lab.History(np.zeros(7), np.zeros(7), list(range(1, 8)), list(errors), 1.0, 0.1)
+
+    ours = history(3.0, 1.0, 7.0, 5.0, 4.0, 8.0, 6.0)
+    assert (ours.error, ours.error_best, ours.error_last_five) == (6.0, 1.0, 4.0)
+    assert history(9.0, 2.0, 5.0, 6.0, 7.0, 8.0).error_last_five == 2.0  # the fifth from the end
+    assert history(2.0, 3.0).error_last_five == 2.0  # there are but two
+
+
 def test_a_real_network_learns_real_digits(digits):
     model = snip.build_model("lenet-5-caffe")
     x, y = lab.draw_batch(digits, 100, seed=0)
@@ -171,6 +185,7 @@ def test_augmentation_flips_and_moves_whole_images():
     flips, rows, columns = zip(*found, strict=True)
     assert 70 < sum(flips) < 130
     assert set(rows) == set(columns) == set(range(9))
+    assert len(set(zip(rows, columns, strict=True))) > 50  # of 81: down is not tied to right
 
 
 def test_a_scoring_batch_is_drawn_without_repeats(digits):
@@ -215,6 +230,19 @@ def test_the_linear_schedule_rises_for_a_tenth_and_falls_to_nothing():
     assert lab.Recipe(1, lr=1.0, schedule="linear", checkpoints=1).rate(0) == 1.0
     stages = lab.Recipe(9, lr=1.0, checkpoints=1)
     np.testing.assert_allclose([stages.rate(i) for i in range(9)], np.repeat((1, 0.1, 0.01), 3))
+
+
+def test_stages_change_where_the_protocol_says():
+    for protocol, length, decay, stages in (("mnist", 25_000, 0.1, 3), ("cifar10", 30_000, 0.2, 5)):
+        recipe = lab.PROTOCOLS[protocol]
+        for stage in range(stages):
+            first, last = stage * length, (stage + 1) * length - 1
+            rates = [recipe.rate(first), recipe.rate(last)]
+            assert rates == pytest.approx([0.1 * decay**stage] * 2)
+        assert last == recipe.iterations - 1
+    uneven = lab.Recipe(10, lr=1.0, checkpoints=1)  # never a fourth stage
+    expected = np.repeat((1, 0.1, 0.01), (4, 3, 3))
+    np.testing.assert_allclose([uneven.rate(i) for i in range(10)], expected)
 
 
 def test_short_runs_take_the_linear_schedule():
@@ -361,7 +389,7 @@ def flip_a_bit(path):
         (lambda path: path.write_bytes(b"\x00" * 100), "cannot be read"),
         (lambda path: path.write_bytes(b""), "cannot be read"),
         (lambda path: torch.save({"done": 3}, path), "cannot be read"),
-        (None, "is of another configuration, version or number of threads"),
+        (None, "is of another configuration, other data, version or number of threads"),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_put_aside(small_data, device, tmp_path, spoil, message):
@@ -386,6 +414,152 @@ def test_a_run_is_told_from_one_of_another_network(small_data):
     assert len(set(marks)) == len(marks)
     again = nn.Sequential(small_net("cpu"), nn.ReLU())
     assert lab.training.fingerprint(again, None, small_data) == marks[0]
+
+
+def test_any_image_or_label_tells_runs_apart(small_data, device):
+    """Of many, too, and with the digest unchanged: images negated, one pixel, one label."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(500, 1, 4, 4, generator=generator), torch.arange(500) % 3
+    data = dataclasses.replace(small_data, x_train=x, y_train=y, x_test=x + 1, y_test=y)
+    negated, pixel, label = -x, x.clone(), y.clone()
+    negated[::5] = x[::5]
+    pixel[-2, 0, 3, 3] += 1e-3
+    label[-2] = (y[-2] + 1) % 3
+    changes = [{}, {"x_train": negated}, {"x_train": pixel}, {"y_train": label}]
+    changes += [{"x_test": pixel + 1}, {"y_test": label}, {"digest": "another"}]
+    marks = [
+        lab.training.fingerprint(small_net("cpu"), None, dataclasses.replace(data, **change))
+        for change in changes
+    ]
+    assert len(set(marks)) == len(changes)
+    layout = x.transpose(2, 3).contiguous().transpose(2, 3)
+    again = dataclasses.replace(data, x_train=layout)  # the same images, laid out otherwise
+    assert lab.training.fingerprint(small_net("cpu"), None, again) == marks[0]
+
+
+def test_the_number_of_threads_tells_runs_apart(small_data):
+    before, marks = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 1):
+            torch.set_num_threads(threads)
+            marks.append(lab.training.fingerprint(small_net("cpu"), None, small_data))
+    finally:
+        torch.set_num_threads(before)
+    assert marks[0] != marks[1] and marks[0] == marks[2]
+
+
+def test_a_checkpoint_of_other_images_is_put_aside(small_data, device, tmp_path):
+    """A digest says where images come from, not what a caller made of them."""
+    keep = {"checkpoint": tmp_path / "run.pt", "checkpoint_seconds": 0}
+    lab.train(small_net(device), small_data, RECIPE, **keep)
+    x = small_data.x_train.clone()
+    x[1] *= -1
+    with pytest.warns(UserWarning, match="other data"):
+        lab.train(small_net(device), dataclasses.replace(small_data, x_train=x), RECIPE, **keep)
+
+
+@pytest.mark.parametrize("dies", [(1,), (2, 4), (4, 5, 6)])
+def test_a_run_killed_in_a_test_goes_on_with_it_to_the_same_bits(
+    small_data, device, tmp_path, monkeypatch, dies
+):
+    recipe = lab.Recipe(30, batch_size=8, lr=0.01, shift=1, checkpoints=4)
+    path = tmp_path / "run.pt"
+
+    def trained(**keep):
+        model = everything(device)
+        history = lab.train(model, small_data, recipe, some_masks(model), seed=1, **keep)
+        return history, bits(model)
+
+    whole, weights = trained()
+    steps, tests = [], []
+    real, really = lab.training.Batches.__getitem__, lab.training.evaluate
+
+    def killed(*args):
+        tests.append(args)
+        if len(tests) in dies:
+            raise Stopped
+        return really(*args)
+
+    monkeypatch.setattr(lab.training, "evaluate", killed)
+    monkeypatch.setattr(
+        lab.training.Batches, "__getitem__", lambda self, i: steps.append(i) or real(self, i)
+    )
+    for _ in dies:
+        with pytest.raises(Stopped):
+            trained(checkpoint=path, checkpoint_seconds=0)
+    history, resumed = trained(checkpoint=path, checkpoint_seconds=0)
+    assert steps == list(range(30)) and len(tests) == 4 + len(dies)
+    assert np.array_equal(history.loss, whole.loss) and history.test_error == whole.test_error
+    assert history.iteration == whole.iteration
+    assert all(a.equal(b) for a, b in zip(resumed, weights, strict=True))
+
+
+def clocked(monkeypatch, step, test):
+    """Steps and tests that take so many seconds of a clock which the test turns; gives the moments
+    at which tests begin, and those of saves."""
+    now, tests, saves = [0.0], [], []
+    real, really, replacing = (
+        lab.training.Batches.__getitem__, lab.training.evaluate, lab.training.replacing
+    )  # fmt: skip
+
+    def slow_step(self, i):
+        now[0] += step
+        return real(self, i)
+
+    def slow_test(*args):
+        tests.append(now[0])
+        now[0] += test
+        return really(*args)
+
+    def saved(path):
+        saves.append(now[0])
+        return replacing(path)
+
+    monkeypatch.setattr(lab.training.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(lab.training.Batches, "__getitem__", slow_step)
+    monkeypatch.setattr(lab.training, "evaluate", slow_test)
+    monkeypatch.setattr(lab.training, "replacing", saved)
+    return tests, saves
+
+
+def test_before_a_long_test_the_run_is_saved(small_data, device, tmp_path, monkeypatch):
+    """Else a kill in a test of four minutes loses what came since the last save besides."""
+    tests, saves = clocked(monkeypatch, step=1, test=240)
+    recipe = dataclasses.replace(RECIPE, iterations=40, checkpoints=4)
+    lab.train(small_net(device), small_data, recipe, checkpoint=tmp_path / "run.pt")
+    assert tests == [10, 260, 510, 760]
+    # Of the first test nobody knows; before and after each of the others.
+    assert saves == [250, 260, 500, 510, 750, 760, 1000]
+
+
+def test_the_first_test_is_taken_for_steps_on_as_many_images(
+    small_data, device, tmp_path, monkeypatch
+):
+    tests, saves = clocked(monkeypatch, step=25, test=30)  # 10 test images in batches of 8
+    recipe = dataclasses.replace(RECIPE, iterations=1, checkpoints=1)
+    lab.train(small_net(device), small_data, recipe, checkpoint=tmp_path / "run.pt")
+    assert tests == [25] and saves == [25]
+
+
+def test_before_a_short_test_nothing_is_saved(small_data, device, tmp_path, monkeypatch):
+    tests, saves = clocked(monkeypatch, step=1, test=0.5)
+    recipe = dataclasses.replace(RECIPE, iterations=60, checkpoints=6)
+    lab.train(small_net(device), small_data, recipe, checkpoint=tmp_path / "run.pt")
+    assert len(tests) == 6 and len(saves) == 2
+    assert all(30 < b - a < 32 for a, b in zip((0, *saves), saves, strict=False))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_tests_are_computed_as_the_steps_are(small_data, device, precision):
+    model, seen = small_net(device), []
+    model.register_forward_hook(
+        lambda net, x, out: seen.append((net.training, len(x[0]), out.dtype))
+    )
+    lab.train(model, small_data, dataclasses.replace(RECIPE, precision=precision))
+    kind = getattr(torch, precision)
+    steps = [dtype for training, _, dtype in seen if training]
+    tests = [dtype for training, count, dtype in seen if not training and count == 10]
+    assert steps == [kind] * 30 and tests == [kind] * 3
 
 
 def test_the_watcher_is_told_how_far_it_is(small_data, device, monkeypatch):
@@ -417,6 +591,148 @@ def test_precision_is_what_the_processor_can_do(monkeypatch):
         assert lab.training.settled_precision(recipe, place) == precision
         named = dataclasses.replace(recipe, precision="float32")
         assert lab.training.settled_precision(named, place) == "float32"
+
+
+# -------------------------------------------------------------------- files that replace others
+
+
+@pytest.fixture
+def room():
+    """Sets how long a file may become, in bytes: a disk that is full, as the system has it."""
+    resource = pytest.importorskip("resource")
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size=before: resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+
+
+def content(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_draft(tmp_path, room):
+    path = tmp_path / "rows.csv"
+    path.write_text("old")
+    room(1000)
+    for _ in range(2):  # nothing is wedged
+        with pytest.raises(OSError, match=rf"'{path}'$") as caught:
+            with lab.training.replacing(path) as file:
+                file.write(b"new" * 1000)
+        assert caught.value.errno == errno.EFBIG and content(tmp_path) == {"rows.csv": "old"}
+    room()
+    with lab.training.replacing(path, "w", encoding="utf-8") as file:
+        file.write("new")
+    assert content(tmp_path) == {"rows.csv": "new"}
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), OSError(5, "no", "else")])
+def test_whatever_goes_wrong_in_writing_no_draft_is_left(tmp_path, error):
+    path = tmp_path / "rows.csv"
+    path.write_text("old")
+    with pytest.raises(type(error)) as caught, lab.training.replacing(path) as file:
+        file.write(b"new")
+        raise error
+    assert caught.value is error  # of another file, it keeps that one's name
+    assert content(tmp_path) == {"rows.csv": "old"}
+
+
+@pytest.mark.parametrize("place", ["missing/rows.csv", "a file/rows.csv", "folder"])
+def test_a_file_that_cannot_be_written_is_named(tmp_path, place):
+    (tmp_path / "a file").write_text("")
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / place
+    with pytest.raises(OSError, match=rf"'{path}'$"), lab.training.replacing(path) as file:
+        file.write(b"new")
+    assert {p.name for p in tmp_path.rglob("*")} == {"a file", "folder"}
+
+
+def test_two_writers_share_no_draft(tmp_path):
+    path = tmp_path / "rows.csv"
+    with lab.training.replacing(path, "w") as slow:
+        slow.write("one")
+        with lab.training.replacing(path, "w") as quick:
+            quick.write("another")
+        assert path.read_text() == "another"
+    assert content(tmp_path) == {"rows.csv": "one"}
+
+
+def test_many_threads_write_whole_files(tmp_path):
+    path, texts = tmp_path / "rows.csv", [str(k) * 20_000 for k in range(8)]
+
+    def write(text):
+        for _ in range(5):
+            with lab.training.replacing(path, "w") as file:
+                file.write(text)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, texts))  # raises what a thread raised
+    assert path.read_text() in texts and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_stays_a_link_and_a_mode_a_mode(tmp_path):
+    (tmp_path / "far").mkdir()
+    target, link = tmp_path / "far" / "rows.csv", tmp_path / "rows.csv"
+    target.write_text("old")
+    target.chmod(0o604)
+    link.symlink_to(target)
+    before = os.umask(0o027)
+    try:
+        for path in (link, tmp_path / "fresh.csv"):
+            with lab.training.replacing(path, "w") as file:
+                file.write("new")
+    finally:
+        os.umask(before)
+    assert link.is_symlink() and target.read_text() == "new"
+    assert target.stat().st_mode & 0o777 == 0o604
+    assert (tmp_path / "fresh.csv").stat().st_mode & 0o777 == 0o666 & ~0o027
+    assert len(list(tmp_path.rglob("*"))) == 4
+
+
+def test_drafts_of_kills_long_ago_are_cleared_away(tmp_path):
+    old, young, other = (
+        tmp_path / f".{name}.{digit * 32}.draft"
+        for name, digit in (("a[1].csv", "0"), ("a[1].csv", "1"), ("a1.csv", "2"))
+    )
+    for draft in (old, young, other):
+        draft.write_text("torn")
+    for draft in (old, other):
+        os.utime(draft, (time.time() - 4000,) * 2)
+    with lab.training.replacing(tmp_path / "a[1].csv", "w") as file:
+        file.write("new")
+    assert set(content(tmp_path)) == {"a[1].csv", young.name, other.name}
+
+
+def test_training_goes_on_where_no_checkpoint_can_be_written(
+    small_data, device, tmp_path, monkeypatch, room
+):
+    """Said once, and saved again as soon as there is room."""
+    expected = lab.train(small_net(device), small_data, RECIPE)
+    path, real, there = tmp_path / "run.pt", lab.training.Batches.__getitem__, []
+
+    def step(self, i):
+        there.append(path.exists())
+        if i == 20:
+            room()
+        return real(self, i)
+
+    monkeypatch.setattr(lab.training.Batches, "__getitem__", step)
+    room(1000)
+    message = rf"run\.pt cannot be written .*'{path}'\): training goes on; nothing is saved until"
+    with pytest.warns(UserWarning, match=message) as said:
+        history = lab.train(
+            small_net(device), small_data, RECIPE, checkpoint=path, checkpoint_seconds=0
+        )
+    assert len(said) == 1 and said[0].filename == __file__
+    assert np.array_equal(history.loss, expected.loss)
+    assert there == [False] * 21 + [True] * 9 and list(tmp_path.iterdir()) == [path]
+    assert torch.load(path, weights_only=True)["done"] == 30
+
+
+def test_a_folder_for_checkpoints_that_cannot_be_made(small_data, device, tmp_path):
+    (tmp_path / "a file").write_text("")
+    path = tmp_path / "a file" / "run.pt"
+    with pytest.warns(UserWarning, match="training goes on") as said:
+        lab.train(small_net(device), small_data, RECIPE, checkpoint=path, checkpoint_seconds=0)
+    assert len(said) == 1 and said[0].filename == __file__
 
 
 # ----------------------------------------------------------------------------------- bad input

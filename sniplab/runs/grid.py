@@ -21,7 +21,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from snipcore import MODELS, kept_count, pick_device, prunable
-from sniplab.data import data_root, load_data
+from sniplab.data import Data, data_root, load_data
 from sniplab.methods import METHODS
 from sniplab.runs.config import Config, as_config, identity
 from sniplab.runs.store import append_rows, read_results, typed
@@ -78,7 +78,10 @@ def run_grid(
     if known and not Path(known).expanduser().exists():
         raise FileNotFoundError(f"there is no {known}, whose rows should be known")
     with _alone(results):
-        data = {name: _at_hand(name, here) for name in {c.dataset for c in wanted.values()}}
+        # Loaded here once, so that a download or a warning happens once, and so that rows of a
+        # fallback are never taken for rows of the real data.
+        names = {config.dataset for config in wanted.values()}
+        data = {name: at_hand(load_data(name, device=here)) for name in names}
         rows = _known_rows(wanted, data, results, known)
         done = set(rows.run[~rows.status.str.startswith("failed")])
         left = {run: config for run, config in wanted.items() if run not in done}
@@ -86,7 +89,7 @@ def run_grid(
             check_fits(config, data[config.dataset])
         _check_pairs(wanted, rows, left, place.threads, torch.device(here))
         folder = results.with_name(f"{results.stem}.checkpoints")
-        tasks = _tasks(left, data, folder, here, workers)
+        tasks = tasks_of(left, data, folder, here, workers)
         rows = _do(tasks, rows, results, place, workers)
         with contextlib.suppress(OSError):  # not there, or not empty
             folder.rmdir()
@@ -139,7 +142,7 @@ def _alone(results: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class _AtHand:
+class AtHand:
     """What must be known of a data set to plan runs on it, without its images."""
 
     digest: str
@@ -150,16 +153,14 @@ class _AtHand:
     test: int
 
 
-def _at_hand(name: str, device: str) -> _AtHand:
-    """Loaded here once, so that a download or a warning happens once, and so that rows of a
-    fallback are never taken for rows of the real data."""
-    data = load_data(name, device=device)
+def at_hand(data: Data) -> AtHand:
+    """What of a data set is kept while its runs are planned."""
     sizes = (len(data.y_train), len(data.y_val), len(data.y_test))
-    return _AtHand(data.digest, data.source, tuple(data.x_train.shape[1:]), *sizes)
+    return AtHand(data.digest, data.source, tuple(data.x_train.shape[1:]), *sizes)
 
 
 def _known_rows(
-    wanted: Mapping[str, Config], data: Mapping[str, _AtHand], results: Path, known
+    wanted: Mapping[str, Config], data: Mapping[str, AtHand], results: Path, known
 ) -> pd.DataFrame:
     """The rows there are of the runs wanted, of the data at hand. One of our own that failed, by
     want of memory, say, gives way to a known one."""
@@ -187,7 +188,7 @@ def _say_what_other_data_know(given: pd.DataFrame, digests: Mapping[str, str]) -
         )
 
 
-def check_fits(config: Config, data: _AtHand) -> None:
+def check_fits(config: Config, data: AtHand) -> None:
     """Raise ValueError where a configuration cannot be right for its network and data."""
     spec, what = MODELS[config.model], f"{config.model} on {config.dataset}"
     if tuple(spec.input_shape) != data.shape:
@@ -249,9 +250,9 @@ def _check_pairs(
 # ------------------------------------------------------------------------------------------- tasks
 
 
-def _tasks(
+def tasks_of(
     left: Mapping[str, Config],
-    data: Mapping[str, _AtHand],
+    data: Mapping[str, AtHand],
     folder: Path,
     device: str,
     workers: int,

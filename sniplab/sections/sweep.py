@@ -1,0 +1,689 @@
+"""§5.1 and §5.2: how far can SNIP prune the LeNets, and does its choice matter?
+
+Fig. 1 (every sparsity) and Table 1 (the published cells) by the published protocol and by what the
+reference implementation does by default, with controls that the paper left out, and with changes of
+the recipe, one at a time.
+
+Lee, Ajanthan & Torr. SNIP: Single-shot network pruning based on connection sensitivity. ICLR 2019.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from snipcore import MODELS, check_known
+from sniplab.methods import METHODS
+from sniplab.runs import Config
+from sniplab.sections import Plan, check_profile
+from sniplab.show import spanned
+from sniplab.stats import paired, percent, points, summarize
+from sniplab.training import PROTOCOLS, REFERENCE, Recipe, recipe_for
+from sniplab.verdicts import (
+    ADDED,
+    CLOSE,
+    at,
+    close,
+    equal,
+    fewest,
+    from_to,
+    judged,
+    length_of,
+    near,
+    new_claim,
+    undertrained,
+)
+
+LENET_300, LENET_5 = "lenet-300-100", "lenet-5-caffe"
+
+PUBLISHED = {  # Table 1: percent, by network and sparsity
+    (LENET_300, 0.0): 1.7,
+    (LENET_300, 0.95): 1.6,
+    (LENET_300, 0.98): 2.4,
+    (LENET_5, 0.0): 0.9,
+    (LENET_5, 0.98): 0.8,
+    (LENET_5, 0.99): 1.1,
+}
+OTHERS = pd.DataFrame(  # what Table 1 lists of methods that prune trained networks
+    [
+        ("LWC", LENET_300, 0.917, 1.6),
+        ("LWC", LENET_5, 0.917, 0.8),
+        ("DNS", LENET_300, 0.982, 2.0),
+        ("DNS", LENET_5, 0.991, 0.9),
+        ("LC", LENET_300, 0.99, 3.2),
+        ("LC", LENET_5, 0.99, 1.1),
+        ("SWS", LENET_300, 0.956, 1.9),
+        ("SWS", LENET_5, 0.995, 1.0),
+        ("SVD", LENET_300, 0.985, 1.9),
+        ("SVD", LENET_5, 0.996, 0.8),
+        ("OBD", LENET_300, 0.92, 2.0),
+        ("OBD", LENET_5, 0.92, 2.7),
+        ("L-OBS", LENET_300, 0.985, 2.0),
+        ("L-OBS", LENET_5, 0.99, 2.1),
+    ],
+    columns=["method", "model", "sparsity", "error"],
+)
+
+ALL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+FIG_1 = tuple(sparsity for sparsity in ALL if sparsity <= 0.9)  # Table 1 goes beyond
+CONTROLS = ("shuffled", "magnitude", "random")
+HIGH = 0.9  # sparsity from which on the claims on controls are made
+
+# ------------------------------------------------------------------------------------ what is run
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a profile says of one network in one part."""
+
+    iterations: int
+    seeds: int
+    checkpoints: int
+    sparsities: Mapping[str, tuple[float, ...]]  # by method; a dense run for each seed besides
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a profile says of this section."""
+
+    sweep: Mapping[str, Numbers]  # by network
+    defaults: Mapping[str, Numbers]  # the same by REFERENCE
+    table_1: Mapping[str, Numbers]
+    variants: Numbers  # of LENET_300
+    variant_names: tuple[str, ...]
+    rate_seeds: int  # of the trials of learning rates
+
+
+def _snip(*sparsities: float) -> dict[str, tuple[float, ...]]:
+    return {"snip": sparsities}
+
+
+def _with_controls(snip: tuple[float, ...], controls: tuple[float, ...]) -> dict:
+    return {"snip": snip, **dict.fromkeys(CONTROLS, controls)}
+
+
+# What might stand between LeNet-300-100 and its published errors: changes of the recipe, and of the
+# rest of a Config.
+UNCHANGED = "as published"
+VARIANTS = {
+    UNCHANGED: ({}, {}),
+    "no momentum": ({"momentum": 0.0}, {}),
+    "learning rate 0.03": ({"lr": 0.03}, {}),
+    "batches of 25": ({"batch_size": 25}, {}),
+    "no weight decay": ({"weight_decay": 0.0}, {}),
+    "weight decay 0.0001": ({"weight_decay": 1e-4}, {}),
+    "shifts by 1 pixel": ({"shift": 1}, {}),
+    "shifts by 2 pixels": ({"shift": 2}, {}),
+    "shifts by 4 pixels": ({"shift": 4}, {}),
+    "flips": ({"flip": True}, {}),
+    "new weights under the mask": ({}, {"reinit": "vs"}),
+    "Glorot's initial weights": ({}, {"init": "vs-x"}),
+    "scored on 1,000 images": ({}, {"scoring_batch": 1000}),
+    "biases neither pruned nor counted": ({}, {"biases": False}),
+    "validation images trained on": ({}, {"validation": True}),
+    "pixels from 0 to 1": ({}, {"inputs": "unit"}),
+}
+VARIANT = "variant: "  # begins the names of these parts of the plan
+
+PUBLISHED_CELLS = {LENET_300: _snip(0.95, 0.98), LENET_5: _snip(0.98, 0.99)}
+VARIANT_CELLS = _snip(0.95, 0.98)
+SOME = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
+
+PROFILES = {
+    "smoke": Profile(
+        sweep={
+            LENET_300: Numbers(40, 2, 2, _with_controls((0.5, 0.9, 0.98), (0.9,))),
+            LENET_5: Numbers(10, 2, 1, {"snip": (0.9,), "random": (0.9,)}),
+        },
+        defaults={LENET_300: Numbers(20, 2, 2, _with_controls((0.9,), (0.9,)))},
+        table_1={
+            LENET_300: Numbers(40, 2, 2, _snip(0.98)),
+            LENET_5: Numbers(10, 2, 1, _snip(0.98)),
+        },
+        variants=Numbers(10, 1, 2, VARIANT_CELLS),
+        variant_names=(UNCHANGED, "shifts by 1 pixel", "pixels from 0 to 1"),
+        rate_seeds=1,
+    ),
+    "quick": Profile(
+        sweep={
+            LENET_300: Numbers(1080, 3, 4, _with_controls(ALL, (0.9, 0.99))),
+            LENET_5: Numbers(900, 3, 2, {"snip": (0.9,), "random": (0.9,)}),
+        },
+        defaults={},  # too few steps for a constant rate
+        table_1={
+            LENET_300: Numbers(1080, 3, 4, _snip(0.95, 0.98)),
+            LENET_5: Numbers(900, 3, 2, _snip(0.98)),
+        },
+        variants=Numbers(360, 1, 4, VARIANT_CELLS),
+        variant_names=tuple(VARIANTS),
+        rate_seeds=2,
+    ),
+    "desktop": Profile(  # the committed report
+        sweep={
+            LENET_300: Numbers(
+                *(75_000, 5, 75), _with_controls(ALL, (0.7, 0.8, 0.9, 0.95, 0.98, 0.99))
+            ),
+        },
+        defaults={
+            LENET_300: Numbers(10_000, 5, 10, _with_controls(ALL, SOME)),
+            LENET_5: Numbers(10_000, 3, 10, _with_controls(ALL, (0.5, 0.9, 0.95, 0.98, 0.99))),
+        },
+        table_1={
+            LENET_300: Numbers(75_000, 20, 75, PUBLISHED_CELLS[LENET_300]),
+            LENET_5: Numbers(75_000, 3, 75, PUBLISHED_CELLS[LENET_5]),
+        },
+        variants=Numbers(75_000, 3, 75, VARIANT_CELLS),
+        variant_names=tuple(VARIANTS),
+        rate_seeds=10,
+    ),
+    "paper": Profile(
+        sweep=dict.fromkeys(
+            (LENET_300, LENET_5), Numbers(75_000, 20, 75, _with_controls(ALL, ALL))
+        ),
+        defaults=dict.fromkeys(
+            (LENET_300, LENET_5), Numbers(10_000, 20, 10, _with_controls(ALL, ALL))
+        ),
+        table_1={name: Numbers(75_000, 20, 75, cells) for name, cells in PUBLISHED_CELLS.items()},
+        variants=Numbers(75_000, 20, 75, VARIANT_CELLS),
+        variant_names=tuple(VARIANTS),
+        rate_seeds=20,
+    ),
+}
+
+
+def plan(
+    profile: str,
+    dataset: str = "mnist",
+    models: str | Iterable[str] | None = None,
+    methods: str | Iterable[str] | None = None,
+    sparsities: float | Iterable[float] | None = None,
+    seeds: int | None = None,
+    iterations: int | None = None,
+) -> dict[str, list[Config]]:
+    """The runs of the section by part: "sweep" by the published protocol, "defaults" by that of the
+    reference implementation, "table_1" with the published cells, and one for each of VARIANTS.
+
+    Args:
+        models: one or more networks in place of the profile's own; one that it lacks is swept as
+            LeNet-300-100 is.
+        methods, sparsities: in place of the profile's own, in the sweeps.
+        seeds, iterations: in place of the profile's own.
+
+    Raises ValueError for an unknown profile, network or method, and for numbers below 1.
+    """
+    check_profile(profile)
+    for name, value in (("seeds", seeds), ("iterations", iterations)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} {value}: at least 1; None for the profile's own")
+    of = PROFILES[profile]
+    models = [models] if isinstance(models, str) else models
+    methods = [methods] if isinstance(methods, str) else methods
+    sparsities = [sparsities] if isinstance(sparsities, float) else sparsities
+    for model in models or ():
+        check_known(model, MODELS, "model")
+    for method in methods or ():
+        check_known(method, METHODS, "method")
+
+    def swept(part: Mapping[str, Numbers]) -> dict[str, Numbers]:
+        """The networks of a sweep, with methods and sparsities as asked for."""
+        names = list(part) if models is None else models
+        found = {}
+        for name in names if part else ():
+            numbers = part.get(name, part[LENET_300])
+            cells = numbers.sparsities
+            if methods is not None:
+                own = cells["snip"]
+                cells = {method: cells.get(method, own) for method in methods if method != "dense"}
+            if sparsities is not None:
+                cells = {method: tuple(sparsities) for method in cells}
+            found[name] = dataclasses.replace(numbers, sparsities=cells)
+        return found
+
+    def runs(
+        numbers: Numbers, model: str, recipe: Recipe, changes: Mapping | None = None
+    ) -> list[Config]:
+        cells = [("dense", 0.0)]
+        cells += [(method, s) for method, levels in numbers.sparsities.items() for s in levels]
+        return [
+            Config(model, recipe, *cell, seed, dataset, **(changes or {}))
+            for seed in range(numbers.seeds if seeds is None else seeds)
+            for cell in cells
+        ]
+
+    def protocol(model: str, numbers: Numbers) -> Recipe:
+        return recipe_for(model, iterations or numbers.iterations, numbers.checkpoints)
+
+    parts = {"sweep": [], "defaults": [], "table_1": []}
+    for model, numbers in swept(of.sweep).items():
+        parts["sweep"] += runs(numbers, model, protocol(model, numbers))
+    for model, numbers in swept(of.defaults).items():
+        length = protocol(model, numbers)
+        lengths = {"iterations": length.iterations, "checkpoints": length.checkpoints}
+        recipe = dataclasses.replace(REFERENCE, **lengths)
+        parts["defaults"] += runs(numbers, model, recipe, {"reinit": "vs"})
+    for part in ("sweep", "defaults"):
+        parts[part].sort(key=lambda config: config.seed)
+    for model, numbers in of.table_1.items():
+        if models is None or model in models:
+            parts["table_1"] += runs(numbers, model, protocol(model, numbers))
+    if models is None or LENET_300 in models:
+        # As many checkpoints as Table 1's, so that unchanged runs are those of it.
+        numbers = dataclasses.replace(of.variants, checkpoints=of.table_1[LENET_300].checkpoints)
+        plain = protocol(LENET_300, numbers)
+        for name in of.variant_names:
+            recipe, rest = VARIANTS[name]
+            changed = dataclasses.replace(plain, **recipe)
+            parts[VARIANT + name] = runs(numbers, LENET_300, changed, rest)
+    return parts
+
+
+def rates_plan(profile: str, dataset: str = "mnist") -> dict[str, list[Config]]:
+    """Trials of dense LeNet-5-Caffe, in part "trials": at which rates it diverges, with momentum
+    and without, and whether by the scale of its initial weights or of its inputs."""
+    check_profile(profile)
+    return {
+        "trials": [
+            Config(
+                LENET_5,
+                Recipe(60, lr=lr, momentum=momentum, checkpoints=1),
+                "dense",
+                0.0,
+                seed,
+                dataset,
+                test_images=1000,
+                **changed,
+            )
+            for momentum in (0.9, 0.0)
+            for changed in ({}, {"init": "vs-x"}, {"inputs": "unit"})
+            for lr in (0.1, 0.05, 0.02)
+            for seed in range(PROFILES[profile].rate_seeds)
+        ]
+    }
+
+
+# ----------------------------------------------------------------------------------------- tables
+
+ENDING = {"sweep": "", "defaults": ", defaults"}  # of a curve's name, by part
+BY = ["model", "sparsity"]
+
+
+def title(model: str) -> str:
+    return MODELS[model].title
+
+
+def curve_name(model: str, part: str) -> str:
+    """A network by the published protocol, or by the reference's defaults."""
+    return title(model) + ENDING[part]
+
+
+def curves_of(plan: Plan) -> dict[str, list[Config]]:
+    """The planned runs of each curve."""
+    found = {}
+    for part in ENDING:
+        for config in plan[part]:
+            found.setdefault(curve_name(config.model, part), []).append(config)
+    return found
+
+
+def with_curves(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with their `curve`; "" in the parts that are no curve. The runs of a variant have its
+    bare name as their part."""
+    part = rows.part.str.removeprefix(VARIANT)
+    titles = rows.model.map({name: spec.title for name, spec in MODELS.items()})
+    curve = (titles + rows.part.map(ENDING)).fillna(titles)
+    return rows.assign(part=part, curve=curve)
+
+
+def swept_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the curves."""
+    return rows[rows.part.isin(list(ENDING))]
+
+
+def costs(rows: pd.DataFrame, per: str = "curve") -> pd.DataFrame:
+    """SNIP − dense at every sparsity within seeds, as from `paired`, for each `per`."""
+    pruned, dense = (rows[rows.method == method] for method in ("snip", "dense"))
+    table = paired(pruned, dense, [per, "sparsity"], (per, "seed"))
+    return table.sort_values([per, "sparsity"], ignore_index=True)
+
+
+def compared_controls(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of every other way to choose connections."""
+    return rows[~rows.method.isin(("dense", "snip"))]
+
+
+def controls(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each control − SNIP at equal sparsity within seeds, as from `paired`, along each curve."""
+    along = ["curve", "sparsity"]
+    snips = rows[rows.method == "snip"]
+    table = paired(compared_controls(rows), snips, [*along, "method"], (*along, "seed"))
+    return table.sort_values([*along, "method"], ignore_index=True)
+
+
+def severed(rows: pd.DataFrame) -> set[tuple[str, float, str]]:
+    """Curve, sparsity and method of masks that leave no path from input to output."""
+    cut = rows[rows.collapsed.str.contains("no path").astype(bool)]
+    return set(zip(cut.curve, cut.sparsity, cut.method, strict=True))
+
+
+def published_table() -> pd.DataFrame:
+    """Table 1's own cells: method ("SNIP" or "reference"), model, sparsity, error (percent)."""
+    cells = [("SNIP" if s else "reference", model, s, e) for (model, s), e in PUBLISHED.items()]
+    return pd.DataFrame(cells, columns=OTHERS.columns)
+
+
+def beside_published(rows: pd.DataFrame) -> pd.DataFrame:
+    """Our errors of the published cells, last and best of the checkpoints, and whether each is
+    `near` the published `error`."""
+    rows = rows[rows.method.isin(["dense", "snip"])]
+    last, best = summarize(rows, BY), summarize(rows, BY, "error_best")
+    cells = published_table().merge(last, "left", on=BY)
+    cells = cells.merge(best[[*BY, "mean", "text"]], "left", on=BY, suffixes=("", "_best"))
+    cells["n"] = cells.n.fillna(0).astype(int)
+    found = close(cells[["mean", "mean_best"]].sub(cells.error, axis=0))
+    cells["near"] = np.select(
+        [cells.n == 0, found.all(axis=1), found["mean"], found.mean_best],
+        ["not run yet", "both", "last iteration", "best checkpoint"],
+        "neither",
+    )
+    return cells
+
+
+def beside_curves(rows: pd.DataFrame, curves: Mapping[str, str]) -> pd.DataFrame:
+    """Errors of the published cells, as from `summarize`, for each of `curves` (its network) that
+    does not show them itself."""
+    full, parts = rows[rows.part == "table_1"], []
+    for curve, model in curves.items():
+        on_it = swept_rows(rows)[lambda swept, curve=curve: swept.curve == curve].sparsity
+        shown = full.curve.eq(curve) & full.sparsity.isin(on_it)
+        means = summarize(full[full.model.eq(model) & ~shown], ["sparsity"])
+        if len(means):
+            parts.append(means.assign(curve=curve))
+    return pd.concat(parts) if parts else summarize(full[:0], ["curve", "sparsity"])
+
+
+def published_costs(rows: pd.DataFrame) -> pd.DataFrame:
+    """SNIP − dense in the published cells, as from `costs`, beside the `published` difference."""
+    theirs = published_table()
+    dense = theirs[theirs.sparsity == 0].set_index("model").error
+    theirs = theirs.assign(published=theirs.error - theirs.model.map(dense))
+    return costs(rows, "model").merge(theirs[[*BY, "published"]], "left")
+
+
+def curve_table(rows: pd.DataFrame, counts: Mapping[str, int]) -> pd.DataFrame:
+    """The errors along the curves as text, a column for each method; `counts`: m by network."""
+    along = ["curve", "sparsity"]
+    means = summarize(rows, [*along, "method"])
+    there = [m for m in METHODS if m != "dense" and (means.method == m).any()]
+    table = means.pivot(index=along, columns="method", values="text").reindex(columns=there)
+    table.insert(0, "dense", means[means.method == "dense"].set_index(along).text)
+    main = rows[rows.method.isin(["dense", "snip"])]
+    table["best"] = summarize(main, along, "error_best").set_index(along).text
+    table["seeds"] = means.groupby(along).n.agg(spanned)
+    table = table.reset_index().sort_values(along).fillna("")
+    models = dict(zip(rows.curve, rows.model, strict=True))
+    kept = [
+        f"{round((1 - s) * counts[models[curve]]):,}"
+        for curve, s in zip(table.curve, table.sparsity, strict=True)
+    ]
+    table.insert(2, "κ", kept)
+    names = {method: METHODS[method].label for method in there}
+    names |= {"curve": "network", "best": "dense or SNIP, best checkpoint"}
+    return table.assign(sparsity=table.sparsity.map(level)).rename(columns=names)
+
+
+def level(sparsity: float) -> str:
+    """ "95 %"."""
+    return f"{100 * sparsity:g} %"
+
+
+def variants_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the variants, of `with_curves`."""
+    return rows[rows.part.isin(list(VARIANTS))]
+
+
+def variant_changes(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each variant − the unchanged recipe at equal sparsity within seeds, as from `paired`."""
+    plain = rows.part == UNCHANGED
+    return paired(rows[~plain], rows[plain], ["part", "sparsity"], ("sparsity", "seed"))
+
+
+def variant_costs(rows: pd.DataFrame) -> pd.DataFrame:
+    """SNIP − dense within each variant and seed, as from `paired`, where the network learns."""
+    pruned, dense = (rows[rows.method == method] for method in ("snip", "dense"))
+    table = paired(pruned, dense, ["part", "sparsity"], ("part", "seed"))
+    return table[~table.part.isin(guessing(summarize(rows, ["part", "sparsity"])).part)]
+
+
+def guessing(errors: pd.DataFrame) -> pd.DataFrame:
+    """Those of a summary's rows that hardly do better than chance among ten classes."""
+    return errors[errors["mean"] > 80]  # percent
+
+
+def recipes_near(rows: pd.DataFrame) -> pd.DataFrame:
+    """Which variants of several seeds come to the published errors of LeNet-300-100 in the mean:
+    `part`, `all` three within CLOSE points, `pruned`: the two pruned ones."""
+    published = {s: error for (model, s), error in PUBLISHED.items() if model == LENET_300}
+    errors = summarize(rows, ["part", "sparsity"])
+    errors = errors[(errors.part != UNCHANGED) & (errors.n > 1)]
+    errors = errors.groupby("part").filter(lambda one: len(one) == len(published))
+    found = close(errors["mean"] - errors.sparsity.map(published)).astype(bool)
+    every = found.groupby(errors.part, sort=False).all()
+    pruned = found[errors.sparsity > 0].groupby(errors.part, sort=False).all()
+    return pd.DataFrame({"all": every, "pruned": pruned}).rename_axis("part").reset_index()
+
+
+def gains(rows: pd.DataFrame) -> pd.DataFrame:
+    """What the best of the checkpoints gains on the last iteration, run by run: `gain`, points."""
+    return rows[rows.status == "ok"].assign(gain=rows.error - rows.error_best)
+
+
+def cut_masks(rows: pd.DataFrame) -> pd.DataFrame:
+    """Masks that keep nothing of a weight tensor: what they cut, in how many runs, mean error."""
+    apart = ["model", "iterations", "method", "sparsity", "collapsed"]
+    runs = rows.drop_duplicates(["run", "data"])  # of a run in two parts one
+    cut = runs[runs.collapsed != ""].groupby(apart, sort=False)
+    return cut.agg(runs=("seed", "size"), error=("error", "mean")).reset_index()
+
+
+STARTED = {  # initialiser and scale of the pixels: how a trial begins
+    ("vs", "standard"): "as the reference",
+    ("vs-x", "standard"): "Glorot's weights",
+    ("vs", "unit"): "pixels from 0 to 1",
+}
+TRIAL = ["momentum", "start", "lr"]
+
+
+def trials(rows: pd.DataFrame) -> pd.DataFrame:
+    """The trials of `rates_plan`, with how each was started."""
+    return rows.assign(start=[STARTED[i] for i in zip(rows.init, rows.inputs, strict=True)])
+
+
+def lost_trials(trials: pd.DataFrame) -> pd.DataFrame:
+    """How many of the trials diverge by TRIAL: `text` is "7 of 10"."""
+    rates = summarize(trials, TRIAL)
+    return rates.assign(text=[f"{r.lost} of {r.lost + r.n}" for r in rates.itertuples()])
+
+
+# ---------------------------------------------------------------------------------- what is claimed
+
+PRUNED, CHOICE = "pruned beside dense", "which connections"
+DENSE = "dense networks and implementation"
+
+
+def main_curve(rows: pd.DataFrame, model: str) -> pd.DataFrame:
+    """The rows of a network's sweep: by the published protocol where there are some, else by the
+    defaults of the reference implementation."""
+    parts = [rows[(rows.part == part) & (rows.model == model)] for part in ENDING]
+    return parts[0] if len(parts[0]) else parts[1]
+
+
+def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
+    """The rows of the table of claims; `rows` as from `rows_of`. A claim whose runs, by `plan`, are
+    not all there, or that stands beside an undertrained dense network, is untested."""
+    table_1, models = rows[rows.part == "table_1"], (LENET_300, LENET_5)
+    found = [every_level(main_curve(rows, model), model) for model in models]
+    found += [number(table_1, *cell) for cell in PUBLISHED]
+    found += [change(table_1, *cell) for cell in ((LENET_300, 0.95), (LENET_5, 0.98))]
+    for model in models:
+        curve = main_curve(rows, model)
+        found += [over_control(curve, plan, model, method) for method in ("random", "shuffled")]
+    return found
+
+
+def _dense_error(rows: pd.DataFrame, model: str) -> float:
+    """Mean test error of the dense runs of a network that ended well, percent."""
+    dense = rows[(rows.model == model) & (rows.method == "dense") & (rows.status == "ok")]
+    return dense.error.mean()
+
+
+def _untrained(rows: pd.DataFrame, model: str) -> str:
+    """Why its rows cannot be held against a published error; "" where they can."""
+    return undertrained(_dense_error(rows, model), PUBLISHED[model, 0.0])
+
+
+def _name(what: str, model: str, sparsity: float | None = None) -> str:
+    """The id of a claim: "error.lenet-300-100.95"."""
+    ending = "" if sparsity is None else f".{100 * sparsity:g}"
+    return f"{what}.{model}{ending}"
+
+
+def number(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
+    """A cell of Table 1: the error of a dense network (sparsity 0) or of SNIP's."""
+    published = PUBLISHED[model, sparsity]
+    why = _untrained(rows, model)
+    method, group = ("snip", PRUNED) if sparsity else ("dense", DENSE)
+    cell = (rows.model == model) & (rows.sparsity == sparsity) & (rows.method == method)
+    rows = rows[cell]
+    text = f"{title(model)}, {at(sparsity)}: {published:g} % test error"
+    claim = new_claim(
+        _name("error", model, sparsity), group, "§5.2, Table 1", text, f"{published:g} %",
+        "number", length_of(rows), 0,
+    )  # fmt: skip
+    if rows.empty:
+        return claim
+    last, best = (summarize(rows, ["model"], v).iloc[0] for v in ("error", "error_last_five"))
+    ours = percent(last["mean"], last.half)
+    if last.n:
+        ours += f" (best of the last five {best['mean']:.2f})"
+    if last.lost:
+        ours += f" ({last.lost} of {len(rows)} lost)"
+    if last["mean"] + CLOSE < published:
+        ours += ", lower than published"
+    claim |= {"ours": ours, "seeds": int(last.n)}
+    return claim | _verdict(why, near(last, published, best["mean"]))
+
+
+def _verdict(why: str, verdict: str) -> dict:
+    """A verdict, or that and why there is none."""
+    return {"verdict": f"untested: {why}" if why else verdict}
+
+
+def change(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
+    """What pruning costs by Table 1: SNIP minus dense, within a seed."""
+    rows = rows[rows.model == model]
+    published = PUBLISHED[model, sparsity] - PUBLISHED[model, 0.0]
+    snips = rows[(rows.method == "snip") & (rows.sparsity == sparsity)]
+    table = paired(snips, rows[rows.method == "dense"], ["model"])
+    claim = new_claim(
+        _name("cost", model, sparsity), PRUNED, "§5.2, Table 1",
+        f"{title(model)} {at(sparsity)} is as good as dense", points(published), "difference",
+        length_of(rows), int(table.n.sum()),
+    )  # fmt: skip
+    if table.empty:
+        return claim
+    row = table.iloc[0]
+    verdict = _verdict(_untrained(rows, model), near(row, published))
+    return claim | {"ours": row.text} | verdict
+
+
+def every_level(rows: pd.DataFrame, model: str) -> dict:
+    """Fig. 1: SNIP is as good as dense at every sparsity, each of which must have been run."""
+    snips = rows[(rows.method == "snip") & rows.sparsity.isin(FIG_1)]
+    table = paired(snips, rows[rows.method == "dense"], ["sparsity"])
+    levels = spanned([100 * sparsity for sparsity in FIG_1], "{:g}")
+    text = f"{title(model)} is as good as dense (± {CLOSE} points) at every sparsity of "
+    text += f"Fig. 1, {levels} %"
+    claim = new_claim(
+        _name("every_level", model), PRUNED, "§5.1, Fig. 1", text, "by eye", "equality",
+        length_of(rows), fewest(table),
+    )  # fmt: skip
+    there = table[table.n > 0]  # the others are lost
+    if there.empty:
+        return claim
+    levels = spanned(100 * there.sparsity, "{:g}")
+    claim["ours"] = f"{from_to(there['mean'])} at {levels} %"
+    if claim["seeds"] < 2 or set(FIG_1) > set(there.sparsity):
+        return claim
+    if table.lost.any():
+        return claim | _verdict(f"{table.lost.sum()} of {len(snips)} pairs lost", "")
+    if why := _untrained(rows, model):
+        return claim | _verdict(why, "")
+    return equal(claim, table, CLOSE)
+
+
+def over_control(rows: pd.DataFrame, plan: Plan, model: str, method: str) -> dict:
+    """What the paper left out: SNIP against a control from HIGH on, at every planned sparsity."""
+    rows = rows[rows.sparsity >= HIGH]
+    snips, control = (rows[rows.method == name] for name in ("snip", method))
+    table = paired(control, snips, ["sparsity"], ("model", "sparsity", "seed"))
+    table = table.sort_values("sparsity", ignore_index=True)
+    words = "its own mask shuffled within layers" if method == "shuffled" else METHODS[method].words
+    text = f"{title(model)}, {level(HIGH)} and above: SNIP beats {words}"
+    claim = new_claim(
+        _name(f"over_{method}", model), CHOICE, ADDED, text, "–", "direction", length_of(rows),
+        fewest(table),
+    )  # fmt: skip
+    part = rows.part.iloc[0] if len(rows) else "sweep"
+    planned = {
+        c.sparsity
+        for c in plan[part]
+        if c.model == model and c.method == method and c.sparsity >= HIGH
+    }
+    if table.empty or (table.n < 2).any():
+        return claim
+    verdict, how = judged(table.verdict == "higher", table.verdict == "lower")
+    claim["ours"] = f"control − SNIP: {from_to(table['mean'])} points{how}"
+    if left := planned - set(table.sparsity):
+        return claim | _verdict(f"{len(left)} of {len(planned)} sparsities not run", "")
+    if table.lost.any():
+        return claim | _verdict(f"{table.lost.sum()} pairs lost", "")
+    return claim | {"verdict": verdict}
+
+
+# --------------------------------------------------------------------------- numbers of the prose
+
+
+def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
+    """The numbers that prose quotes, by name: errors and differences, "–" where there are none.
+
+    "error.lenet-300-100.95", "cost.lenet-300-100.95" of the published cells;
+    "curve_cost.LeNet-300-100.90" along the curves; "control.LeNet-300-100.random.99";
+    "variant.flips.95" and "variant_cost.flips.95".
+    """
+    rows = with_curves(rows)
+    full, swept, variants = rows[rows.part == "table_1"], swept_rows(rows), variants_of(rows)
+    found = {}
+
+    def add(kind: str, table: pd.DataFrame, *by: str) -> None:
+        for row in table.to_dict("records"):
+            name = ".".join([kind, *(str(row[column]) for column in by)])
+            found[f"{name}.{100 * row['sparsity']:g}"] = row["text"] or "–"
+
+    add("error", summarize(full, BY), "model")
+    add("best_of_last_five", summarize(full, BY, "error_last_five"), "model")
+    add("cost", costs(full, "model"), "model")
+    add("curve_error", summarize(swept, ["curve", "method", "sparsity"]), "curve", "method")
+    add("curve_cost", costs(swept), "curve")
+    add("control", controls(swept), "curve", "method")
+    add("variant", summarize(variants, ["part", "sparsity"]), "part")
+    add("variant_cost", variant_costs(variants), "part")
+    for model in (LENET_300, LENET_5):
+        table = costs(main_curve(rows, model))
+        costly = table[table.verdict == "higher"]
+        first = level(costly.sparsity.min()) if len(costly) else "–"
+        found[f"first_costly.{model}"] = first
+    found["recipes_near"] = str(int(recipes_near(variants)["all"].sum()))
+    found["iterations"] = f"{PROTOCOLS['mnist'].iterations:,}"
+    return found
