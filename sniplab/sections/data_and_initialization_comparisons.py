@@ -90,7 +90,7 @@ def corrected(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-MANY, FEWER = 10_000, (1, 100)  # images; of what Fig. 3 claims
+MANY = 10_000  # images
 BASES = (0, 100)  # scoring batches that all others are compared with; 0: the whole train split
 
 
@@ -113,17 +113,6 @@ def batch_differences(rows: pd.DataFrame) -> pd.DataFrame:
     tables.append(table.assign(published=FIG_3[MANY] - FIG_3[1], minus=1))
     filled = [table for table in tables if len(table)] or tables[:1]  # empty ones have no types
     return corrected(pd.concat(filled, ignore_index=True))
-
-
-def more_images(rows: pd.DataFrame) -> pd.DataFrame:
-    """Fig. 3's claims: the error scored on MANY images minus that on FEWER, as from `paired`,
-    corrected over both; the index is the smaller number, and `published` the paper's difference."""
-    batches = of_part(rows, "scoring_batch")
-    base = batches[batches.scoring_batch.isin(FEWER)].assign(base=lambda r: r.scoring_batch)
-    many = batches[batches.scoring_batch == MANY]
-    many = pd.concat([many.assign(base=size) for size in FEWER])
-    table = paired(many, base, ["base"], ("model", "seed", "base")).set_index("base")
-    return table.assign(published=[FIG_3[MANY] - FIG_3[size] for size in table.index])
 
 
 def initializer_differences(rows: pd.DataFrame) -> pd.DataFrame:

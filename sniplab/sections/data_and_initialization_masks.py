@@ -75,15 +75,33 @@ TABLES = (
 def measured(
     plan: Plan, profile: str, dataset: str, device: str | torch.device | None = None
 ) -> dict[str, pd.DataFrame]:
-    """The tables of `measure`: under the committed profile those in RESULTS, cut to the masks of
-    the plan, if they hold them all; else measured here and now."""
-    if profile == COMMITTED:
-        tables = {name: stored_table(f"4_{name}") for name in TABLES}
-        if list(tables["data"].get("dataset", [])) == [dataset] and _covered(plan, tables):
-            return _cut(plan, tables)
+    """The tables of `measure`: those `stored`, under the committed profile, if there are such; else
+    measured here and now, but for scoring batches that the train split is too small for."""
+    tables = stored(plan, dataset) if profile == COMMITTED else {}
+    if tables:
+        return tables
     data = load_data(dataset, device=pick_device(device))
-    kept = [c for c in plan["scoring_batch"] if c.scoring_batch < len(data.y_train)]
-    return measure({**plan, "scoring_batch": kept}, data)
+    return measure(fitting(plan, len(data.y_train)), data)
+
+
+def fitting(plan: Plan, images: int) -> dict[str, list[Config]]:
+    """A plan without the scoring batches that a train split of so many images is too small for: the
+    embedded digits have fewer than the largest."""
+    kept = [config for config in plan["scoring_batch"] if config.scoring_batch < images]
+    return {**plan, "scoring_batch": kept}
+
+
+def stored(plan: Plan, dataset: str) -> dict[str, pd.DataFrame]:
+    """The tables of `measure` in RESULTS, cut to the masks of a plan; none where they do not hold
+    them all, or are of other data."""
+    tables = {name: stored_table(f"4_{name}") for name in TABLES}
+    if any(table.empty for table in tables.values()):
+        return {}
+    if tables["data"].dataset[0] != dataset or not _covered(plan, tables):
+        return {}
+    drawn = tables["initial_masks"]
+    tables["initial_masks"] = drawn.assign(collapsed=drawn.collapsed.astype(object).fillna(""))
+    return _cut(plan, tables)
 
 
 MASK_KEYS = {  # a mask of a part of the plan is known by these, in the table of this name
@@ -339,5 +357,5 @@ def mean_shares(layers: pd.DataFrame) -> pd.DataFrame:
 
 def cuts(initial_masks: pd.DataFrame) -> list[str]:
     """The masks that cut their network, and where."""
-    cut = initial_masks[initial_masks.collapsed.fillna("") != ""]
+    cut = initial_masks[initial_masks.collapsed != ""]
     return [f"{r.model} {r.init} {r.seed}: {r.collapsed}" for r in cut.itertuples()]

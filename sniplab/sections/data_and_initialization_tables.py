@@ -27,7 +27,7 @@ from sniplab.sections.data_and_initialization_masks import (
     mean_shares,
     picture_correlations,
 )
-from sniplab.show import seeds_said
+from sniplab.show import counted, seeds_said
 from sniplab.stats import points, summarize
 
 NOT_RUN = "not run yet"
@@ -36,10 +36,8 @@ DROPPED = ["part", "loss_curve", "error_curve", "test_curve"]  # of rows behind 
 
 def family_note(differences: pd.DataFrame) -> str:
     """What the q of a table of differences are corrected over, for its caption."""
-    tested = differences.q.notna().sum()
-    if tested < 2:
-        return ""
-    return f"One correction (q) over the {tested} comparisons of this table."
+    tested = int(differences.q.notna().sum())
+    return f"One correction (q) over all of this table: {counted(tested, 'comparison')}."
 
 
 def scored_note(tables: Mapping[str, pd.DataFrame], profile: str, models: list[str]) -> str:

@@ -53,14 +53,19 @@ def batch_values(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def mask_values(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """Overlaps with the whole split's mask by scoring batch, what to judge them by, and how the
-    pictures of masks correlate with images."""
+    """Overlaps with the whole split's mask by scoring batch, what to judge them by, how pictures
+    of masks correlate with images, and how many biases of the GRU's gates are kept: "scored_1" are
+    those of masks scored with biases at 1."""
     beside = levels(tables["overlaps"])
     r, overlaps = picture_correlations(tables), mean_overlaps(tables["overlaps"])["mean"]
     ones, initial = tables["single_images"], tables["initial_masks"]
     whole = pictures_of(tables["pictures"]).mean(0)[-1]
     found = {f"overlap.{size}": f"{overlap:.2f}" for size, overlap in overlaps.items()}
     found |= {f"r.{size or 'all'}": f"{value:.2f}" for size, value in r.items()}
+    means = tables["gate_biases"].groupby(["init", "gates"])[["reset", "update"]].mean()
+    for (init, gates), kept in means.iterrows():
+        for gate in ("reset", "update"):
+            found[f"{gate}_biases_scored_{gates:.0f}.{init}"] = f"{kept[gate]:.0f}"
     return found | {
         "overlap.other_weights": f"{beside[OTHER]:.2f}",
         "overlap.shuffled": f"{beside[SHUFFLED]:.2f}",
@@ -87,9 +92,8 @@ def initializer_values(rows: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def gate_values(rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """What STEPS change by initialiser, RN and TN minus VS-X by where the biases start, and how
-    many biases are kept: "scored_1" are those of masks scored with biases at 1."""
+def gate_values(rows: pd.DataFrame) -> dict[str, str]:
+    """What STEPS change by initialiser, and RN and TN minus VS-X by where the biases start."""
     keys, found = {step.name: key for key, step in STEPS.items()}, {}
     for r in gate_steps(rows).itertuples():
         found[f"gates_{keys[r.step]}.{r.init}"] = r.text
@@ -97,8 +101,4 @@ def gate_values(rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> dict[
     for r in gates_beside_plain(rows).itertuples():
         key = f"gates_{r.gates:.0f}_{r.reinit_gates:.0f}_minus_vs-x"
         found |= {f"{key}.{r.init}": r.text, f"{key}_verdict.{r.init}": r.verdict}
-    means = tables["gate_biases"].groupby(["init", "gates"])[["reset", "update"]].mean()
-    for (init, gates), kept in means.iterrows():
-        for gate in ("reset", "update"):
-            found[f"{gate}_biases_scored_{gates:.0f}.{init}"] = f"{kept[gate]:.0f}"
     return found
