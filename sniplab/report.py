@@ -45,6 +45,8 @@ from sniplab.sections import (
     PROFILES,
     RESULTS,
     conclusion,
+    connections_scored,
+    data_and_initialization,
     introduction,
     output_folder,
     sweep,
@@ -59,6 +61,8 @@ PLANS = {"1_learning_rates": sweep.rates_plan, **conclusion.PLANS, "6_conclusion
 # What notebooks measure without training, or in seconds: functions that write it into a folder.
 TABLES: dict[str, Callable[[Path], None]] = {
     "0_introduction": introduction.write_stored,
+    "3_pruned_connections": connections_scored.write_stored,
+    "4_data_and_initialization": data_and_initialization.write_stored,
     "6_conclusion": conclusion.write_stored,
 }
 
