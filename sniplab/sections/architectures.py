@@ -1,0 +1,366 @@
+"""§5.3: can every architecture be pruned, and what does it cost?
+
+The paper prunes twelve networks to 3 to 10 % of their parameters (Table 2), the class report
+fourteen (Table I). Here every network is scored under two kinds of normalisation, and most are
+trained, dense and pruned.
+
+Lee, Ajanthan & Torr. SNIP: Single-shot network pruning based on connection sensitivity. ICLR 2019.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from snipcore import check_known
+from sniplab.runs import Config
+from sniplab.sections import check_profile
+from sniplab.sections.architectures_costs import (
+    CUT,
+    check_once,
+    cost_values,
+    dense_runs,
+    initial_runs,
+    network_values,
+)
+from sniplab.sections.architectures_layers import layer_counts, normalises, survival_values
+from sniplab.sections.architectures_published import (
+    KINDS,
+    TABLE_2,
+    TABLE_I,
+    counts_right,
+    dense_error,
+    kind_of,
+    parameter_counts,
+    systems,
+    titled,
+)
+from sniplab.show import counted, spanned
+from sniplab.stats import paired
+from sniplab.training import PROTOCOLS, Recipe, recipe_for
+from sniplab.verdicts import (
+    ADDED,
+    fewest,
+    from_to,
+    judged,
+    length_of,
+    new_claim,
+    undertrained,
+)
+
+# ------------------------------------------------------------------------------------ what is run
+
+EPOCH = {"mnist": 540, "cifar10": 351}  # iterations, of the whole train split
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a network is trained, and with how many seeds."""
+
+    iterations: int
+    checkpoints: int = 1
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a profile says of this section."""
+
+    trained: Mapping[str, Length]  # by network
+    scored_seeds: int  # of every network, scored and not trained
+    only_small: bool = False  # of those that are scored; the large ones take a minute
+    scoring_batch: int = 0  # images; 0: as in the protocol
+    batch_size: int = 0  # of training; 0: as in the protocol
+    test_images: int = 0  # 0: all
+    recurrent_schedule: str = ""  # default: by the length
+
+
+def _cifar_epochs(count: int, seeds: int = 1) -> Length:
+    """So many epochs of CIFAR-10, one checkpoint each."""
+    return Length(count * EPOCH["cifar10"], count, seeds)
+
+
+SMOKE = dict.fromkeys(("squeezenet-vanilla", "gru-s"), Length(3))
+QUICK = dict.fromkeys(("alexnet-s", "alexnet-b", *CUT, "lstm-s", "gru-s"), Length(40))
+DESKTOP = {
+    "alexnet-s": _cifar_epochs(12, seeds=3),
+    "alexnet-b": _cifar_epochs(12),
+    "squeezenet-vanilla": _cifar_epochs(12, seeds=3),
+    "squeezenet-bypass": _cifar_epochs(12, seeds=3),
+    "googlenet": _cifar_epochs(12, seeds=3),
+    # In 6 epochs the losses of DenseNet-201 rise above guessing and end too high to compare:
+    # 54.07 % test error dense, 44.81 % pruned. So all four take 12.
+    "densenet-121": _cifar_epochs(12),
+    "densenet-169": _cifar_epochs(12),
+    "densenet-201": _cifar_epochs(12),
+    "densenet-264": _cifar_epochs(12),
+    "vgg-c": _cifar_epochs(6),
+    "vgg-d": _cifar_epochs(6),
+    "vgg-like": _cifar_epochs(6),
+    "resnet-18": _cifar_epochs(6),
+    "resnet-34": _cifar_epochs(4),
+    "lstm-s": Length(15_000, checkpoints=15, seeds=3),
+    "gru-s": Length(15_000, checkpoints=15, seeds=3),
+    "lstm-b": Length(10_000, checkpoints=10),
+    "gru-b": Length(10_000, checkpoints=10),
+    "googlenet-full": _cifar_epochs(12),
+    "wrn-16-8": _cifar_epochs(3),  # the step of a Wide ResNet takes 3 to 6 of a ResNet-18's
+}
+PAPER = {
+    name: Length(PROTOCOLS[spec.dataset].iterations, checkpoints=75, seeds=20)
+    for name, spec in systems().items()
+}
+NUMBERS = {
+    "smoke": Numbers(
+        SMOKE, scored_seeds=1, only_small=True, scoring_batch=8, batch_size=8, test_images=100
+    ),
+    "quick": Numbers(QUICK, scored_seeds=1, scoring_batch=32, batch_size=24, test_images=1000),
+    # The published shape, shortened.
+    "desktop": Numbers(DESKTOP, scored_seeds=5, recurrent_schedule="stages"),
+    "paper": Numbers(PAPER, scored_seeds=20),
+}
+
+
+def plan(
+    profile: str,
+    models: str | Iterable[str] | None = None,
+    epochs: int | None = None,
+    seeds: int | None = None,
+) -> dict[str, list[Config]]:
+    """The runs that are trained, seed by seed: each network dense and pruned, and those of CUT with
+    the mask of batch statistics, too.
+
+    Args:
+        models: one or more of `systems`; None: those of the profile.
+        epochs, seeds: in place of the profile's own. A network that the profile does not train
+            takes one of each.
+
+    Raises ValueError for an unknown profile or network, and for epochs or seeds below 1.
+    """
+    check_profile(profile)
+    for name, value in (("epochs", epochs), ("seeds", seeds)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} {value}: at least 1; None for the profile's own")
+    if models is None:
+        models = NUMBERS[profile].trained
+    elif isinstance(models, str):
+        models = [models]
+    if not models:
+        raise ValueError("models names no network; None for those of the profile")
+    configs = []
+    for name in dict.fromkeys(models):
+        check_known(name, systems(), "model")
+        configs += _runs_of(name, NUMBERS[profile], epochs, seeds)
+    return {"trained": sorted(configs, key=lambda config: config.seed)}
+
+
+def _runs_of(name: str, numbers: Numbers, epochs: int | None, seeds: int | None) -> list[Config]:
+    spec = systems()[name]
+    length = numbers.trained.get(name, Length(EPOCH[spec.dataset]))
+    if epochs is not None:
+        length = Length(epochs * EPOCH[spec.dataset], epochs, length.seeds)
+    recipe = recipe_for(name, length.iterations, length.checkpoints)
+    if spec.family == "Recurrent" and numbers.recurrent_schedule:
+        recipe = dataclasses.replace(recipe, schedule=numbers.recurrent_schedule)
+    recipe = dataclasses.replace(recipe, batch_size=numbers.batch_size or recipe.batch_size)
+    how = {
+        "scoring_batch": numbers.scoring_batch or recipe.batch_size,
+        "test_images": numbers.test_images,
+    }
+    configs = []
+    for seed in range(length.seeds if seeds is None else seeds):
+        configs.append(Config(name, recipe, "dense", 0.0, seed, **how))
+        configs.append(Config(name, recipe, "snip", spec.sparsity, seed, **how))
+        if name in CUT:
+            configs.append(Config(name, recipe, "snip", spec.sparsity, seed, norm="batch", **how))
+    return configs
+
+
+def survival_plan(profile: str) -> dict[str, list[Config]]:
+    """The runs that only score, seed by seed: each network under both kinds of normalisation.
+
+    Raises ValueError for an unknown profile.
+    """
+    check_profile(profile)
+    numbers, configs = NUMBERS[profile], []
+    for seed in range(numbers.scored_seeds):
+        for name, spec in systems().items():
+            if numbers.only_small and name not in CUT and normalises(name):
+                continue
+            size = numbers.scoring_batch or PROTOCOLS[spec.dataset].batch_size
+            how = {"scoring_batch": size, "sparsity": spec.sparsity, "seed": seed}
+            nothing = Recipe(0, checkpoints=0)
+            configs += [Config(name, nothing, norm=norm, **how) for norm in ("running", "batch")]
+    return {"scored": configs}
+
+
+# ---------------------------------------------------------------------------------- what is claimed
+
+
+def claims(rows: pd.DataFrame, scored: pd.DataFrame | None = None) -> list[dict]:
+    """The rows of the table of claims.
+
+    Args:
+        rows: of `plan`.
+        scored: of `survival_plan`; None: nothing has been scored.
+
+    Raises ValueError where two rows are of one run.
+    """
+    kept = layer_counts(rows[:0] if scored is None else scored)
+    within = [within_a_point(rows, kind) for kind in ("convolutional", "recurrent")]
+    return [*within, connected(kept), within_a_point(rows, "other")]
+
+
+POINT = 1.0  # of test error
+
+
+def within_a_point(rows: pd.DataFrame, kind: str) -> dict:
+    """Table 2: pruned networks are as good as dense ones, within a point. `kind`: of KINDS.
+
+    A network is told by its pairs of several seeds, none of them lost, where its dense one is
+    trained out: its error at most a point above the published one (`undertrained`). One network
+    refutes the claim; it takes all of its kind to confirm it.
+    """
+    check_known(kind, KINDS, "kind of networks")
+    check_once(rows)
+    names = [name for name in systems() if kind_of(name) == kind]
+    rows = rows[rows.model.isin(names)]
+    theirs = [TABLE_2[name].pruned - TABLE_2[name].dense for name in names if name in TABLE_2]
+    levels = spanned([100 * systems()[name].sparsity for name in names], "{:.0f}")
+    table = paired(initial_runs(rows), dense_runs(rows), ["model"]).set_index("model")
+    behind, unknown = not_trained_out(rows, table.index)
+    trained = table.drop([*behind, *unknown])
+    several, single = trained[trained.n > 1], trained[trained.n == 1]
+    claim = new_claim(
+        id=f"within_a_point.{kind}",
+        group="architectures",
+        section="§5.3, Table 2" if theirs else ADDED,
+        claim=f"{KINDS[kind]} are within a point of dense, at {levels} %",
+        published=from_to(theirs) if theirs else "–",
+        rule="equality",
+        runs=length_of(rows),
+        seeds=fewest(several if len(several) else single),
+    )
+    if table.empty:
+        return claim
+    away, whole = several["mean"].abs(), several.lost == 0
+    holds = whole & (away + several.half < POINT)
+    fails = whole & (away - several.half > POINT)
+    verdict, how = judged(holds, fails)
+    parts = []
+    if len(several):
+        parts.append(f"{from_to(several['mean'])} in {counted(len(several), 'network')}{how}")
+    if len(single):
+        parts.append(f"{from_to(single['mean'])} in {len(single)} of one seed")
+    if len(trained):
+        parts.append(f"{_shares(rows[rows.model.isin(trained.index)])} % of the protocol's length")
+    if lost := int(trained.lost.sum()):
+        parts.append(f"{counted(lost, 'pair')} lost")
+    if behind:
+        parts.append(f"dense not trained out: {_at_length(behind)}")
+    if unknown:
+        parts.append(f"no dense error published of {titled(unknown)}")
+    if absent := [name for name in names if name not in table.index]:
+        parts.append(f"not run: {titled(absent)}")
+    claim["ours"] = "; ".join(parts)
+    asked = [name for name in names if dense_error(name) is not None]
+    if trained.empty:
+        verdict = f"untested: {_in_short(behind)}"
+    elif len(several) < len(asked) and not fails.any():
+        verdict = f"untested: {len(several)} of {len(asked)} networks told with several seeds"
+    return claim | {"verdict": verdict}
+
+
+def not_trained_out(rows: pd.DataFrame, names: Iterable[str]) -> tuple[dict[str, float], list[str]]:
+    """The networks whose pruned error says nothing yet beside a published one, by the rule of
+    `undertrained`: with the mean error of the dense network, percent (NaN: none ended well). And
+    those of which nothing published says whether they are trained out."""
+    dense = dense_runs(rows)
+    errors = dense[dense.status == "ok"].groupby("model").error.mean()
+    behind, unknown = {}, []
+    for name in names:
+        error, published = errors.get(name, math.nan), dense_error(name)
+        if published is None:
+            unknown.append(name)
+        elif undertrained(error, published):
+            behind[name] = error
+    return behind, unknown
+
+
+def _in_short(behind: Mapping[str, float]) -> str:
+    """Why no network of a claim is told."""
+    if not behind:
+        return "nothing published says whether the dense network is trained out"
+    if len(behind) > 1:
+        return f"{len(behind)} dense networks not trained out"
+    ((name, error),) = behind.items()
+    return undertrained(error, dense_error(name))
+
+
+def _at_length(behind: Mapping[str, float]) -> str:
+    """Which dense networks are not trained out, with our error and the published one."""
+    return ", ".join(
+        f"{systems()[name].title} ({error:.1f} %, published {dense_error(name):g})"
+        if error == error
+        else f"{systems()[name].title} (lost)"
+        for name, error in behind.items()
+    )
+
+
+def _shares(rows: pd.DataFrame) -> str:
+    """How long some runs are, in percent of the protocol's length: "13 to 20"."""
+    whole = [PROTOCOLS[dataset].iterations for dataset in rows.dataset]
+    return spanned(100 * rows.iterations / whole, "{:.0f}")
+
+
+def connected(kept: pd.DataFrame) -> dict:
+    """§5.3: no architecture of Table 2 needs tuning, with any seed. One refutes it; it takes all to
+    confirm it. `kept`: as from `layer_counts`."""
+    whole = {norm: part.groupby("model").kept.min() > 0 for norm, part in kept.groupby("norm")}
+    nothing = pd.Series(dtype=bool)
+    initial = whole.get("running", nothing)
+    asked = initial[initial.index.isin(TABLE_2)]
+    others = initial[~initial.index.isin(TABLE_2)]
+    seeds = kept[(kept.norm == "running") & kept.model.isin(TABLE_2)].groupby("model").seed
+    claim = new_claim(
+        id="connected",
+        group="architectures",
+        section="§5.3",
+        claim="Every architecture of Table 2 keeps something of every layer, without tuning",
+        published="all",
+        rule="count",
+        runs="scored only",
+        seeds=int(seeds.nunique().min()) if len(asked) else 0,
+    )
+    if asked.empty:
+        return claim
+    claim["ours"] = f"{asked.sum()} of {len(asked)}"
+    absent = len(TABLE_2) - len(asked)
+    if absent:
+        claim["ours"] += f" ({absent} not scored)"
+    if len(others):
+        claim["ours"] += f", and {others.sum()} of {counted(len(others), 'other')}"
+    batch = whole.get("batch", nothing)
+    batch = batch[batch.index.map(normalises).astype(bool)]
+    if len(batch):
+        claim["ours"] += f"; with batch statistics {batch.sum()} of the {len(batch)} that normalise"
+    if absent and asked.all():
+        return claim | {"verdict": f"untested: {absent} of {len(TABLE_2)} networks not scored"}
+    return claim | {"verdict": judged(asked)[0]}
+
+
+# ------------------------------------------------------------------------------ numbers for prose
+
+
+def values(rows: pd.DataFrame, scored: pd.DataFrame | None = None) -> dict[str, str]:
+    """The numbers that prose quotes of the committed report, formatted; "–" where there are none.
+    Errors in percent, differences in points. Arguments as for `claims`."""
+    kept = layer_counts(rows[:0] if scored is None else scored)
+    counts = {
+        "counts_right": str(counts_right(parameter_counts())),
+        "counts_published": str(len(TABLE_I)),
+        "networks": str(len(systems())),
+    }
+    return counts | survival_values(kept) | cost_values(rows) | network_values(rows)
