@@ -26,7 +26,6 @@ from sniplab.runs import (
     curve_text,
     hardware,
     identity,
-    layer_counts,
     parts_of,
     read_results,
     run_grid,

@@ -45,19 +45,26 @@ from sniplab.sections import (
     PROFILES,
     RESULTS,
     conclusion,
+    connections_scored,
+    data_and_initialization,
     introduction,
     output_folder,
+    random_labels_capacity,
+    sweep,
 )
 from sniplab.verdicts import LEGEND
 
 NOTEBOOKS = sorted(Path(__file__).resolve().parent.parent.glob("notebooks/[0-9]*.ipynb"))
 PROSE = 24  # characters; a column of a table with a cell of more is text to be broken into lines
 # The runs of the committed report, by the file in RESULTS that keeps their rows.
-PLANS = conclusion.PLANS | {"6_conclusion": conclusion.plan}
+PLANS = {"1_learning_rates": sweep.rates_plan, **conclusion.PLANS, "6_conclusion": conclusion.plan}
 
 # What notebooks measure without training, or in seconds: functions that write it into a folder.
 TABLES: dict[str, Callable[[Path], None]] = {
     "0_introduction": introduction.write_stored,
+    "3_pruned_connections": connections_scored.write_stored,
+    "4_data_and_initialization": data_and_initialization.write_stored,
+    "5_random_labels": random_labels_capacity.write_stored,
     "6_conclusion": conclusion.write_stored,
 }
 
@@ -333,6 +340,12 @@ def claims_as_markdown(claims: pd.DataFrame) -> str:
     return "\n".join([*parts, f"{LEGEND}\n"])
 
 
+def committed_claims() -> pd.DataFrame:
+    """The table of claims by what RESULTS keeps."""
+    rows = conclusion.known_rows(COMMITTED, RESULTS)
+    return conclusion.claims_table(rows, COMMITTED, RESULTS)
+
+
 def renew_readme(readme: Path, claims: pd.DataFrame) -> None:
     """Write the table of claims between the two marks of the README."""
     start, end = "<!-- claims -->\n", "<!-- end of claims -->"
@@ -385,8 +398,7 @@ def main() -> None:
     elif given.what == "tables":
         measure_tables(given.names or TABLES)
     elif given.what == "readme":
-        claims = conclusion.claims_table(COMMITTED, output_folder(COMMITTED))
-        renew_readme(NOTEBOOKS[0].parent.parent / "README.md", claims)
+        renew_readme(NOTEBOOKS[0].parent.parent / "README.md", committed_claims())
     elif given.what == "order":
         print(*(os.path.relpath(path) for paths in running_order() for path in paths))
     else:

@@ -72,7 +72,9 @@ def summarize(rows: pd.DataFrame, by: list[str], value: str = "error") -> pd.Dat
 
     types = {**dict.fromkeys(("mean", "half", "low", "high"), float), "n": int, "lost": int}
     if rows.empty:  # no group to apply it to
-        return pd.DataFrame(columns=[*by, *types, "text"])
+        heads = rows[by].reset_index(drop=True)
+        empty = {name: pd.Series(dtype=kind) for name, kind in types.items()}
+        return heads.assign(**empty, text=pd.Series(dtype=str))
     table = rows.groupby(by, sort=False)[["status", value]].apply(group)
     return table.astype(types).reset_index()
 

@@ -62,9 +62,11 @@ def settle_types(config) -> None:
         if field.type is int and isinstance(value, numbers.Integral):
             settled = int(value) if abs(value) < 2**63 else None
         elif field.type is float and isinstance(value, numbers.Real):
-            settled = float(value) if math.isfinite(value) else None
+            settled = float(value) + 0.0 if math.isfinite(value) else None  # not -0.0
         elif field.type is bool and value in (0, 1):
             settled = bool(value)
+        elif field.type is str and isinstance(value, str):
+            settled = str(value)  # NumPy's strings are another type
         else:
             settled = value if isinstance(value, field.type) else None
         if settled is None:

@@ -36,19 +36,18 @@ VERDICTS = ("reproduced", "in part", "not", "untested")
 
 LEGEND = (  # of the table of claims, in the README and in notebook 0
     "Errors in percent, differences in points; ± is half of the 95 % interval over seeds, whose "
-    "number is the smallest of any comparison in a line; “best” is the smallest test error over "
-    "the last five checkpoints, which the reference implementation reports. “Untested” means that "
-    "runs are missing or of one seed (but what masks keep of each layer may be counted with one), "
-    "or that their interval is too wide to tell; where the error of a pruned network is compared "
-    "with a published or a dense one, also that the dense network is not trained out: it errs by "
-    f"more than {TRAINED_OUT:g} point above the published dense error. “Undecided” is a comparison "
-    "whose interval reaches across the limit of its rule, or whose sign is not told apart. “The "
-    "code's defaults”: the runs follow what the reference implementation does unless told "
-    "otherwise, plain SGD at a constant rate and new weights under the mask. RN and TN draw the "
-    "scored weights from a normal distribution, whole and truncated, of standard deviation 1 in "
-    "every layer, before the cut; VS-X scales it with the layer's size. “Batch statistics”: scored "
-    "with those of the scoring batch in place of mean 0 and variance 1. The lines “not in the "
-    "paper” ask what it did not."
+    "number is the smallest of any comparison in a line; “best of the last five” is the smallest "
+    "test error over so many checkpoints, which the reference implementation reports. “Untested” "
+    "means that runs are missing or of one seed, or that their interval is too wide to tell; "
+    "where the error of a pruned network is compared with a published or a dense one, also that "
+    f"the dense network is not trained out: it errs by more than {TRAINED_OUT:g} point above the "
+    "published dense error. “Undecided” is a comparison whose interval reaches across the limit "
+    "of its rule, or whose sign is not told apart. “The code's defaults”: the runs follow what "
+    "the reference implementation does unless told otherwise, plain SGD at a constant rate and "
+    "new weights under the mask. RN and TN draw the scored weights from a normal distribution, "
+    "whole and truncated, of standard deviation 1 in every layer, before the cut; VS-X scales it "
+    "with the layer's size. “Batch statistics”: scored with those of the scoring batch in place "
+    "of mean 0 and variance 1. The lines “not in the paper” ask what it did not."
 )
 
 RULES = {
@@ -62,11 +61,11 @@ RULES = {
     "direction": "Reproduced: every comparison has the claimed sign, at q < 0.05 after the "
     "correction of Benjamini & Hochberg over what one table shows. In part: some have. Not: none "
     "has, and some have the opposite one or exclude the published difference. Untested: a "
-    "comparison that the claim needs has not been made.",
+    "comparison that the claim needs is missing.",
     "equality": f"Reproduced: every 95 % interval lies within ± {CLOSE} points, or ± 1 where the "
     "claim says a point. In part: some do. Not: none does, and some lie wholly outside. Untested: "
-    "a comparison that the claim needs has not been made, or is with a dense network that errs by "
-    f"more than {TRAINED_OUT:g} point above its published error.",
+    "a comparison that the claim needs is missing (of architectures, where none refutes it), or "
+    f"the dense network errs by more than {TRAINED_OUT:g} point above its published error.",
     "ruin": f"Reproduced: the error is higher by at least {RUINED:g} points in every seed, or the "
     "run diverges. In part: in some. Not: in none. Untested where the network that it is compared "
     f"with errs by more than {UNTRAINED:g} %: it is hardly trained, and may only be slower.",

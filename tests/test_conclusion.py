@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 import sniplab as lab
-from sniplab import verdicts
+from sniplab import report, verdicts
 from sniplab.sections import COMMITTED, PROFILES, conclusion
 
 
@@ -55,7 +55,7 @@ def test_the_tally_of_one_group_hides_no_other():
 def test_without_rows_every_claim_is_untested(profile, tmp_path, monkeypatch):
     monkeypatch.setattr("sniplab.sections.RESULTS", tmp_path)
     monkeypatch.setattr(conclusion, "RESULTS", tmp_path)
-    table = conclusion.claims_table(profile, tmp_path)
+    table = conclusion.claims_table(conclusion.known_rows(profile, tmp_path), profile, tmp_path)
     assert set(table.verdict.str.partition(":")[0]) == {"untested"}
     assert (table.seeds == 0).all() and set(table.group) == set(verdicts.GROUPS)
     tally = conclusion.tally_of(table)
@@ -63,9 +63,9 @@ def test_without_rows_every_claim_is_untested(profile, tmp_path, monkeypatch):
     assert tally.drop(columns="group").to_numpy().sum() == len(table)
 
 
-def test_the_committed_claims_need_no_data(tmp_path):
+def test_the_committed_claims_need_no_data():
     """Data are looked for, and found missing, in no place."""
-    table = conclusion.claims_table(COMMITTED, tmp_path)
+    table = report.committed_claims()
     assert (table.verdict.str.partition(":")[0] != "untested").mean() > 0.5
     effects = conclusion.effects(
         lab.select(conclusion.plan(COMMITTED), conclusion.RESULTS / "6_conclusion.csv")

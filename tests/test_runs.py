@@ -23,6 +23,7 @@ import torch
 
 import snipcore as snip
 import sniplab as lab
+from sniplab.sections.architectures_layers import layer_counts
 
 RECIPE = lab.Recipe(iterations=4, checkpoints=2)
 
@@ -82,7 +83,7 @@ def test_runs_that_only_score(tmp_path, digits):
     model = snip.build_model("lenet-300-100")
     x, y = lab.draw_batch(digits, 100, seed=0)
     masks = snip.keep_top(snip.sensitivity(model.to(x.device), x, y), 0.9)
-    counts = lab.layer_counts(rows)
+    counts = layer_counts(rows)
     lenet = counts[counts.model == "lenet-300-100"].reset_index(drop=True)
     weights = {name: mask for name, mask in masks.items() if name.endswith("weight")}
     assert lenet.layer.tolist() == list(weights) and lenet.number.tolist() == [1, 2, 3]

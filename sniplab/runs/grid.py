@@ -401,25 +401,3 @@ def _warn_of(rows: pd.DataFrame, which: pd.Series, what: str, column: str) -> No
             UserWarning,
             stacklevel=3,
         )
-
-
-def layer_counts(rows: pd.DataFrame) -> pd.DataFrame:
-    """What the masks of runs that only scored keep, a line for each layer of each run.
-
-    Returns:
-        Columns model, norm, seed, scoring_batch, path (whether one leads through the network),
-        number (of the layer, from the input), layer, kept, size and fraction, all of weights;
-        biases are left out.
-    """
-    lines = []
-    for row in rows[rows.layers != ""].itertuples():
-        run = (row.model, row.norm, row.seed, row.scoring_batch, "no path" not in row.collapsed)
-        weights = prunable(_shapes(row.model)).items()
-        sizes = [(name, weight.numel()) for name, weight in weights if weight.ndim > 1]
-        layers = zip(map(int, row.layers.split()), sizes, strict=True)
-        lines += [
-            (*run, number, layer, kept, size, kept / size)
-            for number, (kept, (layer, size)) in enumerate(layers, 1)
-        ]
-    columns = ["model", "norm", "seed", "scoring_batch", "path", "number", "layer", "kept", "size"]
-    return pd.DataFrame(lines, columns=[*columns, "fraction"])

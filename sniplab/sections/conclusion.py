@@ -195,7 +195,7 @@ def write_stored(folder: Path) -> None:
 PLANS: dict[str, Callable[[str], Mapping]] = {
     "1_sparsity_sweep": sweep.plan,
     "2_architectures": architectures.plan,
-    "2_layers": architectures.layer_plan,
+    "2_layers": architectures.survival_plan,
     "4_data_and_initialization": data_and_initialization.plan,
     "5_random_labels": random_labels.plan,
 }
@@ -207,32 +207,27 @@ def known_rows(profile: str, folder: Path) -> dict[str, pd.DataFrame]:
     return {name: stored_rows(name, plan(profile), folder) for name, plan in PLANS.items()}
 
 
-# How each section is asked for its claims: from (known_rows, profile, folder) to rows of the table.
-CLAIMS: dict[str, Callable[[Mapping[str, pd.DataFrame], str, Path], list[dict]]] = {
-    "sweep": lambda rows, profile, folder: sweep.claims(rows["1_sparsity_sweep"]),
-    "architectures": lambda rows, profile, folder: architectures.claims(
-        rows["2_architectures"], rows["2_layers"]
-    ),
-    "connections": lambda rows, profile, folder: connections.claims(
-        connections.read_tables(RESULTS if profile == COMMITTED else folder)
-    ),
-    "data_and_initialization": lambda rows, profile, folder: data_and_initialization.claims(
-        rows["4_data_and_initialization"]
-    ),
-    "random_labels": lambda rows, profile, folder: random_labels.claims(
-        rows["5_random_labels"], random_labels.plan(profile)
-    ),
-}
 COLUMNS = [
     *("id", "group", "section", "claim", "published", "ours", "verdict", "seeds", "runs", "rule"),
 ]
 
 
-def claims_table(profile: str, folder: Path) -> pd.DataFrame:
-    """The claims of all sections under a profile, as from `table_of`, by the rows and tables that
-    there are in `folder` and in RESULTS; nothing is run."""
-    rows = known_rows(profile, folder)
-    return table_of(claim for ask in CLAIMS.values() for claim in ask(rows, profile, folder))
+def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -> pd.DataFrame:
+    """The claims of all sections under a profile, as from `table_of`.
+
+    Args:
+        rows: as from `known_rows`.
+        folder: of the profile, where tables are that were measured in no run.
+    """
+    of_pictures = connections.read_tables(RESULTS if profile == COMMITTED else folder)
+    data_plan = data_and_initialization.plan(profile)
+    return table_of([
+        *sweep.claims(rows["1_sparsity_sweep"], sweep.plan(profile)),
+        *architectures.claims(rows["2_architectures"], rows["2_layers"]),
+        *connections.claims(of_pictures),
+        *data_and_initialization.claims(rows["4_data_and_initialization"], data_plan),
+        *random_labels.claims(rows["5_random_labels"], random_labels.plan(profile)),
+    ])  # fmt: skip
 
 
 def table_of(claims: Iterable[dict]) -> pd.DataFrame:
@@ -280,7 +275,7 @@ def values(rows: pd.DataFrame, profile: str, folder: Path) -> dict[str, str]:
 
     A name has no spaces: "not.pruned_beside_dense", "effect.new_weights_under_the_mask.95".
     """
-    claims = claims_table(profile, folder)
+    claims = claims_table(known_rows(profile, folder), profile, folder)
     found = {}
     for row in tally_of(claims).to_dict("records"):
         found |= {f"{word}.{row['group']}": str(row[word]) for word in (*VERDICTS, ADDED)}

@@ -208,7 +208,8 @@ def plan(
     Args:
         models: one or more networks in place of the profile's own; one that it lacks is swept as
             LeNet-300-100 is.
-        methods, sparsities: in place of the profile's own, in the sweeps.
+        methods, sparsities: in place of the profile's own, in the sweeps; the published cells and
+            the variants are then left out.
         seeds, iterations: in place of the profile's own.
 
     Raises ValueError for an unknown profile, network or method, and for numbers below 1.
@@ -265,10 +266,12 @@ def plan(
         parts["defaults"] += runs(numbers, model, recipe, {"reinit": "vs"})
     for part in ("sweep", "defaults"):
         parts[part].sort(key=lambda config: config.seed)
+    # What was published is of SNIP at sparsities of its own.
+    own_cells = methods is None and sparsities is None
     for model, numbers in of.table_1.items():
-        if models is None or model in models:
+        if own_cells and (models is None or model in models):
             parts["table_1"] += runs(numbers, model, protocol(model, numbers))
-    if models is None or LENET_300 in models:
+    if own_cells and (models is None or LENET_300 in models):
         # As many checkpoints as Table 1's, so that unchanged runs are those of it.
         numbers = dataclasses.replace(of.variants, checkpoints=of.table_1[LENET_300].checkpoints)
         plain = protocol(LENET_300, numbers)
@@ -398,8 +401,9 @@ def beside_curves(rows: pd.DataFrame, curves: Mapping[str, str]) -> pd.DataFrame
         on_it = swept_rows(rows)[lambda swept, curve=curve: swept.curve == curve].sparsity
         shown = full.curve.eq(curve) & full.sparsity.isin(on_it)
         means = summarize(full[full.model.eq(model) & ~shown], ["sparsity"])
-        parts.append(means.assign(curve=curve))
-    return pd.concat(parts)
+        if len(means):
+            parts.append(means.assign(curve=curve))
+    return pd.concat(parts) if parts else summarize(full[:0], ["curve", "sparsity"])
 
 
 def published_costs(rows: pd.DataFrame) -> pd.DataFrame:

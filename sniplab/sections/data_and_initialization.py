@@ -1,0 +1,389 @@
+"""§5.5, Fig. 3 and Table 3: which images connections are scored on, and with which initial weights.
+
+LeNet-300-100 by the size of the scoring batch; four networks by the initialiser of the weights that
+are scored; and, since masks scored under two of them ruin the GRU, what the biases of its gates and
+the shuffling of its masks change. All at 90 % sparsity.
+
+Lee, Ajanthan & Torr. SNIP: Single-shot network pruning based on connection sensitivity. ICLR 2019.
+"""
+
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from snipcore import MODELS, check_known
+from sniplab.data import FallbackWarning, load_data
+from sniplab.runs import Config
+from sniplab.sections import COMMITTED, Plan, check_profile
+from sniplab.sections.data_and_initialization_comparisons import (
+    FIG_3,
+    GRU,
+    INITS,
+    LENETS,
+    MANY,
+    NETWORK,
+    PLAIN,
+    Gates,
+    batch_differences,
+    of_part,
+    scored_rows,
+)
+from sniplab.sections.data_and_initialization_masks import measure, stored
+from sniplab.sections.data_and_initialization_values import (
+    batch_values,
+    gate_values,
+    initializer_values,
+    mask_values,
+)
+from sniplab.stats import paired, points
+from sniplab.training import Recipe, recipe_for
+from sniplab.verdicts import (
+    CLOSE,
+    RUINED,
+    UNTRAINED,
+    fewest,
+    from_to,
+    judged,
+    length_of,
+    new_claim,
+)
+
+GROUP = "data and initialisation"  # of the claims
+SPARSITY = 0.9
+
+# ------------------------------------------------------------------------------------ what is run
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long the runs of a part are, and how many seeds they have."""
+
+    iterations: int
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a profile says of this section."""
+
+    scoring_batch: Length
+    sizes: tuple[int, ...]  # of the scoring batches; 0: the whole train split
+    initializers: Mapping[str, Length]  # by network
+    gates: Length
+
+
+SIZES = (1, 10, 100, 1000, 10_000, 0)
+NUMBERS = {
+    "smoke": Numbers(
+        scoring_batch=Length(20, seeds=2),
+        sizes=(1, 100, 0),
+        initializers={"lenet-300-100": Length(20, seeds=2), "gru-s": Length(6, seeds=1)},
+        gates=Length(6, seeds=1),
+    ),
+    "quick": Numbers(
+        scoring_batch=Length(360, seeds=3),
+        sizes=SIZES,
+        initializers={
+            "lenet-300-100": Length(360, seeds=3),
+            "lenet-5-caffe": Length(60, seeds=2),
+            "lstm-s": Length(140, seeds=2),
+            "gru-s": Length(140, seeds=2),
+        },
+        gates=Length(140, seeds=1),
+    ),
+    "desktop": Numbers(
+        scoring_batch=Length(75_000, seeds=10),
+        sizes=SIZES,
+        initializers={
+            "lenet-300-100": Length(25_000, seeds=10),
+            "lenet-5-caffe": Length(5_000, seeds=3),
+            "lstm-s": Length(10_000, seeds=3),
+            "gru-s": Length(10_000, seeds=3),
+        },
+        gates=Length(10_000, seeds=3),
+    ),
+    "paper": Numbers(
+        scoring_batch=Length(75_000, seeds=20),
+        sizes=SIZES,
+        initializers=dict.fromkeys((*LENETS, "lstm-s", "gru-s"), Length(75_000, seeds=20)),
+        gates=Length(75_000, seeds=20),
+    ),
+}
+CHECKPOINTS = 75  # of Fig. 3's runs
+SHUFFLED = ("rn", PLAIN)  # initialisers under which the masks of the GRU are shuffled, too
+GATED = ("rn", "tn", PLAIN)  # initialisers that are crossed with the biases of its gates
+
+
+# Scored at 0 a bias has no sensitivity and is pruned, so that it trains from 0 either way: three
+# cells, not four.
+GATES = (Gates(0.0, 0.0), Gates(1.0, 0.0), Gates(1.0, 1.0))
+
+
+def plan(
+    profile: str,
+    dataset: str = "mnist",
+    models: str | Iterable[str] | None = None,
+    seeds: int | None = None,
+    iterations: int | None = None,
+) -> dict[str, list[Config]]:
+    """The runs: "scoring_batch", of NETWORK by the number of images that it is scored on (Fig. 3);
+    "initializers", masks scored under each of INITS (Table 3), and those of GRU shuffled, too;
+    "gates", GRU by where the biases of its gates start. Some runs are in two parts.
+
+    Args:
+        models: one or more of the networks of the profile; None: all of them.
+        seeds, iterations: in place of the profile's own.
+
+    Raises ValueError for an unknown profile or network, and for seeds or iterations below 1.
+    """
+    check_profile(profile)
+    numbers = NUMBERS[profile]
+    known = dict.fromkeys((NETWORK, *numbers.initializers, GRU))
+    if models is None:
+        models = known
+    elif isinstance(models, str):
+        models = [models]
+    models = list(models)
+    for model in models:
+        check_known(model, known, "network of this section")
+    for name, value in (("seeds", seeds), ("iterations", iterations)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} {value}: at least 1; None for the profile's own")
+
+    def length(own: Length) -> Length:
+        steps = own.iterations if iterations is None else iterations
+        return Length(steps, own.seeds if seeds is None else seeds)
+
+    parts = {"scoring_batch": [], "initializers": [], "gates": []}
+    if NETWORK in models:
+        parts["scoring_batch"] = _by_batch(length(numbers.scoring_batch), numbers.sizes, dataset)
+    for model in models:
+        if model in numbers.initializers:
+            of_model = length(numbers.initializers[model])
+            parts["initializers"] += _by_initializer(model, of_model, dataset)
+    parts["initializers"].sort(key=lambda config: config.seed)
+    if GRU in models:
+        parts["gates"] = _by_gates(length(numbers.gates), dataset)
+    return parts
+
+
+def _by_batch(length: Length, sizes: Iterable[int], dataset: str) -> list[Config]:
+    recipe = recipe_for(NETWORK, length.iterations, CHECKPOINTS)
+    return [
+        Config(NETWORK, recipe, "snip", SPARSITY, seed, dataset, scoring_batch=size)
+        for seed in range(length.seeds)
+        for size in sizes
+    ]
+
+
+def _adam(model: str, iterations: int) -> Recipe:
+    """Table 3's optimiser. The paper gives no schedule: three stages, but for recurrent networks on
+    a short run, which need all of the rate."""
+    constant = MODELS[model].family == "Recurrent" and iterations < 5000
+    how = {"optimizer": "adam", "lr": 0.001, "weight_decay": 0.0, "stages": 1 if constant else 3}
+    return Recipe(iterations, **how, checkpoints=min(10, iterations))
+
+
+def _by_initializer(model: str, length: Length, dataset: str) -> list[Config]:
+    recipe = _adam(model, length.iterations)
+    cells = [("snip", init) for init in INITS]
+    if model == GRU:
+        cells += [("shuffled", init) for init in SHUFFLED]
+    return [
+        Config(model, recipe, method, SPARSITY, seed, dataset, init=init, reinit=PLAIN)
+        for seed in range(length.seeds)
+        for method, init in cells
+    ]
+
+
+def _by_gates(length: Length, dataset: str) -> list[Config]:
+    recipe = _adam(GRU, length.iterations)
+    drawn = {"dataset": dataset, "reinit": PLAIN}
+    configs = []
+    for seed in range(length.seeds):
+        for init in GATED:
+            for begun in GATES:
+                at = {"gates": begun.scored, "reinit_gates": begun.trained}
+                configs.append(
+                    Config(GRU, recipe, "snip", SPARSITY, seed, init=init, **at, **drawn)
+                )
+    return configs
+
+
+def networks_of(plan: Plan) -> list[str]:
+    """The networks that are scored under several initialisers."""
+    return list(dict.fromkeys(config.model for config in plan["initializers"]))
+
+
+# ---------------------------------------------------------------------------------- what is claimed
+
+FEWER = (1, 100)  # images; MANY are claimed to be better
+CELL = ["model", "method", "init", "gates", "reinit_gates", "scoring_batch", "seed"]
+
+
+def missing(rows: pd.DataFrame, configs: Iterable[Config]) -> int:
+    """How many of some planned runs of a part there are no rows of. Raises ValueError where two
+    rows are of one run: they would count twice."""
+    if rows.duplicated(CELL).any():
+        twice = rows[rows.duplicated(CELL)].iloc[0]
+        raise ValueError(f"two rows of one run: {', '.join(f'{k} {twice[k]}' for k in CELL)}")
+    there = set(rows[CELL].itertuples(index=False, name=None))
+    return len({tuple(getattr(config, k) for k in CELL) for config in configs} - there)
+
+
+def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
+    """The rows of the table of claims. Where a run that `plan` asks for is missing, or where it
+    does not ask for all that the paper compares, the claim is untested."""
+    return [*scoring_batch(rows, plan), initializers(rows, plan), ruined(rows, plan)]
+
+
+def _said_missing(absent: int, planned: int) -> str:
+    return f"; {absent} of {planned} runs missing" if absent else ""
+
+
+def scoring_batch(rows: pd.DataFrame, plan: Plan) -> list[dict]:
+    """§5.5, Fig. 3: scored on MANY images the error is lower than on FEWER. By the table of
+    `batch_differences`, over all of which the correction is: so none of its runs may be missing. A
+    comparison that lost a pair is undecided."""
+    configs = plan["scoring_batch"]
+    asked = {*FEWER, MANY} <= {config.scoring_batch for config in configs}
+    batches = of_part(rows, "scoring_batch")
+    absent = missing(batches, configs)
+    table = batch_differences(rows)
+    table = table[table.scoring_batch == MANY].set_index("minus")
+    found = []
+    for size in FEWER:
+        n = int(table.n.get(size, 0))
+        claim = new_claim(
+            id=f"scoring_batch.{size}",
+            group=GROUP,
+            section="§5.5, Fig. 3",
+            claim=f"Scored on {MANY:,} images, LeNet-300-100 errs less than on {size:,}",
+            published=points(FIG_3[MANY] - FIG_3[size]),
+            rule="direction",
+            runs=length_of(batches),
+            seeds=n,
+        )
+        found.append(claim)
+        if n == 0:
+            continue
+        row = table.loc[size]
+        claim["ours"] = row.text + _said_missing(absent, len(configs))
+        if absent or not asked:
+            continue
+        whole, excluded = row.lost == 0, row["mean"] - row.half > row.published
+        lower, higher = row.verdict == "lower", row.verdict == "higher"
+        claim["verdict"], _ = judged([whole and lower], [whole and (higher or excluded)])
+        if claim["verdict"] == "reproduced" and excluded:
+            claim["ours"] += ", smaller than published"
+    return found
+
+
+def initializers(rows: pd.DataFrame, plan: Plan) -> dict:
+    """§5.5, Table 3: the initialiser of the scored weights matters little to the LeNets, by the
+    differences from VS-X within a seed; every initialiser and both networks must have been run. A
+    comparison that lost a pair is undecided."""
+    configs = [c for c in plan["initializers"] if c.model in LENETS]
+    cells = {(model, init) for model in LENETS for init in INITS}
+    asked = {(config.model, config.init) for config in configs} == cells
+    scored = scored_rows(rows)
+    scored = scored[scored.model.isin(LENETS)]
+    absent = missing(scored, configs)
+    plain = scored.init == PLAIN
+    table = paired(scored[~plain], scored[plain], ["model", "init"])
+    titles = " and ".join(MODELS[name].title for name in LENETS)
+    claim = new_claim(
+        id="initializers.lenets",
+        group=GROUP,
+        section="§5.5, Table 3",
+        claim=f"{titles}: the initialiser of the scored weights does not matter (± {CLOSE} points)",
+        published="−0.03 to +0.05",
+        rule="equality",
+        runs=length_of(scored),
+        seeds=fewest(table),
+    )
+    if table.empty:
+        return claim
+    claim["ours"] = f"{from_to(table['mean'])} points against VS-X"
+    claim["ours"] += _said_missing(absent, len(configs))
+    if absent or not asked or claim["seeds"] < 2:
+        return claim
+    away, whole = table["mean"].abs(), table.lost == 0
+    within, beyond = away + table.half < CLOSE, away - table.half > CLOSE
+    verdict, how = judged(whole & within, whole & beyond)
+    return claim | {"ours": claim["ours"] + how, "verdict": verdict}
+
+
+def ruined(rows: pd.DataFrame, plan: Plan) -> dict:
+    """§5.5, Table 3: masks scored under RN or TN ruin the GRU. A run that diverges is ruined; one
+    that failed otherwise, by want of memory, say, is undecided."""
+    inits = ("rn", "tn")
+
+    def of_claim(init, model, method):
+        return init in (*inits, PLAIN) and model == GRU and method == "snip"
+
+    configs = [c for c in plan["initializers"] if of_claim(c.init, c.model, c.method)]
+    asked = {config.init for config in configs} == {*inits, PLAIN}
+    scored = scored_rows(rows)
+    scored = scored[(scored.model == GRU) & scored.init.isin((*inits, PLAIN))]
+    absent = missing(scored, configs)
+    plain = scored[scored.init == PLAIN].set_index("seed").error
+    pairs = scored[(scored.init != PLAIN) & scored.seed.isin(plain.dropna().index)]
+    told = pairs[~pairs.status.str.startswith("failed")]
+    seeds = int(told.groupby("init").size().reindex(inits, fill_value=0).min())
+    claim = new_claim(
+        id=f"ruined.{GRU}",
+        group=GROUP,
+        section="§5.5, Table 3",
+        claim=f"{MODELS[GRU].title}: masks scored under RN or TN ruin it",
+        published="+45.81 and +44.68",
+        rule="ruin",
+        runs=length_of(scored),
+        seeds=seeds,
+    )
+    if told.empty:
+        return claim
+    differences = told.error - told.seed.map(plain)
+    diverged = differences.isna()
+    if not diverged.all():
+        claim["ours"] = f"{from_to(differences.dropna())} points against VS-X"
+    if diverged.any():
+        claim["ours"] += f", {diverged.sum()} of {len(told)} diverged"
+    claim["ours"] += _said_missing(absent, len(configs))
+    # An error under VS-X that is NaN, of a lost run, is no trained network either.
+    if absent or not asked or seeds < 2 or not (plain <= UNTRAINED).all():
+        return claim
+    holds = diverged | (differences >= RUINED)
+    undecided = [False] * (len(pairs) - len(told))
+    verdict, _ = judged([*holds, *undecided], [*~holds, *undecided])
+    return claim | {"verdict": verdict}
+
+
+# --------------------------------------------------------------------- what is stored, and measured
+
+
+def write_stored(folder: Path) -> None:
+    """Measure on the masks of the committed plan what needs no training, and write it to `folder`,
+    a table a file: 4_<name>.csv. Raises FallbackWarning where the images are not to be had."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FallbackWarning)
+        data = load_data("mnist", device="cpu")
+    for name, table in measure(plan(COMMITTED), data).items():
+        table.to_csv(Path(folder) / f"4_{name}.csv", index=False)
+
+
+# ------------------------------------------------------------------------------- numbers for prose
+
+
+def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
+    """The numbers that prose quotes of the committed report, formatted: errors in percent,
+    differences in points with half of the 95 % interval, and verdicts. What is measured without
+    training comes from RESULTS."""
+    found = batch_values(rows) | initializer_values(rows) | gate_values(rows)
+    tables = stored(plan, "mnist")
+    if tables:
+        found |= mask_values(tables)
+    return found | {"ruined_verdict": ruined(rows, plan)["verdict"]}

@@ -1,0 +1,361 @@
+"""§5.5 without any training: how the masks of scoring batches overlap and what they look like, and
+where in the network they keep connections under each initialiser."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from snipcore import MODELS, build_model, collapsed, keep_top, pick_device, prunable, sensitivity
+from sniplab.data import Data, draw_batch, load_data
+from sniplab.methods import digest, make_masks, shuffle_masks
+from sniplab.runs import Config, hardware
+from sniplab.sections import COMMITTED, Plan, stored_table
+from sniplab.stats import summarize
+
+Masks = Mapping[str, Tensor]
+UNITS, SIDE = 300, 28  # of the first layer of LeNet-300-100; pixels of the images that it reads
+CELLS = 128  # units of the small recurrent networks
+
+# --------------------------------------------------------------------------------- of two masks
+
+
+def flat(masks: Masks) -> Tensor:
+    """All entries of the masks of a network, one after the other."""
+    return torch.cat([mask.flatten() for mask in masks.values()])
+
+
+def jaccard(a: Masks, b: Masks) -> float:
+    """Of what either mask keeps, the part that both keep."""
+    a, b = flat(a), flat(b)
+    return float((a & b).sum() / (a | b).sum())
+
+
+def rescaled(name: str, init: str) -> tuple[nn.Module, nn.Module, float]:
+    """The network of VS-X, its last layer times what all layers of `init` are larger by; that of
+    `init`; and that product. Seed 0, double precision, biases of the gates at 0."""
+    model, other = (build_model(name, i, seed=0, gates=0).double() for i in ("vs-x", init))
+    pairs = zip(prunable(model).values(), prunable(other).values(), strict=True)
+    factor = torch.stack([(b / a).detach().median() for a, b in pairs if a.ndim > 1]).prod()
+    last = [weight for weight in prunable(model).values() if weight.ndim > 1][-1]
+    with torch.no_grad():
+        last.mul_(factor)
+    return model, other, float(factor)
+
+
+# ------------------------------------------------------------------------------- what is measured
+
+
+def measure(plan: Plan, data: Data) -> dict[str, pd.DataFrame]:
+    """Everything that this section measures on the masks of a plan, scored on `data`: by the names
+    of the tables, which are stored as 4_<name>.csv."""
+    masks = _masks_by_batch(plan["scoring_batch"], data)
+    drawn, layers = measure_initializers(plan["initializers"], data)
+    return {
+        "data": measure_data(data),
+        "pictures": measure_pictures(masks),
+        "overlaps": measure_overlaps(masks),
+        "mean_image": measure_mean_image(data),
+        "single_images": measure_single_images(masks, data),
+        "initial_masks": drawn,
+        "layers": layers,
+        "gate_biases": measure_gate_biases(plan["gates"], data),
+    }
+
+
+TABLES = (
+    *("data", "pictures", "overlaps", "mean_image", "single_images"),
+    *("initial_masks", "layers", "gate_biases"),
+)
+
+
+def measured(
+    plan: Plan, profile: str, dataset: str, device: str | torch.device | None = None
+) -> dict[str, pd.DataFrame]:
+    """The tables of `measure`: those `stored`, under the committed profile, if there are such; else
+    measured here and now, but for scoring batches that the train split is too small for."""
+    tables = stored(plan, dataset) if profile == COMMITTED else {}
+    if tables:
+        return tables
+    data = load_data(dataset, device=pick_device(device))
+    return measure(fitting(plan, len(data.y_train)), data)
+
+
+def fitting(plan: Plan, images: int) -> dict[str, list[Config]]:
+    """A plan without the scoring batches that a train split of so many images is too small for: the
+    embedded digits have fewer than the largest."""
+    kept = [config for config in plan["scoring_batch"] if config.scoring_batch < images]
+    return {**plan, "scoring_batch": kept}
+
+
+def stored(plan: Plan, dataset: str) -> dict[str, pd.DataFrame]:
+    """The tables of `measure` in RESULTS, cut to the masks of a plan; none where they do not hold
+    them all, or are of other data."""
+    tables = {name: stored_table(f"4_{name}") for name in TABLES}
+    if any(table.empty for table in tables.values()):
+        return {}
+    if tables["data"].dataset[0] != dataset or not _covered(plan, tables):
+        return {}
+    drawn = tables["initial_masks"]
+    tables["initial_masks"] = drawn.assign(collapsed=drawn.collapsed.astype(object).fillna(""))
+    return _cut(plan, tables)
+
+
+MASK_KEYS = {  # a mask of a part of the plan is known by these, in the table of this name
+    "pictures": ("scoring_batch", ["scoring_batch", "seed"]),
+    "initial_masks": ("initializers", ["model", "init", "seed"]),
+    "gate_biases": ("gates", ["init", "gates", "seed"]),
+}
+
+
+def _wanted(plan: Plan, part: str, keys: list[str]) -> set[tuple]:
+    return {tuple(getattr(config, key) for key in keys) for config in plan[part]}
+
+
+def _covered(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> bool:
+    """Whether tables hold every mask of a plan."""
+    for name, (part, keys) in MASK_KEYS.items():
+        there = set(tables[name][keys].itertuples(index=False, name=None))
+        if not _wanted(plan, part, keys) <= there:
+            return False
+    return True
+
+
+def _cut(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Tables without what is of no mask of a plan."""
+
+    def only(table: pd.DataFrame, part: str, keys: list[str]) -> pd.DataFrame:
+        wanted = _wanted(plan, part, keys)
+        which = [key in wanted for key in table[keys].itertuples(index=False, name=None)]
+        return table[which].reset_index(drop=True)
+
+    tables = dict(tables)
+    for name, (part, keys) in MASK_KEYS.items():
+        tables[name] = only(tables[name], part, keys)
+    overlaps = only(tables["overlaps"], "scoring_batch", ["scoring_batch", "seed"])
+    seeds = {config.seed for config in plan["scoring_batch"]}
+    tables["overlaps"] = overlaps[overlaps.other_seed.isin(seeds)].reset_index(drop=True)
+    tables["single_images"] = only(tables["single_images"], "scoring_batch", ["seed"])
+    tables["layers"] = only(tables["layers"], "initializers", ["model", "init", "seed"])
+    return tables
+
+
+def measure_data(data: Data) -> pd.DataFrame:
+    """What all of it is measured on, one row: dataset, source, data (the digest), train_images, and
+    the hardware."""
+    row = {"dataset": data.name, "source": data.source, "data": data.digest}
+    row |= {"train_images": len(data.y_train), "hardware": hardware(data.x_train.device)}
+    return pd.DataFrame([row])
+
+
+def _masks_by_batch(configs: Iterable[Config], data: Data) -> dict[tuple[int, int], Masks]:
+    """SNIP's masks by size of the scoring batch and seed."""
+    masks = {}
+    for c in configs:
+        model = build_model(c.model, c.init, c.seed).to(data.x_train.device)
+        x, y = draw_batch(data, c.scoring_batch or len(data.y_train), c.seed)
+        masks[c.scoring_batch, c.seed] = make_masks(model, "snip", c.sparsity, x, y, c.seed)
+    return masks
+
+
+def measure_pictures(masks: Mapping[tuple[int, int], Masks]) -> pd.DataFrame:
+    """Of each mask by size and seed its digest and how many of the UNITS of the first layer keep
+    each pixel: scoring_batch, seed, masks, kept (row by row of the image, separated by spaces)."""
+    rows = []
+    for (size, seed), mask in masks.items():
+        counts = " ".join(map(str, mask["fc1.weight"].sum(0).tolist()))
+        rows.append((size, seed, digest(mask), counts))
+    return pd.DataFrame(rows, columns=["scoring_batch", "seed", "masks", "kept"])
+
+
+WHOLE, OTHER, SHUFFLED = "whole split", "other initial weights", "shuffled within layers"
+
+
+def measure_overlaps(masks: Mapping[tuple[int, int], Masks]) -> pd.DataFrame:
+    """Jaccard overlaps: of each mask with that of the WHOLE split, and, to judge them by, of the
+    latter with those of OTHER seeds and with itself SHUFFLED: level, scoring_batch, seed,
+    other_seed, overlap."""
+    seeds = sorted({seed for _, seed in masks})
+    sizes = [size for size in dict.fromkeys(size for size, _ in masks) if size]
+    rows = [
+        (WHOLE, size, seed, seed, jaccard(masks[size, seed], masks[0, seed]))
+        for size in sizes
+        for seed in seeds
+    ]
+    for a, b in itertools.combinations(seeds, 2):
+        rows.append((OTHER, 0, a, b, jaccard(masks[0, a], masks[0, b])))
+    for seed in seeds:
+        overlap = jaccard(shuffle_masks(masks[0, seed], seed), masks[0, seed])
+        rows.append((SHUFFLED, 0, seed, seed, overlap))
+    columns = ["level", "scoring_batch", "seed", "other_seed", "overlap"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def measure_mean_image(data: Data) -> pd.DataFrame:
+    """The mean of the train images, as normalised: row, column, value."""
+    image = data.x_train.double().mean((0, 1)).cpu().numpy()
+    row, column = np.indices(image.shape)
+    return pd.DataFrame({"row": row.ravel(), "column": column.ravel(), "value": image.ravel()})
+
+
+def measure_single_images(masks: Mapping[tuple[int, int], Masks], data: Data) -> pd.DataFrame:
+    """The scoring batches of one image: seed, the digit that it shows, and the correlation r of the
+    picture of its mask with it."""
+    rows = []
+    for (size, seed), mask in masks.items():
+        if size == 1:
+            x, y = draw_batch(data, 1, seed)
+            picture = mask["fc1.weight"].double().mean(0).cpu().numpy()
+            rows.append((seed, int(y), correlation(picture, x.cpu().numpy())))
+    return pd.DataFrame(rows, columns=["seed", "digit", "r"])
+
+
+def _layer(name: str) -> str:
+    """The layer of a weight or bias; those of a recurrent cell by what they read."""
+    owner, _, part = name.rpartition(".")
+    if "_hh_" in part:
+        return owner + " recurrent"
+    return owner + " input" if "_ih_" in part else owner
+
+
+INSIDE = ["gate_weights", "recurrent_weights", "units_reached", "units_read"]
+
+
+def _inside(mask: Masks) -> dict[str, int]:
+    """What a mask keeps inside of a recurrent cell: weights of the gates (all but those of the
+    candidate state), recurrent weights, units to which one of them leads, and units that the
+    classifier reads."""
+    # (gates, to, from); in both cells the third is the candidate state
+    given = mask["cell.weight_ih_l0"].view(-1, CELLS, CELLS)
+    recurrent = mask["cell.weight_hh_l0"].view(-1, CELLS, CELLS)
+    counts = (
+        sum(part.sum() - part[2].sum() for part in (given, recurrent)),
+        recurrent.sum(),
+        recurrent.any(2).any(0).sum(),
+        mask["classify.weight"].any(0).sum(),
+    )
+    return dict(zip(INSIDE, map(int, counts), strict=True))
+
+
+def measure_initializers(
+    configs: Iterable[Config], data: Data
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """SNIP's masks by network, initialiser and seed.
+
+    Returns:
+        A row for each mask: model, init, seed, masks (their digest), collapsed (what they cut), and
+        of recurrent networks what they keep inside of the cell; and a row for each layer of each:
+        model, init, seed, layer, size, sensitivity (its share of all), kept.
+    """
+    drawn, layers = [], []
+    cells = {(c.model, c.init, c.seed): c for c in configs if c.method == "snip"}
+    for (name, init, seed), c in cells.items():
+        model = build_model(name, init, seed).to(data.x_train.device)
+        x, y = draw_batch(data, c.scoring_batch, seed)
+        scores = sensitivity(model, x, y)
+        mask = keep_top(scores, c.sparsity)
+        key = {"model": name, "init": init, "seed": seed}
+        found = {"masks": digest(mask), "collapsed": "; ".join(collapsed(model, mask, x))}
+        if MODELS[name].family == "Recurrent":
+            found |= _inside(mask)
+        drawn.append(key | found)
+        for part, kept in mask.items():
+            sums = {"sensitivity": float(scores[part].sum()), "kept": int(kept.sum())}
+            layers.append(key | {"layer": _layer(part), "size": kept.numel()} | sums)
+    heads = ["model", "init", "seed"]
+    drawn = pd.DataFrame(drawn, columns=[*heads, "masks", "collapsed", *INSIDE])
+    layers = pd.DataFrame(layers, columns=[*heads, "layer", "size", "sensitivity", "kept"])
+    return drawn, layers.groupby([*heads, "layer"], sort=False).sum().reset_index()
+
+
+def measure_gate_biases(configs: Iterable[Config], data: Data) -> pd.DataFrame:
+    """How many biases of the reset and of the update gates SNIP keeps: init, gates (what they start
+    at when scored), seed, reset, update."""
+    rows = []
+    for c in {(c.init, c.gates, c.seed): c for c in configs}.values():
+        model = build_model(c.model, c.init, c.seed, gates=c.gates).to(data.x_train.device)
+        x, y = draw_batch(data, c.scoring_batch, c.seed)
+        mask = make_masks(model, "snip", c.sparsity, x, y, c.seed)
+        reset, update, _ = mask["cell.bias_ih_l0"].view(3, CELLS).sum(1).tolist()
+        rows.append((c.init, c.gates, c.seed, reset, update))
+    return pd.DataFrame(rows, columns=["init", "gates", "seed", "reset", "update"])
+
+
+# --------------------------------------------------------------------------- what follows from it
+
+
+def mean_overlaps(overlaps: pd.DataFrame) -> pd.DataFrame:
+    """Mean overlap with the whole split's mask by scoring batch, as from `summarize`."""
+    whole = overlaps[overlaps.level == WHOLE].assign(status="ok")
+    return summarize(whole, ["scoring_batch"], "overlap").set_index("scoring_batch")
+
+
+CHANCE = 0.1 / (2 - 0.1)  # overlap of two masks that keep a tenth, each at random
+
+
+def levels(overlaps: pd.DataFrame) -> dict[str, float]:
+    """What overlaps may be judged by: OTHER (if there are two seeds), SHUFFLED, and chance."""
+    means = overlaps.groupby("level").overlap.mean()
+    found = {level: float(means[level]) for level in (OTHER, SHUFFLED) if level in means.index}
+    return found | {"chance": CHANCE}
+
+
+def pictures_of(pictures: pd.DataFrame) -> np.ndarray:
+    """Fractions of the units that keep each pixel: (seeds, scoring batches, rows, columns)."""
+    counts = np.array([text.split() for text in pictures.kept], dtype=float)
+    seeds, sizes = pictures.seed.nunique(), pictures.scoring_batch.nunique()
+    return counts.reshape(seeds, sizes, SIDE, SIDE) / UNITS
+
+
+def image_of(mean_image: pd.DataFrame) -> np.ndarray:
+    """The mean train image: (rows, columns)."""
+    return mean_image.value.to_numpy().reshape(SIDE, SIDE)
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's, over pixels."""
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+
+def tidy_pictures(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row for each pixel of each picture, rounded: seed, scoring_batch, row, column, value; the
+    mean image, as normalised, has no seed."""
+    pictures, names = tables["pictures"], batch_names(tables)
+    index = pd.MultiIndex.from_product(
+        [sorted(set(pictures.seed)), names.values(), range(SIDE), range(SIDE)],
+        names=["seed", "scoring_batch", "row", "column"],
+    )
+    values = pictures_of(pictures).ravel().round(4)
+    table = pd.DataFrame({"value": values}, index).reset_index()
+    image = tables["mean_image"].assign(scoring_batch="mean image", seed="")
+    return pd.concat([table, image.assign(value=image.value.round(4))])
+
+
+def batch_names(tables: Mapping[str, pd.DataFrame]) -> dict[int, str]:
+    """Sizes of the scoring batches in words: "1", "10,000", "all 54,000"."""
+    whole = f"all {tables['data'].train_images[0]:,}"
+    sizes = dict.fromkeys(tables["pictures"].scoring_batch)
+    return {size: f"{size:,}" if size else whole for size in sizes}
+
+
+def picture_correlations(tables: Mapping[str, pd.DataFrame]) -> pd.Series:
+    """Correlation of the pictures with the mean train image, by scoring batch: means over seeds."""
+    pictures, image = pictures_of(tables["pictures"]), image_of(tables["mean_image"])
+    sizes = list(batch_names(tables))
+    r = [np.mean([correlation(p, image) for p in pictures[:, k]]) for k in range(len(sizes))]
+    return pd.Series(r, sizes)
+
+
+def mean_shares(layers: pd.DataFrame) -> pd.DataFrame:
+    """Size, sensitivity and kept by model, init and layer: means over seeds."""
+    means = layers.drop(columns="seed").groupby(["model", "init", "layer"], sort=False)
+    return means.mean()
+
+
+def cuts(initial_masks: pd.DataFrame) -> list[str]:
+    """The masks that cut their network, and where."""
+    cut = initial_masks[initial_masks.collapsed != ""]
+    return [f"{r.model} {r.init} {r.seed}: {r.collapsed}" for r in cut.itertuples()]

@@ -1,0 +1,315 @@
+"""The sparsity sweep: its runs, its tables, its claims, and a method that somebody adds."""
+
+import math
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+import torch
+
+import snipcore as snip
+import sniplab as lab
+from sniplab.runs import config as config_file
+from sniplab.sections import sweep
+from sniplab.sections import sweep_figures as figures
+
+LENET = "lenet-300-100"
+
+# ------------------------------------------------------------------------------------- what is run
+
+
+def test_the_sweep_is_paired_and_complete():
+    configs = sweep.plan("paper")["sweep"]
+    cells = {(c.model, c.method, c.sparsity) for c in configs}
+    assert len(cells) == 2 * (1 + 4 * 12)  # dense, and four methods at twelve sparsities
+    assert len(configs) == len(set(configs)) == 98 * 20
+    assert len(sweep.plan("paper", seeds=1, iterations=5)["sweep"]) == 98
+    for profile in lab.PROFILES:
+        methods = {c.method for c in sweep.plan(profile)["sweep"]}
+        assert methods == {"dense", "snip", *sweep.CONTROLS}
+
+
+def test_the_committed_sweep_follows_the_protocol_and_the_defaults_the_reference():
+    plan = sweep.plan("desktop")
+    published = plan["table_1"]
+    assert len(published) == 3 * 20 + 3 * 3
+    assert {(c.recipe.iterations, c.recipe.schedule) for c in published} == {(75_000, "stages")}
+    assert {c.recipe.lr for c in published if c.model == "lenet-5-caffe"} == {0.02}
+    assert len(plan["sweep"]) == 5 * (13 + 18)
+    assert {c.recipe for c in plan["sweep"]} == {published[0].recipe}
+    assert len(set(plan["sweep"]) & set(published)) == 5 * 3  # which are trained once
+    defaults = plan["defaults"]
+    assert len(defaults) == 5 * (13 + 18) + 3 * (13 + 15)
+    assert {c.recipe for c in defaults} == {lab.REFERENCE} and {c.reinit for c in defaults} == {
+        "vs"
+    }
+    short = sweep.plan("desktop", seeds=1, iterations=5)["defaults"]
+    assert {c.recipe.iterations for c in short} == {5} and len(short) == 31 + 28
+    assert sweep.plan("quick")["defaults"] == []
+
+
+@pytest.mark.parametrize("profile", lab.PROFILES)
+def test_a_variant_changes_one_thing(profile):
+    plan = sweep.plan(profile)
+    variants = {part: runs for part, runs in plan.items() if part.startswith(sweep.VARIANT)}
+    plain = variants.pop(sweep.VARIANT + sweep.UNCHANGED)
+    if profile in ("desktop", "paper"):  # nothing is trained twice
+        assert set(plain) <= set(plan["table_1"])
+    assert variants
+    for name, configs in variants.items():
+        for config, twin in zip(configs, plain, strict=True):
+            one, other = map(config_file.flat_fields, (config, twin))
+            assert sum(one[field] != other[field] for field in one) == 1, name
+
+
+def test_what_is_asked_for_takes_the_place_of_the_profiles_own():
+    plan = sweep.plan("quick", models="gru-s", methods=["snip", "random"], sparsities=0.97, seeds=1)
+    cells = [(c.model, c.method, c.sparsity) for c in plan["sweep"]]
+    assert cells == [("gru-s", "dense", 0), ("gru-s", "snip", 0.97), ("gru-s", "random", 0.97)]
+    assert plan["table_1"] == [] and not any(part.startswith(sweep.VARIANT) for part in plan)
+    for wrong, message in (
+        ({"models": "resnet18"}, "unknown model 'resnet18'"),
+        ({"methods": ["grasp"]}, "unknown method 'grasp'"),
+        ({"seeds": 0}, "seeds 0: at least 1"),
+        ({"iterations": 0}, "iterations 0: at least 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            sweep.plan("quick", **wrong)
+
+
+# ------------------------------------------------------------------------------------------ claims
+
+
+def runs(errors, model=LENET, method="snip", sparsity=0.95, **columns):
+    """Rows of one cell, a seed each."""
+    cells = {"seed": range(len(errors)), "error": errors, "error_best": errors}
+    fixed = {"model": model, "method": method, "sparsity": sparsity, "status": "ok", "reinit": ""}
+    fixed |= {"iterations": 75_000, "part": "table_1", "collapsed": "", "error_last_five": errors}
+    return pd.DataFrame(cells).assign(**(fixed | columns))
+
+
+DENSE = runs([1.7, 1.71, 1.72], method="dense", sparsity=0.0)  # as published
+
+
+@pytest.mark.parametrize(
+    ("errors", "columns", "verdict"),
+    [
+        ([1.6, 1.7, 1.65], {}, "reproduced"),  # published 1.6
+        ([1.2, 1.6, 2.0], {}, "untested"),  # near, but ± 0.99
+        ([1.7, 1.75, 1.8], {}, "reproduced"),  # ± 0.12: the whole interval is near
+        ([1.7, 1.8, 1.9], {}, "in part"),  # ± 0.25: the mean is
+        ([1.8, 2.0, 2.2], {}, "untested"),  # ± 0.50: far, but the interval holds 1.6
+        ([1.6, 1.7, 1.65, None], {}, "in part"),  # one seed is lost
+        ([1.7], {}, "untested"),  # near, but without an interval
+        ([2.5], {}, "untested"),
+        ([2.4, 2.5, 2.45], {}, "not"),
+        ([2.4, 2.5, 2.45], {"error_last_five": 1.7}, "in part"),  # the reference's best is near
+        ([2.4, 2.5, 2.45], {"error_best": 1.7}, "not"),  # the best of all says nothing
+        ([1.6, 1.7, 1.65], {"iterations": 30_000}, "reproduced"),  # the dense one is trained out
+        ([1.6, 1.7, 1.65], {"status": "diverged: nan"}, "untested"),
+    ],
+)
+def test_a_number(errors, columns, verdict):
+    claim = sweep.number(pd.concat([DENSE, runs(errors, **columns)]), LENET, 0.95)
+    assert claim["verdict"] == verdict and claim["published"] == "1.6 %"
+    assert "lower" not in claim["ours"]
+
+
+def test_a_dense_network_better_than_published_is_not_the_published_one():
+    rows = runs([1.3, 1.35, 1.4], method="dense", sparsity=0.0)
+    claim = sweep.number(rows, LENET, 0.0)
+    assert claim["ours"].endswith(", lower than published") and claim["verdict"] == "not"  # 1.7
+    assert claim["group"] == "dense networks and implementation"
+
+
+def test_a_control_at_the_same_sparsity_is_not_pooled_with_snip():
+    """Errors of random pruning made a mean of both."""
+    rows = pd.concat([DENSE, runs([1.6, 1.61, 1.62]), runs([9.0, 9.1, 9.2], method="random")])
+    assert sweep.number(rows, LENET, 0.95)["ours"].startswith("1.61 ± 0.02 %")
+    assert sweep.change(rows, LENET, 0.95)["ours"] == "−0.10 ± 0.00"
+
+
+def test_repeated_rows_are_refused():
+    """They narrowed intervals: two seeds six times went from "untested" to "reproduced"."""
+    rows = pd.concat([DENSE, *[runs([1.6, 1.9])] * 6])
+    for judge in (sweep.number, sweep.change):
+        with pytest.raises(ValueError, match=r"twice in one group|share one"):
+            judge(rows, LENET, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ([-0.15, -0.1, 0.0], "reproduced"),  # published −0.1
+        ([0.7, 0.8, 0.9], "not"),
+        ([0.0, 0.1, 0.2], "in part"),  # 0.1 ± 0.25: the mean is within 0.3
+        ([-0.5, 0.4, 1.3], "untested"),  # 0.4 ± 2.2 holds it, and much else
+        ([0.0], "untested"),
+    ],
+)
+def test_a_difference(changes, verdict):
+    dense = runs([2.0] * len(changes), method="dense", sparsity=0.0)
+    rows = pd.concat([dense, runs([2.0 + change for change in changes])])
+    assert sweep.change(rows, LENET, 0.95)["verdict"] == verdict
+
+
+def test_what_stands_beside_an_undertrained_dense_network_is_untested():
+    dense = runs([2.71, 2.72, 2.73], method="dense", sparsity=0.0)  # published 1.7
+    rows = pd.concat([dense, runs([1.6, 1.7, 1.65])])
+    why = "untested: dense network not trained out (2.7 %, published 1.7)"
+    for claim in (sweep.number(rows, LENET, 0.95), sweep.change(rows, LENET, 0.95)):
+        assert claim["verdict"] == why and claim["ours"] != "–"
+    lost = pd.concat([dense.assign(status="diverged: nan"), runs([1.6, 1.7, 1.65])])
+    assert sweep.number(lost, LENET, 0.95)["verdict"] == "untested: no dense network ended well"
+
+
+def test_every_sparsity_of_the_sweep():
+    near, far = [2.0, 2.11, 2.2], [4.0, 4.11, 4.2]
+
+    def of(last, first=near, levels=sweep.FIG_1, dense=(2.0, 2.1, 2.2)):
+        """Errors at the last sparsity, at the first, and near ones at those between."""
+        errors = [first, *[near] * (len(levels) - 2), last]
+        parts = [runs(list(dense), method="dense", sparsity=0.0)]
+        parts += [runs(each, sparsity=s) for s, each in zip(levels, errors, strict=True)]
+        claim = sweep.every_level(pd.concat(parts), LENET)
+        return claim["ours"], claim["seeds"], claim["verdict"]
+
+    assert of(near) == ("+0.00 at 10 to 90 %: 9 of 9 hold", 3, "reproduced")
+    assert of(far) == ("+0.00 to +2.00 at 10 to 90 %: 8 of 9 hold", 3, "in part")
+    # One pair has no interval; a sparsity that is lost, or was not run, may be the one that fails.
+    assert of(near[:1])[2] == "untested"
+    lost = of([math.nan] * 3)
+    assert lost[0].endswith("10 to 80 %") and lost[1:] == (0, "untested")
+    assert of(near, levels=sweep.FIG_1[:-1])[2] == "untested"
+    assert of([2.0, 2.11, math.nan])[2] == "untested: 1 of 27 pairs lost"  # it was "reproduced"
+    # Table 1 says what pruning costs beyond.
+    assert of(far, levels=(*sweep.FIG_1, 0.99))[1:] == (3, "reproduced")
+
+
+def planned(*cells):
+    """A plan of LeNet-300-100 by method and sparsity."""
+    recipe = lab.Recipe(10)
+    return {"sweep": [lab.Config(LENET, recipe, method, s) for method, s in cells]}
+
+
+def test_a_control_at_equal_sparsity():
+    plan = planned(("shuffled", 0.9), ("shuffled", 0.99), ("random", 0.9))
+    rows = [
+        runs(errors, method=method, sparsity=s, part="sweep")
+        for s, snips, shuffled in (
+            (0.9, [2.0, 2.1, 2.2], [2.3, 2.41, 2.5]),
+            (0.99, [4.0, 4.1, 4.2], [8.0, 8.1, 8.25]),
+        )
+        for method, errors in (("snip", snips), ("shuffled", shuffled))
+    ]
+    rows = pd.concat(rows)
+    claim = sweep.over_control(rows, plan, LENET, "shuffled")
+    assert (claim["verdict"], claim["seeds"]) == ("reproduced", 3)
+    assert claim["ours"] == "control − SNIP: +0.30 to +4.02 points: 2 of 2 hold"
+    undecided = pd.concat([rows, *(
+        runs(errors, method=method, sparsity=0.95, part="sweep")
+        for method, errors in (("snip", [3.0, 3.1, 3.2]), ("shuffled", [2.0, 3.1, 4.4]))
+    )])  # fmt: skip
+    claim = sweep.over_control(undecided, plan, LENET, "shuffled")
+    assert claim["ours"].endswith(": 2 of 3 hold, 1 undecided")
+    assert sweep.over_control(rows, plan, LENET, "random")["verdict"] == "untested"
+    # With one of two planned sparsities it was "reproduced".
+    one = sweep.over_control(rows[rows.sparsity == 0.9], plan, LENET, "shuffled")
+    assert one["verdict"] == "untested: 1 of 2 sparsities not run"
+    one = sweep.over_control(rows[rows.seed == 0], plan, LENET, "shuffled")
+    assert one["verdict"] == "untested"
+
+
+def test_a_network_without_a_sweep_by_the_protocol_is_judged_by_the_defaults():
+    rows = pd.concat([
+        runs([2.0], part="sweep"), runs([3.0], part="defaults"),
+        runs([1.0], part="defaults", model="lenet-5-caffe"),
+    ])  # fmt: skip
+    assert list(sweep.main_curve(rows, LENET).error) == [2.0]
+    assert list(sweep.main_curve(rows, "lenet-5-caffe").error) == [1.0]
+    assert sweep.main_curve(rows, "gru-s").empty
+
+
+def test_variants_that_come_near_the_published_errors():
+    def variant(part, *errors):
+        return [
+            runs([e, e + 0.01], sparsity=s, part=part, method="snip" if s else "dense")
+            for s, e in zip((0.0, 0.95, 0.98), errors, strict=True)
+        ]
+
+    parts = [*variant(sweep.UNCHANGED, 1.7, 1.6, 2.4), *variant("flips", 1.7, 1.6, 2.4)]
+    parts += [*variant("no momentum", 0.8, 1.6, 2.4), *variant("batches of 25", 1.7, 2.4, 3.0)]
+    parts += [part[part.seed == 0] for part in variant("shifts by 1 pixel", 1.7, 1.6, 2.4)]
+    table = sweep.recipes_near(pd.concat(parts)).set_index("part")
+    assert table["all"].to_dict() == {"flips": True, "no momentum": False, "batches of 25": False}
+    assert table.pruned.to_dict() == {"flips": True, "no momentum": True, "batches of 25": False}
+
+
+def test_trials_that_diverge_are_counted():
+    rows = runs([1.0, 2.0], lr=0.1, momentum=0.9, init="vs", inputs="standard")
+    rows.loc[1, "status"] = "diverged: the loss is nan"
+    table = sweep.lost_trials(sweep.trials(rows))
+    assert table[["start", "text"]].to_numpy().tolist() == [["as the reference", "1 of 2"]]
+
+
+# -------------------------------------------------------------------------------- somebody's method
+
+
+def test_a_method_is_one_function_and_one_line(tmp_path, monkeypatch):
+    """Run, summarised, compared and drawn, and nothing else had to be told of it."""
+
+    def last_ones(model, x, y, sparsity, seed, norm, biases):
+        scores = {
+            name: torch.arange(1.0, weight.numel() + 1).view(weight.shape)
+            for name, weight in snip.prunable(model).items()
+        }
+        return lab.keep(scores, sparsity, biases)
+
+    line = lab.Method(
+        "last", "the last ones", "keeping the last ones", "#333333", "h", ":", last_ones
+    )
+    monkeypatch.setitem(lab.METHODS, line.name, line)
+
+    plan = sweep.plan("smoke", "digits", LENET, ["snip", "last"], 0.9, seeds=2, iterations=3)
+    plan = {part: plan[part] for part in ("sweep", "defaults")}
+    configs = [config for part in plan.values() for config in part]
+    rows = lab.parts_of(lab.run_grid(configs, tmp_path / "r.csv", n_jobs=1), plan)
+    rows = sweep.with_curves(rows)
+    assert set(rows.method) == {"dense", "snip", "last"} and (rows.status == "ok").all()
+
+    means = lab.summarize(rows, ["curve", "method", "sparsity"])
+    controls = sweep.controls(rows)
+    assert set(controls.method) == {"last"} and set(controls.n) == {2}
+    assert "the last ones" in sweep.curve_table(rows, {LENET: 266_610}).columns
+    curves = {curve: LENET for curve in sweep.curves_of(plan)}
+    lengths = dict.fromkeys(curves, 3)
+    drawn = [
+        figures.draw_curves(means, means[:0], curves, lengths, ""),
+        figures.draw_controls(controls, sweep.severed(rows), curves, lengths),
+    ]
+    for figure in drawn:
+        assert "the last ones" in [text.get_text() for text in figure.legends[0].get_texts()]
+        plt.close(figure)
+
+
+def test_figures_of_nothing_say_so():
+    empty = sweep.with_curves(lab.read_results("nowhere.csv").assign(part=""))
+    curves, lengths = {"LeNet-300-100": LENET}, {"LeNet-300-100": 3}
+    means = lab.summarize(empty, ["curve", "method", "sparsity"])
+    figure = figures.draw_curves(means, means, curves, lengths, "")
+    assert "not run yet" in [text.get_text() for text in figure.axes[0].texts]
+    figure = figures.draw_controls(sweep.controls(empty), set(), curves, lengths)
+    assert "not run yet" in [text.get_text() for text in figure.axes[0].texts]
+    plt.close("all")
+
+
+def test_numbers_of_the_prose_are_those_of_the_rows():
+    plan = sweep.plan("desktop")
+    rows = lab.select(plan, lab.RESULTS / "1_sparsity_sweep.csv")
+    values = sweep.values(rows, plan)
+    cell = (rows.part == "table_1") & (rows.model == LENET)
+    pruned = rows[cell & (rows.sparsity == 0.95)].set_index("seed").error
+    dense = rows[cell & (rows.method == "dense")].set_index("seed").error
+    assert values["cost.lenet-300-100.95"].startswith(f"+{(pruned - dense).mean():.2f} ± ")
+    assert values["error.lenet-300-100.95"].startswith(f"{pruned.mean():.2f} ± ")
+    assert all(isinstance(text, str) and text for text in values.values())
