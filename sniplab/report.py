@@ -45,8 +45,11 @@ from sniplab.sections import (
     PROFILES,
     RESULTS,
     conclusion,
+    connections_scored,
+    data_and_initialization,
     introduction,
     output_folder,
+    random_labels_capacity,
     sweep,
 )
 from sniplab.verdicts import LEGEND
@@ -59,6 +62,9 @@ PLANS = {"1_learning_rates": sweep.rates_plan, **conclusion.PLANS, "6_conclusion
 # What notebooks measure without training, or in seconds: functions that write it into a folder.
 TABLES: dict[str, Callable[[Path], None]] = {
     "0_introduction": introduction.write_stored,
+    "3_pruned_connections": connections_scored.write_stored,
+    "4_data_and_initialization": data_and_initialization.write_stored,
+    "5_random_labels": random_labels_capacity.write_stored,
     "6_conclusion": conclusion.write_stored,
 }
 

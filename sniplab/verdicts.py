@@ -61,11 +61,11 @@ RULES = {
     "direction": "Reproduced: every comparison has the claimed sign, at q < 0.05 after the "
     "correction of Benjamini & Hochberg over what one table shows. In part: some have. Not: none "
     "has, and some have the opposite one or exclude the published difference. Untested: a "
-    "comparison that the claim needs has not been made.",
+    "comparison that the claim needs is missing.",
     "equality": f"Reproduced: every 95 % interval lies within ± {CLOSE} points, or ± 1 where the "
     "claim says a point. In part: some do. Not: none does, and some lie wholly outside. Untested: "
-    "a comparison that the claim needs has not been made, or is with a dense network that errs by "
-    f"more than {TRAINED_OUT:g} point above its published error.",
+    "a comparison that the claim needs is missing (of architectures, where none refutes it), or "
+    f"the dense network errs by more than {TRAINED_OUT:g} point above its published error.",
     "ruin": f"Reproduced: the error is higher by at least {RUINED:g} points in every seed, or the "
     "run diverges. In part: in some. Not: in none. Untested where the network that it is compared "
     f"with errs by more than {UNTRAINED:g} %: it is hardly trained, and may only be slower.",

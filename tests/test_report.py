@@ -221,7 +221,7 @@ def test_tables_are_measured_into_the_results(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "known"),
     [
-        (["rows", "7_more"], "no 7_more; known: 1_sparsity_sweep, "),
+        (["rows", "7_more"], "no 7_more; known: 1_learning_rates, "),
         (["tables", "2_layers"], "no 2_layers; known: 0_introduction, "),
         (["quick", "2_layers"], "no 2_layers; known: none"),
     ],
