@@ -10,7 +10,7 @@ import torch
 import snipcore as snip
 import sniplab as lab
 from sniplab.runs import config as config_file
-from sniplab.sections import sweep
+from sniplab.sections import COMMITTED, sweep, sweep_time
 from sniplab.sections import sweep_figures as figures
 
 LENET = "lenet-300-100"
@@ -345,6 +345,22 @@ def test_trials_that_diverge_are_counted():
     rows.loc[1, "status"] = "diverged: the loss is nan"
     table = sweep.lost_trials(sweep.trials(rows))
     assert table[["start", "text"]].to_numpy().tolist() == [["as the reference", "1 of 2"]]
+
+
+def test_what_is_measured_is_stored_for_the_committed_report(monkeypatch, digits):
+    assert sweep_time.images_tested("quick", "digits") == len(digits.y_test)
+    assert sweep_time.images_tested(COMMITTED, "digits") == len(digits.y_test)  # is not stored
+
+    def refuse(*args, **how):
+        raise AssertionError("images were read")
+
+    monkeypatch.setattr(sweep_time, "load_data", refuse)
+    assert sweep_time.images_tested(COMMITTED, "mnist") == 10_000
+    times = sweep_time.time_of(COMMITTED, "mnist", None)
+    assert set(times.sparsity) == set(sweep_time.TIMED) and set(times.engine) == set(lab.ENGINES)
+    for measure in (sweep_time.images_tested, lambda *of: sweep_time.time_of(*of, None)):
+        with pytest.raises(AssertionError, match="images were read"):
+            measure("quick", "mnist")
 
 
 # -------------------------------------------------------------------------------- somebody's method
