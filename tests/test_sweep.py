@@ -10,7 +10,7 @@ import torch
 import snipcore as snip
 import sniplab as lab
 from sniplab.runs import config as config_file
-from sniplab.sections import sweep
+from sniplab.sections import COMMITTED, sweep, sweep_time
 from sniplab.sections import sweep_figures as figures
 
 LENET = "lenet-300-100"
@@ -72,9 +72,22 @@ def test_what_is_asked_for_takes_the_place_of_the_profiles_own():
         ({"methods": ["grasp"]}, "unknown method 'grasp'"),
         ({"seeds": 0}, "seeds 0: at least 1"),
         ({"iterations": 0}, "iterations 0: at least 1"),
+        ({"sparsities": "0.9"}, "sparsity '0.9' is no number"),
+        ({"sparsities": 90}, "sparsity 90"),
     ):
         with pytest.raises(ValueError, match=message):
             sweep.plan("quick", **wrong)
+
+
+def test_what_is_asked_for_may_be_one_or_many():
+    """An int had no elements, a generator was empty at the second look."""
+    plan = sweep.plan("smoke", models=[LENET], methods=["snip", "random"], sparsities=[0.9, 0.98])
+    asked = {"models": LENET, "methods": ("snip", "random"), "sparsities": (0.9, 0.98)}
+    assert plan == sweep.plan("smoke", **asked)
+    twice = {"models": iter([LENET] * 2), "methods": iter(["snip", "random", "snip"])}
+    assert plan == sweep.plan("smoke", **twice, sparsities=iter([0.9, 0.98, 0.9]))
+    none = sweep.plan("smoke", models=LENET, methods="snip", sparsities=0)["sweep"]
+    assert {(c.method, c.sparsity) for c in none} == {("dense", 0), ("snip", 0)}
 
 
 # ------------------------------------------------------------------------------------------ claims
@@ -186,48 +199,130 @@ def test_every_sparsity_of_the_sweep():
     assert of(far, levels=(*sweep.FIG_1, 0.99))[1:] == (3, "reproduced")
 
 
-def planned(*cells):
-    """A plan of LeNet-300-100 by method and sparsity."""
-    recipe = lab.Recipe(10)
-    return {"sweep": [lab.Config(LENET, recipe, method, s) for method, s in cells]}
+def planned(rows):
+    """The plan that some rows fulfil."""
+    plan = {"sweep": [], "defaults": [], "table_1": []}
+    for r in rows.drop_duplicates(["part", "model", "method", "sparsity", "seed"]).itertuples():
+        config = lab.Config(r.model, lab.Recipe(10), r.method, r.sparsity, r.seed)
+        plan[r.part].append(config)
+    return plan
+
+
+def judged(rows, name, plan=None):
+    """A claim by its id, by a plan that the rows fulfil or by another."""
+    found = sweep.claims(rows, planned(rows) if plan is None else plan)
+    return {claim["id"]: claim for claim in found}[name]
+
+
+SNIPS = [2.0, 2.1, 2.2]
+OTHERS = {0.9: [2.3, 2.41, 2.5], 0.95: [2.3, 2.4, 2.51], 0.98: [2.4, 2.51, 2.6], 0.99: [8, 8.1, 9]}
+
+
+def controlled(method="shuffled", **changes):
+    """SNIP and a control at each sparsity from 90 % on; by "at_95", say, other errors of it."""
+    errors = {s: changes.get(f"at_{100 * s:g}", e) for s, e in OTHERS.items()}
+    parts = [runs(SNIPS, sparsity=s, part="sweep") for s in errors]
+    parts += [runs(e, method=method, sparsity=s, part="sweep") for s, e in errors.items()]
+    return pd.concat(parts, ignore_index=True)
 
 
 def test_a_control_at_equal_sparsity():
-    plan = planned(("shuffled", 0.9), ("shuffled", 0.99), ("random", 0.9))
-    rows = [
-        runs(errors, method=method, sparsity=s, part="sweep")
-        for s, snips, shuffled in (
-            (0.9, [2.0, 2.1, 2.2], [2.3, 2.41, 2.5]),
-            (0.99, [4.0, 4.1, 4.2], [8.0, 8.1, 8.25]),
-        )
-        for method, errors in (("snip", snips), ("shuffled", shuffled))
-    ]
-    rows = pd.concat(rows)
-    claim = sweep.over_control(rows, plan, LENET, "shuffled")
+    name, rows = f"over_shuffled.{LENET}", controlled()
+    claim = judged(rows, name)
     assert (claim["verdict"], claim["seeds"]) == ("reproduced", 3)
-    assert claim["ours"] == "control − SNIP: +0.30 to +4.02 points: 2 of 2 hold"
-    undecided = pd.concat([rows, *(
-        runs(errors, method=method, sparsity=0.95, part="sweep")
-        for method, errors in (("snip", [3.0, 3.1, 3.2]), ("shuffled", [2.0, 3.1, 4.4]))
-    )])  # fmt: skip
-    claim = sweep.over_control(undecided, plan, LENET, "shuffled")
-    assert claim["ours"].endswith(": 2 of 3 hold, 1 undecided")
-    assert sweep.over_control(rows, plan, LENET, "random")["verdict"] == "untested"
-    # With one of two planned sparsities it was "reproduced".
-    one = sweep.over_control(rows[rows.sparsity == 0.9], plan, LENET, "shuffled")
-    assert one["verdict"] == "untested: 1 of 2 sparsities not run"
-    one = sweep.over_control(rows[rows.seed == 0], plan, LENET, "shuffled")
-    assert one["verdict"] == "untested"
+    assert claim["ours"] == "control − SNIP: +0.30 to +6.27 points: 4 of 4 hold"
+    open_ = judged(controlled(at_95=[1.0, 2.1, 3.4]), name)
+    assert open_["verdict"] == "in part" and open_["ours"].endswith(": 3 of 4 hold, 1 undecided")
+    assert judged(rows, f"over_random.{LENET}")["verdict"] == "untested"
+    assert judged(rows[rows.seed == 0], name)["verdict"] == "untested"
+    lost = judged(controlled(at_95=[2.3, 2.4, math.nan]), name)
+    assert lost["verdict"] == "untested: 1 pairs lost"
 
 
-def test_a_network_without_a_sweep_by_the_protocol_is_judged_by_the_defaults():
+def test_a_control_is_judged_by_the_table_that_is_shown():
+    """p = 0.038 alone, and q = 0.038 among the four of the claim; but the table shows more."""
+    rows = controlled(at_95=[2.2, 2.4, 2.61])
+    name = f"over_shuffled.{LENET}"
+    assert judged(rows, name)["ours"].endswith(": 4 of 4 hold")
+    open_ = [[1.0, 2.1, 3.4], [1.0, 2.2, 3.4], [1.0, 2.3, 3.4], [1.0, 2.0, 3.4]]
+    random = [
+        runs(e, method="random", sparsity=s, part="sweep")
+        for e, s in zip(open_, OTHERS, strict=True)
+    ]
+    both = pd.concat([rows, *random], ignore_index=True)
+    table = sweep.controls(sweep.with_curves(both))
+    shown = table[(table.method == "shuffled") & (table.sparsity == 0.95)].iloc[0]
+    assert shown.p < 0.05 and shown.verdict == "not told apart"
+    assert judged(both, name)["ours"].endswith(": 3 of 4 hold, 1 undecided")
+
+
+def test_a_control_is_compared_at_every_sparsity_of_the_claim():
+    """At one of four, by a plan that asks for no more, it was "reproduced": `smoke` has one."""
+    rows = controlled()
+    for levels, why in (([0.9], "95 %, 98 %, 99 %"), ([0.9, 0.95, 0.99], "98 %")):
+        some = rows[rows.sparsity.isin(levels)]
+        assert judged(some, f"over_shuffled.{LENET}")["verdict"] == f"untested: not run at {why}"
+
+
+def whole():
+    """Runs that let every claim on LeNet-300-100 be "reproduced", but that on a dense error."""
+    swept = [runs([1.7, 1.71, 1.72], sparsity=s, part="sweep") for s in sweep.ALL]
+    others = [
+        runs([e, e + 0.01, e + 0.03], method=method, sparsity=s, part="sweep")
+        for method, e in (("random", 2.5), ("shuffled", 2.1))
+        for s in sweep.ABOVE
+    ]
+    cells = [runs([1.6, 1.61, 1.62], sparsity=0.95), runs([2.4, 2.41, 2.42], sparsity=0.98)]
+    return pd.concat(
+        [DENSE, DENSE.assign(part="sweep"), *swept, *others, *cells], ignore_index=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "method", "sparsity", "count"),
+    [
+        (f"every_level.{LENET}", "sweep", "snip", 0.9, 30),
+        (f"every_level.{LENET}", "sweep", "dense", 0.0, 30),
+        (f"error.{LENET}.0", "table_1", "dense", 0.0, 3),
+        (f"error.{LENET}.95", "table_1", "snip", 0.95, 6),
+        (f"error.{LENET}.98", "table_1", "dense", 0.0, 6),
+        (f"cost.{LENET}.95", "table_1", "snip", 0.95, 6),
+        (f"over_random.{LENET}", "sweep", "random", 0.99, 24),
+        (f"over_shuffled.{LENET}", "sweep", "snip", 0.95, 24),
+    ],
+)
+def test_no_verdict_while_a_planned_run_is_missing(name, part, method, sparsity, count):
+    """Two seeds of three were enough for "reproduced"."""
+    rows = whole()
+    assert judged(rows, name)["verdict"] == "reproduced"
+    gone = (rows.part == part) & (rows.method == method) & (rows.sparsity == sparsity)
+    fewer = rows[~(gone & (rows.seed == 2))]
+    why = f"untested: 1 of {count} runs missing"
+    assert judged(fewer, name, planned(rows))["verdict"] == why
+
+
+def test_a_network_is_judged_by_the_curve_that_is_planned():
     rows = pd.concat([
         runs([2.0], part="sweep"), runs([3.0], part="defaults"),
         runs([1.0], part="defaults", model="lenet-5-caffe"),
     ])  # fmt: skip
-    assert list(sweep.main_curve(rows, LENET).error) == [2.0]
-    assert list(sweep.main_curve(rows, "lenet-5-caffe").error) == [1.0]
-    assert sweep.main_curve(rows, "gru-s").empty
+    plan = planned(rows)
+    assert list(sweep.main_curve(rows, plan, LENET).error) == [2.0]
+    assert list(sweep.main_curve(rows, plan, "lenet-5-caffe").error) == [1.0]
+    assert sweep.main_curve(rows, plan, "gru-s").empty
+    # Not by the defaults while its own curve is still to be run.
+    assert sweep.main_curve(rows[rows.part != "sweep"], plan, LENET).empty
+
+
+def test_a_published_error_is_near_by_the_last_five_checkpoints():
+    """By the best of all checkpoints the table said so where the claims say "not"."""
+    rows = runs([2.4, 2.5, 2.45], error_best=1.7)
+    table = sweep.beside_published(rows).set_index(["model", "sparsity"])
+    assert table.near[LENET, 0.95] == "neither"
+    rows = runs([2.4, 2.5, 2.45], error_best=1.0, error_last_five=1.7)
+    table = sweep.beside_published(rows).set_index(["model", "sparsity"])
+    assert table.near[LENET, 0.95] == "best of last five"
+    assert table.text_best[LENET, 0.95] == "1.70 ± 0.00"
 
 
 def test_variants_that_come_near_the_published_errors():
@@ -250,6 +345,22 @@ def test_trials_that_diverge_are_counted():
     rows.loc[1, "status"] = "diverged: the loss is nan"
     table = sweep.lost_trials(sweep.trials(rows))
     assert table[["start", "text"]].to_numpy().tolist() == [["as the reference", "1 of 2"]]
+
+
+def test_what_is_measured_is_stored_for_the_committed_report(monkeypatch, digits):
+    assert sweep_time.images_tested("quick", "digits") == len(digits.y_test)
+    assert sweep_time.images_tested(COMMITTED, "digits") == len(digits.y_test)  # is not stored
+
+    def refuse(*args, **how):
+        raise AssertionError("images were read")
+
+    monkeypatch.setattr(sweep_time, "load_data", refuse)
+    assert sweep_time.images_tested(COMMITTED, "mnist") == 10_000
+    times = sweep_time.time_of(COMMITTED, "mnist", None)
+    assert set(times.sparsity) == set(sweep_time.TIMED) and set(times.engine) == set(lab.ENGINES)
+    for measure in (sweep_time.images_tested, lambda *of: sweep_time.time_of(*of, None)):
+        with pytest.raises(AssertionError, match="images were read"):
+            measure("quick", "mnist")
 
 
 # -------------------------------------------------------------------------------- somebody's method
