@@ -363,6 +363,21 @@ def test_what_is_measured_is_stored_for_the_committed_report(monkeypatch, digits
             measure("quick", "mnist")
 
 
+def test_the_published_cells_stand_beside_each_curve_that_lacks_them():
+    """The curve of the defaults was left without them where the protocol's curve has them."""
+    cells = [runs([1.6, 1.7]), runs([2.4, 2.6], sparsity=0.98)]
+    swept = [runs([9.0, 9.1], part="sweep"), runs([9.0, 9.1], part="defaults")]
+    rows = sweep.with_curves(pd.concat([*cells, *swept], ignore_index=True))
+    curves = {"LeNet-300-100": LENET, "LeNet-300-100, defaults": LENET}
+    table = sweep.beside_curves(rows, curves)
+    assert list(zip(table.curve, table.sparsity, table.text, strict=True)) == [
+        ("LeNet-300-100", 0.98, "2.50 ± 1.27"),
+        ("LeNet-300-100, defaults", 0.95, "1.65 ± 0.64"),
+        ("LeNet-300-100, defaults", 0.98, "2.50 ± 1.27"),
+    ]
+    assert sweep.beside_curves(rows[rows.part != "table_1"], curves).empty
+
+
 # -------------------------------------------------------------------------------- somebody's method
 
 
