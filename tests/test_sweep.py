@@ -12,6 +12,7 @@ import sniplab as lab
 from sniplab.runs import config as config_file
 from sniplab.sections import COMMITTED, sweep, sweep_time
 from sniplab.sections import sweep_figures as figures
+from sniplab.sections import sweep_tables as tables
 
 LENET = "lenet-300-100"
 
@@ -51,8 +52,8 @@ def test_the_committed_sweep_follows_the_protocol_and_the_defaults_the_reference
 @pytest.mark.parametrize("profile", lab.PROFILES)
 def test_a_variant_changes_one_thing(profile):
     plan = sweep.plan(profile)
-    variants = {part: runs for part, runs in plan.items() if part.startswith(sweep.VARIANT)}
-    plain = variants.pop(sweep.VARIANT + sweep.UNCHANGED)
+    variants = {part: runs for part, runs in plan.items() if part.startswith(tables.VARIANT)}
+    plain = variants.pop(tables.VARIANT + tables.UNCHANGED)
     if profile in ("desktop", "paper"):  # nothing is trained twice
         assert set(plain) <= set(plan["table_1"])
     assert variants
@@ -66,7 +67,7 @@ def test_what_is_asked_for_takes_the_place_of_the_profiles_own():
     plan = sweep.plan("quick", models="gru-s", methods=["snip", "random"], sparsities=0.97, seeds=1)
     cells = [(c.model, c.method, c.sparsity) for c in plan["sweep"]]
     assert cells == [("gru-s", "dense", 0), ("gru-s", "snip", 0.97), ("gru-s", "random", 0.97)]
-    assert plan["table_1"] == [] and not any(part.startswith(sweep.VARIANT) for part in plan)
+    assert plan["table_1"] == [] and not any(part.startswith(tables.VARIANT) for part in plan)
     for wrong, message in (
         ({"models": "resnet18"}, "unknown model 'resnet18'"),
         ({"methods": ["grasp"]}, "unknown method 'grasp'"),
@@ -250,7 +251,7 @@ def test_a_control_is_judged_by_the_table_that_is_shown():
         for e, s in zip(open_, OTHERS, strict=True)
     ]
     both = pd.concat([rows, *random], ignore_index=True)
-    table = sweep.controls(sweep.with_curves(both))
+    table = tables.controls(tables.with_curves(both))
     shown = table[(table.method == "shuffled") & (table.sparsity == 0.95)].iloc[0]
     assert shown.p < 0.05 and shown.verdict == "not told apart"
     assert judged(both, name)["ours"].endswith(": 3 of 4 hold, 1 undecided")
@@ -317,10 +318,10 @@ def test_a_network_is_judged_by_the_curve_that_is_planned():
 def test_a_published_error_is_near_by_the_last_five_checkpoints():
     """By the best of all checkpoints the table said so where the claims say "not"."""
     rows = runs([2.4, 2.5, 2.45], error_best=1.7)
-    table = sweep.beside_published(rows).set_index(["model", "sparsity"])
+    table = tables.beside_published(rows).set_index(["model", "sparsity"])
     assert table.near[LENET, 0.95] == "neither"
     rows = runs([2.4, 2.5, 2.45], error_best=1.0, error_last_five=1.7)
-    table = sweep.beside_published(rows).set_index(["model", "sparsity"])
+    table = tables.beside_published(rows).set_index(["model", "sparsity"])
     assert table.near[LENET, 0.95] == "best of last five"
     assert table.text_best[LENET, 0.95] == "1.70 ± 0.00"
 
@@ -332,10 +333,10 @@ def test_variants_that_come_near_the_published_errors():
             for s, e in zip((0.0, 0.95, 0.98), errors, strict=True)
         ]
 
-    parts = [*variant(sweep.UNCHANGED, 1.7, 1.6, 2.4), *variant("flips", 1.7, 1.6, 2.4)]
+    parts = [*variant(tables.UNCHANGED, 1.7, 1.6, 2.4), *variant("flips", 1.7, 1.6, 2.4)]
     parts += [*variant("no momentum", 0.8, 1.6, 2.4), *variant("batches of 25", 1.7, 2.4, 3.0)]
     parts += [part[part.seed == 0] for part in variant("shifts by 1 pixel", 1.7, 1.6, 2.4)]
-    table = sweep.recipes_near(pd.concat(parts)).set_index("part")
+    table = tables.recipes_near(pd.concat(parts)).set_index("part")
     assert table["all"].to_dict() == {"flips": True, "no momentum": False, "batches of 25": False}
     assert table.pruned.to_dict() == {"flips": True, "no momentum": True, "batches of 25": False}
 
@@ -343,7 +344,7 @@ def test_variants_that_come_near_the_published_errors():
 def test_trials_that_diverge_are_counted():
     rows = runs([1.0, 2.0], lr=0.1, momentum=0.9, init="vs", inputs="standard")
     rows.loc[1, "status"] = "diverged: the loss is nan"
-    table = sweep.lost_trials(sweep.trials(rows))
+    table = tables.lost_trials(tables.trials(rows))
     assert table[["start", "text"]].to_numpy().tolist() == [["as the reference", "1 of 2"]]
 
 
@@ -367,20 +368,21 @@ def test_the_published_cells_stand_beside_each_curve_that_lacks_them():
     """The curve of the defaults was left without them where the protocol's curve has them."""
     cells = [runs([1.6, 1.7]), runs([2.4, 2.6], sparsity=0.98)]
     swept = [runs([9.0, 9.1], part="sweep"), runs([9.0, 9.1], part="defaults")]
-    rows = sweep.with_curves(pd.concat([*cells, *swept], ignore_index=True))
+    rows = tables.with_curves(pd.concat([*cells, *swept], ignore_index=True))
     curves = {"LeNet-300-100": LENET, "LeNet-300-100, defaults": LENET}
-    table = sweep.beside_curves(rows, curves)
+    table = tables.beside_curves(rows, curves)
     assert list(zip(table.curve, table.sparsity, table.text, strict=True)) == [
         ("LeNet-300-100", 0.98, "2.50 ± 1.27"),
         ("LeNet-300-100, defaults", 0.95, "1.65 ± 0.64"),
         ("LeNet-300-100, defaults", 0.98, "2.50 ± 1.27"),
     ]
-    assert sweep.beside_curves(rows[rows.part != "table_1"], curves).empty
+    assert tables.beside_curves(rows[rows.part != "table_1"], curves).empty
 
 
 # -------------------------------------------------------------------------------- somebody's method
 
 
+@pytest.mark.filterwarnings("ignore:.*masks cut their network")
 def test_a_method_is_one_function_and_one_line(tmp_path, monkeypatch):
     """Run, summarised, compared and drawn, and nothing else had to be told of it."""
 
@@ -400,18 +402,18 @@ def test_a_method_is_one_function_and_one_line(tmp_path, monkeypatch):
     plan = {part: plan[part] for part in ("sweep", "defaults")}
     configs = [config for part in plan.values() for config in part]
     rows = lab.parts_of(lab.run_grid(configs, tmp_path / "r.csv", n_jobs=1), plan)
-    rows = sweep.with_curves(rows)
+    rows = tables.with_curves(rows)
     assert set(rows.method) == {"dense", "snip", "last"} and (rows.status == "ok").all()
 
     means = lab.summarize(rows, ["curve", "method", "sparsity"])
-    controls = sweep.controls(rows)
+    controls = tables.controls(rows)
     assert set(controls.method) == {"last"} and set(controls.n) == {2}
-    assert "the last ones" in sweep.curve_table(rows, {LENET: 266_610}).columns
-    curves = {curve: LENET for curve in sweep.curves_of(plan)}
+    assert "the last ones" in tables.curve_table(rows, {LENET: 266_610}).columns
+    curves = {curve: LENET for curve in tables.curves_of(plan)}
     lengths = dict.fromkeys(curves, 3)
     drawn = [
         figures.draw_curves(means, means[:0], curves, lengths, ""),
-        figures.draw_controls(controls, sweep.severed(rows), curves, lengths),
+        figures.draw_controls(controls, tables.severed(rows), curves, lengths),
     ]
     for figure in drawn:
         assert "the last ones" in [text.get_text() for text in figure.legends[0].get_texts()]
@@ -419,12 +421,12 @@ def test_a_method_is_one_function_and_one_line(tmp_path, monkeypatch):
 
 
 def test_figures_of_nothing_say_so():
-    empty = sweep.with_curves(lab.read_results("nowhere.csv").assign(part=""))
+    empty = tables.with_curves(lab.read_results("nowhere.csv").assign(part=""))
     curves, lengths = {"LeNet-300-100": LENET}, {"LeNet-300-100": 3}
     means = lab.summarize(empty, ["curve", "method", "sparsity"])
     figure = figures.draw_curves(means, means, curves, lengths, "")
     assert "not run yet" in [text.get_text() for text in figure.axes[0].texts]
-    figure = figures.draw_controls(sweep.controls(empty), set(), curves, lengths)
+    figure = figures.draw_controls(tables.controls(empty), set(), curves, lengths)
     assert "not run yet" in [text.get_text() for text in figure.axes[0].texts]
     plt.close("all")
 
