@@ -49,6 +49,7 @@ from sniplab.sections import (
     data_and_initialization,
     introduction,
     output_folder,
+    random_labels_capacity,
     sweep,
 )
 from sniplab.verdicts import LEGEND
@@ -63,6 +64,7 @@ TABLES: dict[str, Callable[[Path], None]] = {
     "0_introduction": introduction.write_stored,
     "3_pruned_connections": connections_scored.write_stored,
     "4_data_and_initialization": data_and_initialization.write_stored,
+    "5_random_labels": random_labels_capacity.write_stored,
     "6_conclusion": conclusion.write_stored,
 }
 

@@ -71,8 +71,8 @@ def test_a_repeated_row_is_no_second_seed():
 
 
 def test_claims_are_of_the_real_data_sets(measured):
-    for rows in (measured["likeness"], pd.DataFrame()):  # digits instead, and nothing yet
-        claims = connections.claims(rows)
+    for tables in (measured, {}):  # digits instead, and nothing yet
+        claims = connections.claims(tables)
         assert [c["id"] for c in claims] == ["drawn.mnist", "drawn.fashion_mnist"]
         assert {(c["verdict"], c["ours"], c["seeds"]) for c in claims} == {("untested", "–", 0)}
 
@@ -218,8 +218,7 @@ def test_the_committed_report_needs_no_data(stored, monkeypatch, tmp_path):
     assert set(tables) == set(connections_scored.TABLES) and not list(tmp_path.iterdir())
     assert (tables["data"].seeds == connections_scored.SEEDS["desktop"]).all()
     assert tables["data"]["data"].tolist() == list(connections_scored.TITLES.values())
-    assert connections_scored.stored_likeness("desktop", tmp_path).equals(tables["likeness"])
-    judged = [claim["verdict"] for claim in connections.claims(tables["likeness"])]
+    judged = [claim["verdict"] for claim in connections.claims(tables)]
     assert judged == ["reproduced", "in part"]
 
 
@@ -231,11 +230,12 @@ def test_another_profile_or_number_of_seeds_is_measured_and_kept(measured, monke
         return measured
 
     monkeypatch.setattr(connections_scored, "measure_connections", measure)
-    assert connections_scored.stored_likeness("smoke", tmp_path).empty
+    assert connections_scored.read_tables(tmp_path) == {}
     for profile, seeds in (("smoke", None), ("desktop", 2), ("desktop", 10)):
         connections_scored.connection_tables(profile, tmp_path, seeds)
     assert asked == [("smoke", None), ("desktop", 2)]
-    assert len(connections_scored.stored_likeness("smoke", tmp_path)) == len(measured["likeness"])
+    kept = connections_scored.read_tables(tmp_path)
+    assert len(kept["likeness"]) == len(measured["likeness"])
 
 
 def test_no_seeds_are_refused():

@@ -27,15 +27,6 @@ LEFT_OUT = "dense hardly trained"  # in place of a verdict
 CUT = ("squeezenet-vanilla", "squeezenet-bypass", "googlenet")
 
 
-def check_once(rows: pd.DataFrame) -> None:
-    """Raise ValueError where two rows are of one run: they would count twice."""
-    known_by = ["model", "method", "norm", "seed"]
-    twice = rows[rows.duplicated(known_by)]
-    if len(twice):
-        first = ", ".join(f"{name} {twice.iloc[0][name]}" for name in known_by)
-        raise ValueError(f"two rows of one run: {first}")
-
-
 def dense_runs(rows: pd.DataFrame) -> pd.DataFrame:
     """Those of `rows` that are of dense networks."""
     return rows[rows.method == "dense"]
@@ -57,9 +48,8 @@ def differences(rows: pd.DataFrame) -> pd.DataFrame:
     """Pruned minus dense by network and norm, as from `paired`; LEFT_OUT is the verdict on networks
     that are hardly trained.
 
-    Raises ValueError where two rows are of one run.
+    Raises ValueError where a run is there twice.
     """
-    check_once(rows)
     table = paired(rows[rows.method == "snip"], dense_runs(rows), ["model", "norm"])
     table.loc[table.model.isin(untrained(rows)), "verdict"] = LEFT_OUT
     return table
@@ -75,9 +65,8 @@ def costs(rows: pd.DataFrame) -> pd.DataFrame:
     """Pruned minus dense by `model`, as from `paired`, with initial statistics alone; without
     networks that are hardly trained.
 
-    Raises ValueError where two rows are of one run.
+    Raises ValueError where a run is there twice.
     """
-    check_once(rows)
     table = paired(initial_runs(rows), dense_runs(rows), ["model"])
     return table[(table.n > 0) & ~table.model.isin(untrained(rows))]
 
@@ -86,9 +75,8 @@ def between_statistics(rows: pd.DataFrame) -> pd.DataFrame:
     """Test error of networks pruned by masks of batch statistics, minus that by masks of initial
     ones, by `model`, as from `paired`.
 
-    Raises ValueError where two rows are of one run.
+    Raises ValueError where a run is there twice.
     """
-    check_once(rows)
     batch = rows[(rows.method == "snip") & (rows.norm == "batch")]
     return paired(batch, initial_runs(rows), ["model"])
 

@@ -21,7 +21,6 @@ from sniplab.sections import (
     architectures,
     check_profile,
     connections,
-    connections_scored,
     data_and_initialization,
     random_labels,
     stored_rows,
@@ -208,27 +207,6 @@ def known_rows(profile: str, folder: Path) -> dict[str, pd.DataFrame]:
     return {name: stored_rows(name, plan(profile), folder) for name, plan in PLANS.items()}
 
 
-def _of_connections(rows: Mapping, profile: str, folder: Path) -> list[dict]:
-    tables = connections_scored.read_tables(RESULTS if profile == COMMITTED else folder)
-    return connections.claims(tables.get("likeness", pd.DataFrame()))
-
-
-# How each section is asked for its claims: from (known_rows, profile, folder) to rows of the table.
-CLAIMS: dict[str, Callable[[Mapping[str, pd.DataFrame], str, Path], list[dict]]] = {
-    "sweep": lambda rows, profile, folder: sweep.claims(
-        rows["1_sparsity_sweep"], sweep.plan(profile)
-    ),
-    "architectures": lambda rows, profile, folder: architectures.claims(
-        rows["2_architectures"], rows["2_layers"]
-    ),
-    "connections": _of_connections,
-    "data_and_initialization": lambda rows, profile, folder: data_and_initialization.claims(
-        rows["4_data_and_initialization"], data_and_initialization.plan(profile)
-    ),
-    "random_labels": lambda rows, profile, folder: random_labels.claims(
-        rows["5_random_labels"], random_labels.plan(profile)
-    ),
-}
 COLUMNS = [
     *("id", "group", "section", "claim", "published", "ours", "verdict", "seeds", "runs", "rule"),
 ]
@@ -241,7 +219,15 @@ def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -
         rows: as from `known_rows`.
         folder: of the profile, where tables are that were measured in no run.
     """
-    return table_of(claim for ask in CLAIMS.values() for claim in ask(rows, profile, folder))
+    of_pictures = connections.read_tables(RESULTS if profile == COMMITTED else folder)
+    data_plan = data_and_initialization.plan(profile)
+    return table_of([
+        *sweep.claims(rows["1_sparsity_sweep"], sweep.plan(profile)),
+        *architectures.claims(rows["2_architectures"], rows["2_layers"]),
+        *connections.claims(of_pictures),
+        *data_and_initialization.claims(rows["4_data_and_initialization"], data_plan),
+        *random_labels.claims(rows["5_random_labels"], random_labels.plan(profile)),
+    ])  # fmt: skip
 
 
 def table_of(claims: Iterable[dict]) -> pd.DataFrame:

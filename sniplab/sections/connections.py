@@ -23,6 +23,8 @@ from sniplab.sections.connections_scored import (
     WITH,
     Tables,
 )
+from sniplab.sections.connections_scored import read_tables as read_tables  # for the conclusion
+from sniplab.sections.connections_scored import write_stored as write_stored  # for `make rows`
 from sniplab.show import counted, seeds_said, spanned
 from sniplab.stats import paired, summarize
 from sniplab.verdicts import judged as verdict_of
@@ -35,9 +37,10 @@ CLOTHES = tuple("T-shirt trousers pullover dress coat sandal shirt sneaker bag b
 # ----------------------------------------------------------------------------------------- claims
 
 
-def claims(likeness: pd.DataFrame) -> list[dict]:
-    """The rows of the table of claims on Fig. 2. `likeness`: the table of that name, or an empty
-    one. Digits that stand in for a data set have another title, and say nothing."""
+def claims(tables: Mapping[str, pd.DataFrame]) -> list[dict]:
+    """The rows of the table of claims on Fig. 2, untested where `tables` lacks `likeness`. Digits
+    that stand in for a data set have another title, and say nothing."""
+    likeness = tables.get("likeness", pd.DataFrame())
     return [drawn(likeness, name) for name in TITLES]
 
 
@@ -222,9 +225,10 @@ def inner_and_border(kernel: pd.DataFrame) -> pd.DataFrame:
     """Percentage kept of the inner 3×3 minus that of the border, within seeds, as from `paired`,
     by data and sparsity, with the means of both."""
     inside = np.pad(np.ones((3, 3), bool), 1)
-    rows = kernel_percent(kernel).assign(status="ok")
-    inner = rows.assign(kept=[share[inside].mean() for share in rows.percent])
-    border = rows.assign(kept=[share[~inside].mean() for share in rows.percent])
+    shares = kernel_percent(kernel).percent
+    rows = kernel.assign(status="ok")
+    inner = rows.assign(kept=[share[inside].mean() for share in shares])
+    border = rows.assign(kept=[share[~inside].mean() for share in shares])
     by = ["data", "sparsity"]
     table = paired(inner, border, by, (*by, "seed"), "kept")
     for column, part in (("inner", inner), ("border", border)):

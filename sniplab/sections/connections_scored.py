@@ -296,10 +296,3 @@ def connection_tables(
     tables = measure_connections(profile, seeds, device)
     write_tables(tables, folder)
     return tables
-
-
-def stored_likeness(profile: str, folder: Path) -> pd.DataFrame:
-    """The table `likeness` of a profile, for those who read this section: nothing is measured, and
-    the table is empty where there is none."""
-    tables = read_tables(RESULTS if profile == COMMITTED else folder)
-    return tables.get("likeness", pd.DataFrame())

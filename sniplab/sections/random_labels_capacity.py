@@ -2,6 +2,7 @@
 pruned networks are before it."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -70,6 +71,14 @@ def measure_train_images(datasets: Iterable[str]) -> pd.DataFrame:
     found = [load_data(name, device="cpu") for name in datasets]
     rows = [(data.name, len(data.y_train), data.digest, data.source) for data in found]
     return pd.DataFrame(rows, columns=["dataset", "images", "data", "source"])
+
+
+def write_stored(folder: Path) -> None:
+    """Write both tables of the committed report into a folder."""
+    images = measure_train_images(("mnist", "fashion_mnist", "digits"))
+    logits = measure_logits(("lenet-5-caffe", "lenet-300-100"))
+    for name, table in (("5_train_images", images), ("5_logits", logits)):
+        table.to_csv(folder / f"{name}.csv", index=False)
 
 
 def times(ratio: float) -> str:
