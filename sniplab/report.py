@@ -51,6 +51,7 @@ from sniplab.sections import (
     output_folder,
     random_labels_capacity,
     sweep,
+    sweep_time,
 )
 from sniplab.verdicts import LEGEND
 
@@ -63,6 +64,7 @@ PLANS = {"1_learning_rates": sweep.rates_plan, **conclusion.PLANS, "6_conclusion
 # What notebooks measure without training, or in seconds: functions that write it into a folder.
 TABLES: dict[str, Callable[[Path], None]] = {
     "0_introduction": introduction.write_stored,
+    "1_sparsity_sweep": sweep_time.write_stored,
     "3_pruned_connections": connections_scored.write_stored,
     "4_data_and_initialization": data_and_initialization.write_stored,
     "5_random_labels": random_labels_capacity.write_stored,

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 import snipcore as snip
 import sniplab as lab
+from sniplab.sections import sweep
 
 FOLDER = Path(__file__).resolve().parent.parent / "figures"
 
@@ -236,7 +237,7 @@ def threads(number: int) -> Iterator[None]:
 def engine_costs(data: lab.Data) -> list[dict]:
     """How many times as fast as dense each engine is, on one thread, as in a sweep's worker; and
     what that promises for the sweep of notebook 1, beside what the sweep gains."""
-    configs = lab.sweep_configs("quick", data.name, seeds=1, iterations=540)
+    configs = sweep.plan("quick", data.name, seeds=1, iterations=540)["sweep"]
     configs = [config for config in configs if config.model == "lenet-300-100"]
     stacked = [config.sparsity for config in configs if config.sparsity >= lab.sparse.STACKED_FROM]
     costs = lab.step_costs("lenet-300-100", sorted({*stacked}), data, rounds=9)

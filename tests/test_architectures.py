@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 import snipcore as snip
-from sniplab.runs import read_results
-from sniplab.sections import PROFILES, RESULTS, architectures
+from sniplab.sections import PROFILES, architectures
 from sniplab.sections import architectures_costs as costs
 from sniplab.sections import architectures_layers as layers
 from sniplab.sections import architectures_published as published
@@ -128,20 +127,6 @@ def test_an_unknown_profile_is_named():
     for plan in (architectures.plan, architectures.survival_plan):
         with pytest.raises(ValueError, match="unknown profile 'night'; known: smoke, quick"):
             plan("night")
-
-
-def test_the_stored_masks_of_what_is_only_scored_are_those_that_were_trained():
-    """Two files, made by runs of their own. Left out: rows of PyTorch 2.11, which drew other
-    weights, and VGG-like, whose row is of another processor and whose digest differs."""
-    scored, trained = (
-        read_results(RESULTS / f"{name}.csv") for name in ("2_layers", "2_architectures")
-    )
-    keys = ["model", "norm", "seed", "sparsity", "scoring_batch", "data"]
-    both = scored.merge(trained[trained.method == "snip"], on=keys, suffixes=("", "_trained"))
-    both = both[~both.hardware_trained.str.contains("torch 2.11.", regex=False)]
-    both = both[both.model != "vgg-like"]
-    assert len(both) >= 12 and (both.masks == both.masks_trained).all()
-    assert (both.collapsed == both.collapsed_trained).all()
 
 
 # ------------------------------------------------------------------------- claims: within a point

@@ -10,6 +10,7 @@ from torch.nn.utils import prune
 
 import snipcore as snip
 import sniplab as lab
+from sniplab.sections import sweep
 
 # m and κ as published; where (1 − κ̄) · m ends in .5 either neighbour is right
 COUNTS = {
@@ -55,7 +56,7 @@ def test_every_model_has_the_published_counts(name):
         assert abs(snip.kept_count(m, snip.MODELS[name].sparsity) - kappa) <= 0.5
 
 
-@pytest.mark.parametrize("sparsity", [0, *lab.ALL])
+@pytest.mark.parametrize("sparsity", [0, *sweep.ALL])
 @pytest.mark.parametrize("name", ["lenet-300-100", "lenet-5-caffe"])
 def test_kappa_is_exact_at_every_sparsity(name, sparsity):
     masks = snip.keep_top(lab.random_scores(snip.build_model(name), seed=0), sparsity)
@@ -232,4 +233,4 @@ def test_unknown_names_list_the_known():
     with pytest.raises(ValueError, match="unknown method 'grasp'; known: dense, snip"):
         lab.make_masks(nn.Linear(2, 2), "grasp", 0.5, torch.zeros(1, 2), torch.zeros(1).long(), 0)
     with pytest.raises(ValueError, match="unknown profile 'fast'; known: smoke, quick"):
-        lab.sweep_configs("fast")
+        sweep.plan("fast")

@@ -23,6 +23,7 @@ import torch
 
 import snipcore as snip
 import sniplab as lab
+from sniplab.sections import sweep
 from sniplab.sections.architectures_layers import layer_counts
 
 RECIPE = lab.Recipe(iterations=4, checkpoints=2)
@@ -312,7 +313,7 @@ def test_rows_are_the_same_to_the_bit_however_they_are_grouped_or_interrupted(
     tmp_path, monkeypatch
 ):
     recipe = lab.Recipe(300, checkpoints=2)
-    cells = [("dense", 0.0), *(("snip", s) for s in (*lab.ALL, 0.92))]
+    cells = [("dense", 0.0), *(("snip", s) for s in (*sweep.ALL, 0.92))]
     configs = [config(method=m, sparsity=s, recipe=recipe) for m, s in cells]
     whole = lab.run_grid(configs, tmp_path / "whole.csv", n_jobs=1)
     assert set(whole.engine) == {"masked", "stacked"}

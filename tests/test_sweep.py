@@ -10,8 +10,9 @@ import torch
 import snipcore as snip
 import sniplab as lab
 from sniplab.runs import config as config_file
-from sniplab.sections import sweep
+from sniplab.sections import COMMITTED, sweep, sweep_time
 from sniplab.sections import sweep_figures as figures
+from sniplab.sections import sweep_tables as tables
 
 LENET = "lenet-300-100"
 
@@ -51,8 +52,8 @@ def test_the_committed_sweep_follows_the_protocol_and_the_defaults_the_reference
 @pytest.mark.parametrize("profile", lab.PROFILES)
 def test_a_variant_changes_one_thing(profile):
     plan = sweep.plan(profile)
-    variants = {part: runs for part, runs in plan.items() if part.startswith(sweep.VARIANT)}
-    plain = variants.pop(sweep.VARIANT + sweep.UNCHANGED)
+    variants = {part: runs for part, runs in plan.items() if part.startswith(tables.VARIANT)}
+    plain = variants.pop(tables.VARIANT + tables.UNCHANGED)
     if profile in ("desktop", "paper"):  # nothing is trained twice
         assert set(plain) <= set(plan["table_1"])
     assert variants
@@ -66,15 +67,28 @@ def test_what_is_asked_for_takes_the_place_of_the_profiles_own():
     plan = sweep.plan("quick", models="gru-s", methods=["snip", "random"], sparsities=0.97, seeds=1)
     cells = [(c.model, c.method, c.sparsity) for c in plan["sweep"]]
     assert cells == [("gru-s", "dense", 0), ("gru-s", "snip", 0.97), ("gru-s", "random", 0.97)]
-    assert plan["table_1"] == [] and not any(part.startswith(sweep.VARIANT) for part in plan)
+    assert plan["table_1"] == [] and not any(part.startswith(tables.VARIANT) for part in plan)
     for wrong, message in (
         ({"models": "resnet18"}, "unknown model 'resnet18'"),
         ({"methods": ["grasp"]}, "unknown method 'grasp'"),
         ({"seeds": 0}, "seeds 0: at least 1"),
         ({"iterations": 0}, "iterations 0: at least 1"),
+        ({"sparsities": "0.9"}, "sparsity '0.9' is no number"),
+        ({"sparsities": 90}, "sparsity 90"),
     ):
         with pytest.raises(ValueError, match=message):
             sweep.plan("quick", **wrong)
+
+
+def test_what_is_asked_for_may_be_one_or_many():
+    """An int had no elements, a generator was empty at the second look."""
+    plan = sweep.plan("smoke", models=[LENET], methods=["snip", "random"], sparsities=[0.9, 0.98])
+    asked = {"models": LENET, "methods": ("snip", "random"), "sparsities": (0.9, 0.98)}
+    assert plan == sweep.plan("smoke", **asked)
+    twice = {"models": iter([LENET] * 2), "methods": iter(["snip", "random", "snip"])}
+    assert plan == sweep.plan("smoke", **twice, sparsities=iter([0.9, 0.98, 0.9]))
+    none = sweep.plan("smoke", models=LENET, methods="snip", sparsities=0)["sweep"]
+    assert {(c.method, c.sparsity) for c in none} == {("dense", 0), ("snip", 0)}
 
 
 # ------------------------------------------------------------------------------------------ claims
@@ -186,48 +200,130 @@ def test_every_sparsity_of_the_sweep():
     assert of(far, levels=(*sweep.FIG_1, 0.99))[1:] == (3, "reproduced")
 
 
-def planned(*cells):
-    """A plan of LeNet-300-100 by method and sparsity."""
-    recipe = lab.Recipe(10)
-    return {"sweep": [lab.Config(LENET, recipe, method, s) for method, s in cells]}
+def planned(rows):
+    """The plan that some rows fulfil."""
+    plan = {"sweep": [], "defaults": [], "table_1": []}
+    for r in rows.drop_duplicates(["part", "model", "method", "sparsity", "seed"]).itertuples():
+        config = lab.Config(r.model, lab.Recipe(10), r.method, r.sparsity, r.seed)
+        plan[r.part].append(config)
+    return plan
+
+
+def judged(rows, name, plan=None):
+    """A claim by its id, by a plan that the rows fulfil or by another."""
+    found = sweep.claims(rows, planned(rows) if plan is None else plan)
+    return {claim["id"]: claim for claim in found}[name]
+
+
+SNIPS = [2.0, 2.1, 2.2]
+OTHERS = {0.9: [2.3, 2.41, 2.5], 0.95: [2.3, 2.4, 2.51], 0.98: [2.4, 2.51, 2.6], 0.99: [8, 8.1, 9]}
+
+
+def controlled(method="shuffled", **changes):
+    """SNIP and a control at each sparsity from 90 % on; by "at_95", say, other errors of it."""
+    errors = {s: changes.get(f"at_{100 * s:g}", e) for s, e in OTHERS.items()}
+    parts = [runs(SNIPS, sparsity=s, part="sweep") for s in errors]
+    parts += [runs(e, method=method, sparsity=s, part="sweep") for s, e in errors.items()]
+    return pd.concat(parts, ignore_index=True)
 
 
 def test_a_control_at_equal_sparsity():
-    plan = planned(("shuffled", 0.9), ("shuffled", 0.99), ("random", 0.9))
-    rows = [
-        runs(errors, method=method, sparsity=s, part="sweep")
-        for s, snips, shuffled in (
-            (0.9, [2.0, 2.1, 2.2], [2.3, 2.41, 2.5]),
-            (0.99, [4.0, 4.1, 4.2], [8.0, 8.1, 8.25]),
-        )
-        for method, errors in (("snip", snips), ("shuffled", shuffled))
-    ]
-    rows = pd.concat(rows)
-    claim = sweep.over_control(rows, plan, LENET, "shuffled")
+    name, rows = f"over_shuffled.{LENET}", controlled()
+    claim = judged(rows, name)
     assert (claim["verdict"], claim["seeds"]) == ("reproduced", 3)
-    assert claim["ours"] == "control − SNIP: +0.30 to +4.02 points: 2 of 2 hold"
-    undecided = pd.concat([rows, *(
-        runs(errors, method=method, sparsity=0.95, part="sweep")
-        for method, errors in (("snip", [3.0, 3.1, 3.2]), ("shuffled", [2.0, 3.1, 4.4]))
-    )])  # fmt: skip
-    claim = sweep.over_control(undecided, plan, LENET, "shuffled")
-    assert claim["ours"].endswith(": 2 of 3 hold, 1 undecided")
-    assert sweep.over_control(rows, plan, LENET, "random")["verdict"] == "untested"
-    # With one of two planned sparsities it was "reproduced".
-    one = sweep.over_control(rows[rows.sparsity == 0.9], plan, LENET, "shuffled")
-    assert one["verdict"] == "untested: 1 of 2 sparsities not run"
-    one = sweep.over_control(rows[rows.seed == 0], plan, LENET, "shuffled")
-    assert one["verdict"] == "untested"
+    assert claim["ours"] == "control − SNIP: +0.30 to +6.27 points: 4 of 4 hold"
+    open_ = judged(controlled(at_95=[1.0, 2.1, 3.4]), name)
+    assert open_["verdict"] == "in part" and open_["ours"].endswith(": 3 of 4 hold, 1 undecided")
+    assert judged(rows, f"over_random.{LENET}")["verdict"] == "untested"
+    assert judged(rows[rows.seed == 0], name)["verdict"] == "untested"
+    lost = judged(controlled(at_95=[2.3, 2.4, math.nan]), name)
+    assert lost["verdict"] == "untested: 1 pairs lost"
 
 
-def test_a_network_without_a_sweep_by_the_protocol_is_judged_by_the_defaults():
+def test_a_control_is_judged_by_the_table_that_is_shown():
+    """p = 0.038 alone, and q = 0.038 among the four of the claim; but the table shows more."""
+    rows = controlled(at_95=[2.2, 2.4, 2.61])
+    name = f"over_shuffled.{LENET}"
+    assert judged(rows, name)["ours"].endswith(": 4 of 4 hold")
+    open_ = [[1.0, 2.1, 3.4], [1.0, 2.2, 3.4], [1.0, 2.3, 3.4], [1.0, 2.0, 3.4]]
+    random = [
+        runs(e, method="random", sparsity=s, part="sweep")
+        for e, s in zip(open_, OTHERS, strict=True)
+    ]
+    both = pd.concat([rows, *random], ignore_index=True)
+    table = tables.controls(tables.with_curves(both))
+    shown = table[(table.method == "shuffled") & (table.sparsity == 0.95)].iloc[0]
+    assert shown.p < 0.05 and shown.verdict == "not told apart"
+    assert judged(both, name)["ours"].endswith(": 3 of 4 hold, 1 undecided")
+
+
+def test_a_control_is_compared_at_every_sparsity_of_the_claim():
+    """At one of four, by a plan that asks for no more, it was "reproduced": `smoke` has one."""
+    rows = controlled()
+    for levels, why in (([0.9], "95 %, 98 %, 99 %"), ([0.9, 0.95, 0.99], "98 %")):
+        some = rows[rows.sparsity.isin(levels)]
+        assert judged(some, f"over_shuffled.{LENET}")["verdict"] == f"untested: not run at {why}"
+
+
+def whole():
+    """Runs that let every claim on LeNet-300-100 be "reproduced", but that on a dense error."""
+    swept = [runs([1.7, 1.71, 1.72], sparsity=s, part="sweep") for s in sweep.ALL]
+    others = [
+        runs([e, e + 0.01, e + 0.03], method=method, sparsity=s, part="sweep")
+        for method, e in (("random", 2.5), ("shuffled", 2.1))
+        for s in sweep.ABOVE
+    ]
+    cells = [runs([1.6, 1.61, 1.62], sparsity=0.95), runs([2.4, 2.41, 2.42], sparsity=0.98)]
+    return pd.concat(
+        [DENSE, DENSE.assign(part="sweep"), *swept, *others, *cells], ignore_index=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "method", "sparsity", "count"),
+    [
+        (f"every_level.{LENET}", "sweep", "snip", 0.9, 30),
+        (f"every_level.{LENET}", "sweep", "dense", 0.0, 30),
+        (f"error.{LENET}.0", "table_1", "dense", 0.0, 3),
+        (f"error.{LENET}.95", "table_1", "snip", 0.95, 6),
+        (f"error.{LENET}.98", "table_1", "dense", 0.0, 6),
+        (f"cost.{LENET}.95", "table_1", "snip", 0.95, 6),
+        (f"over_random.{LENET}", "sweep", "random", 0.99, 24),
+        (f"over_shuffled.{LENET}", "sweep", "snip", 0.95, 24),
+    ],
+)
+def test_no_verdict_while_a_planned_run_is_missing(name, part, method, sparsity, count):
+    """Two seeds of three were enough for "reproduced"."""
+    rows = whole()
+    assert judged(rows, name)["verdict"] == "reproduced"
+    gone = (rows.part == part) & (rows.method == method) & (rows.sparsity == sparsity)
+    fewer = rows[~(gone & (rows.seed == 2))]
+    why = f"untested: 1 of {count} runs missing"
+    assert judged(fewer, name, planned(rows))["verdict"] == why
+
+
+def test_a_network_is_judged_by_the_curve_that_is_planned():
     rows = pd.concat([
         runs([2.0], part="sweep"), runs([3.0], part="defaults"),
         runs([1.0], part="defaults", model="lenet-5-caffe"),
     ])  # fmt: skip
-    assert list(sweep.main_curve(rows, LENET).error) == [2.0]
-    assert list(sweep.main_curve(rows, "lenet-5-caffe").error) == [1.0]
-    assert sweep.main_curve(rows, "gru-s").empty
+    plan = planned(rows)
+    assert list(sweep.main_curve(rows, plan, LENET).error) == [2.0]
+    assert list(sweep.main_curve(rows, plan, "lenet-5-caffe").error) == [1.0]
+    assert sweep.main_curve(rows, plan, "gru-s").empty
+    # Not by the defaults while its own curve is still to be run.
+    assert sweep.main_curve(rows[rows.part != "sweep"], plan, LENET).empty
+
+
+def test_a_published_error_is_near_by_the_last_five_checkpoints():
+    """By the best of all checkpoints the table said so where the claims say "not"."""
+    rows = runs([2.4, 2.5, 2.45], error_best=1.7)
+    table = tables.beside_published(rows).set_index(["model", "sparsity"])
+    assert table.near[LENET, 0.95] == "neither"
+    rows = runs([2.4, 2.5, 2.45], error_best=1.0, error_last_five=1.7)
+    table = tables.beside_published(rows).set_index(["model", "sparsity"])
+    assert table.near[LENET, 0.95] == "best of last five"
+    assert table.text_best[LENET, 0.95] == "1.70 ± 0.00"
 
 
 def test_variants_that_come_near_the_published_errors():
@@ -237,10 +333,10 @@ def test_variants_that_come_near_the_published_errors():
             for s, e in zip((0.0, 0.95, 0.98), errors, strict=True)
         ]
 
-    parts = [*variant(sweep.UNCHANGED, 1.7, 1.6, 2.4), *variant("flips", 1.7, 1.6, 2.4)]
+    parts = [*variant(tables.UNCHANGED, 1.7, 1.6, 2.4), *variant("flips", 1.7, 1.6, 2.4)]
     parts += [*variant("no momentum", 0.8, 1.6, 2.4), *variant("batches of 25", 1.7, 2.4, 3.0)]
     parts += [part[part.seed == 0] for part in variant("shifts by 1 pixel", 1.7, 1.6, 2.4)]
-    table = sweep.recipes_near(pd.concat(parts)).set_index("part")
+    table = tables.recipes_near(pd.concat(parts)).set_index("part")
     assert table["all"].to_dict() == {"flips": True, "no momentum": False, "batches of 25": False}
     assert table.pruned.to_dict() == {"flips": True, "no momentum": True, "batches of 25": False}
 
@@ -248,13 +344,45 @@ def test_variants_that_come_near_the_published_errors():
 def test_trials_that_diverge_are_counted():
     rows = runs([1.0, 2.0], lr=0.1, momentum=0.9, init="vs", inputs="standard")
     rows.loc[1, "status"] = "diverged: the loss is nan"
-    table = sweep.lost_trials(sweep.trials(rows))
+    table = tables.lost_trials(tables.trials(rows))
     assert table[["start", "text"]].to_numpy().tolist() == [["as the reference", "1 of 2"]]
+
+
+def test_what_is_measured_is_stored_for_the_committed_report(monkeypatch, digits):
+    assert sweep_time.images_tested("quick", "digits") == len(digits.y_test)
+    assert sweep_time.images_tested(COMMITTED, "digits") == len(digits.y_test)  # is not stored
+
+    def refuse(*args, **how):
+        raise AssertionError("images were read")
+
+    monkeypatch.setattr(sweep_time, "load_data", refuse)
+    assert sweep_time.images_tested(COMMITTED, "mnist") == 10_000
+    times = sweep_time.time_of(COMMITTED, "mnist", None)
+    assert set(times.sparsity) == set(sweep_time.TIMED) and set(times.engine) == set(lab.ENGINES)
+    for measure in (sweep_time.images_tested, lambda *of: sweep_time.time_of(*of, None)):
+        with pytest.raises(AssertionError, match="images were read"):
+            measure("quick", "mnist")
+
+
+def test_the_published_cells_stand_beside_each_curve_that_lacks_them():
+    """The curve of the defaults was left without them where the protocol's curve has them."""
+    cells = [runs([1.6, 1.7]), runs([2.4, 2.6], sparsity=0.98)]
+    swept = [runs([9.0, 9.1], part="sweep"), runs([9.0, 9.1], part="defaults")]
+    rows = tables.with_curves(pd.concat([*cells, *swept], ignore_index=True))
+    curves = {"LeNet-300-100": LENET, "LeNet-300-100, defaults": LENET}
+    table = tables.beside_curves(rows, curves)
+    assert list(zip(table.curve, table.sparsity, table.text, strict=True)) == [
+        ("LeNet-300-100", 0.98, "2.50 ± 1.27"),
+        ("LeNet-300-100, defaults", 0.95, "1.65 ± 0.64"),
+        ("LeNet-300-100, defaults", 0.98, "2.50 ± 1.27"),
+    ]
+    assert tables.beside_curves(rows[rows.part != "table_1"], curves).empty
 
 
 # -------------------------------------------------------------------------------- somebody's method
 
 
+@pytest.mark.filterwarnings("ignore:.*masks cut their network")
 def test_a_method_is_one_function_and_one_line(tmp_path, monkeypatch):
     """Run, summarised, compared and drawn, and nothing else had to be told of it."""
 
@@ -274,18 +402,18 @@ def test_a_method_is_one_function_and_one_line(tmp_path, monkeypatch):
     plan = {part: plan[part] for part in ("sweep", "defaults")}
     configs = [config for part in plan.values() for config in part]
     rows = lab.parts_of(lab.run_grid(configs, tmp_path / "r.csv", n_jobs=1), plan)
-    rows = sweep.with_curves(rows)
+    rows = tables.with_curves(rows)
     assert set(rows.method) == {"dense", "snip", "last"} and (rows.status == "ok").all()
 
     means = lab.summarize(rows, ["curve", "method", "sparsity"])
-    controls = sweep.controls(rows)
+    controls = tables.controls(rows)
     assert set(controls.method) == {"last"} and set(controls.n) == {2}
-    assert "the last ones" in sweep.curve_table(rows, {LENET: 266_610}).columns
-    curves = {curve: LENET for curve in sweep.curves_of(plan)}
+    assert "the last ones" in tables.curve_table(rows, {LENET: 266_610}).columns
+    curves = {curve: LENET for curve in tables.curves_of(plan)}
     lengths = dict.fromkeys(curves, 3)
     drawn = [
         figures.draw_curves(means, means[:0], curves, lengths, ""),
-        figures.draw_controls(controls, sweep.severed(rows), curves, lengths),
+        figures.draw_controls(controls, tables.severed(rows), curves, lengths),
     ]
     for figure in drawn:
         assert "the last ones" in [text.get_text() for text in figure.legends[0].get_texts()]
@@ -293,12 +421,12 @@ def test_a_method_is_one_function_and_one_line(tmp_path, monkeypatch):
 
 
 def test_figures_of_nothing_say_so():
-    empty = sweep.with_curves(lab.read_results("nowhere.csv").assign(part=""))
+    empty = tables.with_curves(lab.read_results("nowhere.csv").assign(part=""))
     curves, lengths = {"LeNet-300-100": LENET}, {"LeNet-300-100": 3}
     means = lab.summarize(empty, ["curve", "method", "sparsity"])
     figure = figures.draw_curves(means, means, curves, lengths, "")
     assert "not run yet" in [text.get_text() for text in figure.axes[0].texts]
-    figure = figures.draw_controls(sweep.controls(empty), set(), curves, lengths)
+    figure = figures.draw_controls(tables.controls(empty), set(), curves, lengths)
     assert "not run yet" in [text.get_text() for text in figure.axes[0].texts]
     plt.close("all")
 

@@ -195,12 +195,14 @@ def rows_of(task: Task, place: Placement) -> tuple[str, list[dict]]:
     # One job runs in the very process that called `run_grid`, which may be anybody's child.
     if os.getpid() != place.parent and multiprocessing.current_process().name != "MainProcess":
         _end_with_parent(place.parent)
-    task.file(".runs").write_text(" ".join([task.data, *task.runs]))
+    with contextlib.suppress(OSError):  # a full disk: these runs are then begun anew, if killed
+        task.file(".runs").write_text(" ".join([task.data, *task.runs]))
     device = str(pick_device(place.device or None))
     several = device == "cuda" and torch.cuda.device_count() > 1
 
     def watch(done: int, seconds: float) -> None:
-        task.file(".steps").write_text(f"{done} {seconds}")
+        with contextlib.suppress(OSError):  # a full disk: only the bar misses it
+            task.file(".steps").write_text(f"{done} {seconds}")
 
     keep = {"checkpoint": task.file(".pt"), "checkpoint_seconds": place.checkpoint_seconds}
     with _own_gpu() if several else contextlib.nullcontext(device) as device:

@@ -1,4 +1,4 @@
-"""The figures of the sparsity sweep, each from tables of `sniplab.sections.sweep`."""
+"""The figures of the sparsity sweep, each from tables of `sniplab.sections.sweep_tables`."""
 
 from collections.abc import Collection, Mapping
 
@@ -8,13 +8,8 @@ import pandas as pd
 
 from snipcore import MODELS
 from sniplab.methods import METHODS
-from sniplab.sections.sweep import (
-    ALL,
-    OTHERS,
-    guessing,
-    level,
-    published_table,
-)
+from sniplab.sections.sweep import ALL
+from sniplab.sections.sweep_tables import OTHERS, guessing, level, published_table
 from sniplab.show import ENGINE_LOOKS
 
 SPARSITY = r"sparsity $\bar\kappa$ (%)"
@@ -133,7 +128,7 @@ def draw_controls(
     told apart from zero, crossed where the mask leaves no path.
 
     Args:
-        controls: as from `sweep.controls`; severed: as from `sweep.severed`.
+        controls: as from `controls`; severed: as from `severed`.
     """
     with plt.rc_context(SMALL):
         figure, axes = _panels(curves, 4)
@@ -182,7 +177,7 @@ def draw_gains(means: pd.DataFrame, gains: pd.DataFrame, models: Collection[str]
     """What the best checkpoint gains on the last iteration, in the mean and run by run.
 
     Args:
-        means: as from `summarize` of `gains` by model and sparsity; gains: as from `sweep.gains`.
+        means: as from `summarize` of `gains` by model and sparsity; gains: as from `gains`.
     """
     levels = sorted(means.sparsity.unique())
     looks = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "D"), ("#cc79a7", "^"))
@@ -213,7 +208,7 @@ def draw_variants(errors: pd.DataFrame, costs: pd.DataFrame, names: list[str]) -
     as lines.
 
     Args:
-        errors: as from `summarize` by part and sparsity; costs: as from `sweep.variant_costs`.
+        errors: as from `summarize` by part and sparsity; costs: as from `variant_costs`.
         names: of the variants, from top to bottom.
     """
     looks = {0: ("black", "s", "-"), 0.95: ("#0072b2", "o", "--"), 0.98: ("#d55e00", "^", ":")}

@@ -1,0 +1,251 @@
+"""The published numbers on sparsity, and the tables of our rows beside them.
+
+Lee, Ajanthan & Torr. SNIP: Single-shot network pruning based on connection sensitivity. ICLR 2019,
+Table 1.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from snipcore import MODELS
+from sniplab.methods import METHODS
+from sniplab.runs import Config
+from sniplab.sections import Plan
+from sniplab.show import spanned
+from sniplab.stats import paired, summarize
+from sniplab.verdicts import close
+
+LENET_300, LENET_5 = "lenet-300-100", "lenet-5-caffe"
+
+PUBLISHED = {  # Table 1: percent, by network and sparsity
+    (LENET_300, 0.0): 1.7,
+    (LENET_300, 0.95): 1.6,
+    (LENET_300, 0.98): 2.4,
+    (LENET_5, 0.0): 0.9,
+    (LENET_5, 0.98): 0.8,
+    (LENET_5, 0.99): 1.1,
+}
+OTHERS = pd.DataFrame(  # what Table 1 lists of methods that prune trained networks
+    [
+        ("LWC", LENET_300, 0.917, 1.6),
+        ("LWC", LENET_5, 0.917, 0.8),
+        ("DNS", LENET_300, 0.982, 2.0),
+        ("DNS", LENET_5, 0.991, 0.9),
+        ("LC", LENET_300, 0.99, 3.2),
+        ("LC", LENET_5, 0.99, 1.1),
+        ("SWS", LENET_300, 0.956, 1.9),
+        ("SWS", LENET_5, 0.995, 1.0),
+        ("SVD", LENET_300, 0.985, 1.9),
+        ("SVD", LENET_5, 0.996, 0.8),
+        ("OBD", LENET_300, 0.92, 2.0),
+        ("OBD", LENET_5, 0.92, 2.7),
+        ("L-OBS", LENET_300, 0.985, 2.0),
+        ("L-OBS", LENET_5, 0.99, 2.1),
+    ],
+    columns=["method", "model", "sparsity", "error"],
+)
+
+UNCHANGED = "as published"
+VARIANT = "variant: "  # begins the names of these parts of the plan
+
+ENDING = {"sweep": "", "defaults": ", defaults"}  # of a curve's name, by part
+BY = ["model", "sparsity"]
+
+
+def title(model: str) -> str:
+    return MODELS[model].title
+
+
+def curve_name(model: str, part: str) -> str:
+    """A network by the published protocol, or by the reference's defaults."""
+    return title(model) + ENDING[part]
+
+
+def curves_of(plan: Plan) -> dict[str, list[Config]]:
+    """The planned runs of each curve."""
+    found = {}
+    for part in ENDING:
+        for config in plan[part]:
+            found.setdefault(curve_name(config.model, part), []).append(config)
+    return found
+
+
+def with_curves(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the `curve` that they are on, or the title of their network."""
+    titles = rows.model.map({name: spec.title for name, spec in MODELS.items()})
+    curve = (titles + rows.part.map(ENDING)).fillna(titles)
+    return rows.assign(curve=curve)
+
+
+def swept_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the curves."""
+    return rows[rows.part.isin(list(ENDING))]
+
+
+def costs(rows: pd.DataFrame, per: str = "curve") -> pd.DataFrame:
+    """SNIP − dense at every sparsity within seeds, as from `paired`, for each `per`."""
+    pruned, dense = (rows[rows.method == method] for method in ("snip", "dense"))
+    table = paired(pruned, dense, [per, "sparsity"], (per, "seed"))
+    return table.sort_values([per, "sparsity"], ignore_index=True)
+
+
+def compared_controls(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of every other way to choose connections."""
+    return rows[~rows.method.isin(("dense", "snip"))]
+
+
+def controls(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each control − SNIP at equal sparsity within seeds, as from `paired`, along each curve."""
+    along = ["curve", "sparsity"]
+    snips = rows[rows.method == "snip"]
+    table = paired(compared_controls(rows), snips, [*along, "method"], (*along, "seed"))
+    return table.sort_values([*along, "method"], ignore_index=True)
+
+
+def severed(rows: pd.DataFrame) -> set[tuple[str, float, str]]:
+    """Curve, sparsity and method of masks that leave no path from input to output."""
+    cut = rows[rows.collapsed.str.contains("no path").astype(bool)]
+    return set(zip(cut.curve, cut.sparsity, cut.method, strict=True))
+
+
+def published_table() -> pd.DataFrame:
+    """Table 1's own cells: method ("SNIP" or "reference"), model, sparsity, error (percent)."""
+    cells = [("SNIP" if s else "reference", model, s, e) for (model, s), e in PUBLISHED.items()]
+    return pd.DataFrame(cells, columns=OTHERS.columns)
+
+
+def beside_published(rows: pd.DataFrame) -> pd.DataFrame:
+    """Our errors of the published cells, at the last iteration and the best of the last five
+    checkpoints, which the reference implementation reports; and whether each is `near` the
+    published `error`."""
+    rows = rows[rows.method.isin(["dense", "snip"])]
+    last, best = summarize(rows, BY), summarize(rows, BY, "error_last_five")
+    cells = published_table().merge(last, "left", on=BY)
+    cells = cells.merge(best[[*BY, "mean", "text"]], "left", on=BY, suffixes=("", "_best"))
+    cells["n"] = cells.n.fillna(0).astype(int)
+    found = close(cells[["mean", "mean_best"]].sub(cells.error, axis=0))
+    cells["near"] = np.select(
+        [cells.n == 0, found.all(axis=1), found["mean"], found.mean_best],
+        ["not run yet", "both", "last iteration", "best of last five"],
+        "neither",
+    )
+    return cells
+
+
+def beside_curves(rows: pd.DataFrame, curves: Mapping[str, str]) -> pd.DataFrame:
+    """Errors of the published cells, as from `summarize`, for each of `curves` (its network) that
+    does not show them itself."""
+    full, parts = rows[rows.part == "table_1"], []
+    for curve, model in curves.items():
+        on_it = swept_rows(rows)[lambda swept, curve=curve: swept.curve == curve].sparsity
+        shown = full.curve.eq(curve) & full.sparsity.isin(on_it)
+        means = summarize(full[full.model.eq(model) & ~shown], ["sparsity"])
+        if len(means):
+            parts.append(means.assign(curve=curve))
+    return pd.concat(parts) if parts else summarize(full[:0], ["curve", "sparsity"])
+
+
+def published_costs(rows: pd.DataFrame) -> pd.DataFrame:
+    """SNIP − dense in the published cells, as from `costs`, beside the `published` difference."""
+    theirs = published_table()
+    dense = theirs[theirs.sparsity == 0].set_index("model").error
+    theirs = theirs.assign(published=theirs.error - theirs.model.map(dense))
+    return costs(rows, "model").merge(theirs[[*BY, "published"]], "left")
+
+
+def curve_table(rows: pd.DataFrame, counts: Mapping[str, int]) -> pd.DataFrame:
+    """The errors along the curves as text, a column for each method; `counts`: m by network."""
+    along = ["curve", "sparsity"]
+    means = summarize(rows, [*along, "method"])
+    there = [m for m in METHODS if m != "dense" and (means.method == m).any()]
+    table = means.pivot(index=along, columns="method", values="text").reindex(columns=there)
+    table.insert(0, "dense", means[means.method == "dense"].set_index(along).text)
+    main = rows[rows.method.isin(["dense", "snip"])]
+    table["best"] = summarize(main, along, "error_best").set_index(along).text
+    table["seeds"] = means.groupby(along).n.agg(spanned)
+    table = table.reset_index().sort_values(along).fillna("")
+    models = dict(zip(rows.curve, rows.model, strict=True))
+    kept = [
+        f"{round((1 - s) * counts[models[curve]]):,}"
+        for curve, s in zip(table.curve, table.sparsity, strict=True)
+    ]
+    table.insert(2, "κ", kept)
+    names = {method: METHODS[method].label for method in there}
+    names |= {"curve": "network", "best": "dense or SNIP, best checkpoint"}
+    return table.assign(sparsity=table.sparsity.map(level)).rename(columns=names)
+
+
+def level(sparsity: float) -> str:
+    """ "95 %"."""
+    return f"{100 * sparsity:g} %"
+
+
+def variants_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the variants, with the name of the change alone as their part."""
+    some = rows[rows.part.str.startswith(VARIANT)]
+    return some.assign(part=some.part.str.removeprefix(VARIANT))
+
+
+def variant_changes(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each variant − the unchanged recipe at equal sparsity within seeds, as from `paired`."""
+    plain = rows.part == UNCHANGED
+    return paired(rows[~plain], rows[plain], ["part", "sparsity"], ("sparsity", "seed"))
+
+
+def variant_costs(rows: pd.DataFrame) -> pd.DataFrame:
+    """SNIP − dense within each variant and seed, as from `paired`, where the network learns."""
+    pruned, dense = (rows[rows.method == method] for method in ("snip", "dense"))
+    table = paired(pruned, dense, ["part", "sparsity"], ("part", "seed"))
+    return table[~table.part.isin(guessing(summarize(rows, ["part", "sparsity"])).part)]
+
+
+def guessing(errors: pd.DataFrame) -> pd.DataFrame:
+    """Those of a summary's rows that hardly do better than chance among ten classes."""
+    return errors[errors["mean"] > 80]  # percent
+
+
+def recipes_near(rows: pd.DataFrame) -> pd.DataFrame:
+    """Which variants of several seeds come to the published errors of LeNet-300-100 in the mean:
+    `part`, `all` three within CLOSE points, `pruned`: the two pruned ones."""
+    published = {s: error for (model, s), error in PUBLISHED.items() if model == LENET_300}
+    errors = summarize(rows, ["part", "sparsity"])
+    errors = errors[(errors.part != UNCHANGED) & (errors.n > 1)]
+    errors = errors.groupby("part").filter(lambda one: len(one) == len(published))
+    found = close(errors["mean"] - errors.sparsity.map(published)).astype(bool)
+    every = found.groupby(errors.part, sort=False).all()
+    pruned = found[errors.sparsity > 0].groupby(errors.part, sort=False).all()
+    return pd.DataFrame({"all": every, "pruned": pruned}).rename_axis("part").reset_index()
+
+
+def gains(rows: pd.DataFrame) -> pd.DataFrame:
+    """What the best of the checkpoints gains on the last iteration, run by run: `gain`, points."""
+    return rows[rows.status == "ok"].assign(gain=rows.error - rows.error_best)
+
+
+def cut_masks(rows: pd.DataFrame) -> pd.DataFrame:
+    """Masks that keep nothing of a weight tensor: what they cut, in how many runs, mean error."""
+    apart = ["model", "iterations", "method", "sparsity", "collapsed"]
+    runs = rows.drop_duplicates(["run", "data"])  # of a run in two parts one
+    cut = runs[runs.collapsed != ""].groupby(apart, sort=False)
+    return cut.agg(runs=("seed", "size"), error=("error", "mean")).reset_index()
+
+
+STARTED = {  # initialiser and scale of the pixels: how a trial begins
+    ("vs", "standard"): "as the reference",
+    ("vs-x", "standard"): "Glorot's weights",
+    ("vs", "unit"): "pixels from 0 to 1",
+}
+TRIAL = ["momentum", "start", "lr"]
+
+
+def trials(rows: pd.DataFrame) -> pd.DataFrame:
+    """The trials of `rates_plan`, with how each was started."""
+    return rows.assign(start=[STARTED[i] for i in zip(rows.init, rows.inputs, strict=True)])
+
+
+def lost_trials(trials: pd.DataFrame) -> pd.DataFrame:
+    """How many of the trials diverge by TRIAL: `text` is "7 of 10"."""
+    rates = summarize(trials, TRIAL)
+    return rates.assign(text=[f"{r.lost} of {r.lost + r.n}" for r in rates.itertuples()])

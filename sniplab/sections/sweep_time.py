@@ -1,0 +1,57 @@
+"""What sparsity saves in time, and how many test images there are: measured, not trained for."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from sniplab.data import Data, load_data
+from sniplab.runs import hardware
+from sniplab.sections import COMMITTED, stored_table
+from sniplab.sparse import STACK, step_costs
+
+NETWORK = "lenet-300-100"
+TIMED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # sparsities
+
+
+def measure_time(data: Data, profile: str) -> pd.DataFrame:
+    """What a training step of NETWORK costs by engine and sparsity, as from `step_costs`, with a
+    `note` on how and where it was measured."""
+    small = profile == "smoke"
+    rounds = 2 if small else 9
+    table = step_costs(NETWORK, (0.8, 0.98) if small else TIMED, data, rounds)
+    return table.assign(
+        note=f"Data: {data.source}. LeNet-300-100, batches of 100, {rounds} rounds of 20 steps, "
+        f"1 thread; {STACK} networks stacked. Profile {profile}. {hardware(data.x_train.device)}."
+    )
+
+
+def measure_test_images(names: Iterable[str]) -> pd.DataFrame:
+    """How many test images data sets have: dataset, images."""
+    sizes = [(name, len(load_data(name, device="cpu").y_test)) for name in names]
+    return pd.DataFrame(sizes, columns=["dataset", "images"])
+
+
+def time_of(profile: str, dataset: str, device: str | torch.device | None) -> pd.DataFrame:
+    """`measure_time`; under the committed profile as it is stored, for other work on the machine
+    would spoil a new measurement."""
+    if profile == COMMITTED:
+        return stored_table("1_time")
+    return measure_time(load_data(dataset, device=device), profile)
+
+
+def images_tested(profile: str, dataset: str) -> int:
+    """How many test images a data set has; under the committed profile as it is stored."""
+    sizes = stored_table("1_test_images") if profile == COMMITTED else pd.DataFrame()
+    for row in sizes.itertuples():
+        if row.dataset == dataset:
+            return int(row.images)
+    return int(measure_test_images([dataset]).images[0])
+
+
+def write_stored(folder: Path) -> None:
+    """Measure the small tables of the committed report into a folder, on MNIST, on the CPU."""
+    data = load_data("mnist", device="cpu")
+    measure_time(data, COMMITTED).to_csv(folder / "1_time.csv", index=False)
+    measure_test_images(["mnist"]).to_csv(folder / "1_test_images.csv", index=False)
