@@ -57,6 +57,7 @@ from sniplab.verdicts import LEGEND
 
 NOTEBOOKS = sorted(Path(__file__).resolve().parent.parent.glob("notebooks/[0-9]*.ipynb"))
 PROSE = 24  # characters; a column of a table with a cell of more is text to be broken into lines
+
 # The runs of the committed report, by the file in RESULTS that keeps their rows.
 PLANS = {
     "1_learning_rates": sweep.rates_plan,

@@ -4,7 +4,7 @@ import html
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -100,14 +100,15 @@ def plot_style() -> None:
 def show_table(
     table: pd.DataFrame,
     caption: str,
-    form: str | Mapping[str, str] | None = None,
+    form: str | Mapping[str, str | Callable] | None = None,
     index: bool = False,
 ) -> None:
     """Show a table under its caption, a dash where there is no value. HTML in either is shown as
     text: what an archive says of its source is not ours.
 
     Args:
-        form: format of the cells, such as "{:,}", or of each of some columns by name.
+        form: format of the cells, such as "{:,}", or of each of some columns by name; a function
+            from a value to its text does as well.
         index: whether to show it.
     """
     style = table.style.format(form, na_rep="–", escape="html")

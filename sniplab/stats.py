@@ -36,9 +36,11 @@ def t_interval(values: Iterable[float]) -> tuple[float, float]:
 def refuse_repeated(rows: pd.DataFrame, by: list[str]) -> None:
     """Raise ValueError where one run is in a group twice: it would count as two seeds, and narrow
     the interval. A run is known by its columns `run` and `data` where there are such, else by all
-    columns. That it is in several groups is fine."""
-    names = ("run", "data") if "run" in rows else rows.columns
-    known_by = [name for name in names if name in rows]
+    columns but those that hold arrays. That it is in several groups is fine."""
+    if "run" in rows:
+        known_by = [name for name in ("run", "data") if name in rows]
+    else:
+        known_by = [name for name in rows if rows[name].map(pd.api.types.is_hashable).all()]
     repeated = rows[rows.duplicated([*by, *known_by])]
     if len(repeated):
         said = dict.fromkeys([*by, "run", "model", "method", "sparsity", "seed"])

@@ -119,8 +119,8 @@ def test_a_leaking_mask(digits):
     assert found["seed"] == 1 and found["as it stands"] != found["mask applied"]
     table = conclusion.measure_leak(digits, "smoke")
     assert list(table.seed) == [0, 1] and (table.test_images == len(digits.y_test)).all()
-    # 98 % of 266,610; most of them move, but those that see only pixels of 0 do not.
-    assert (table.pruned == 261_278).all() and table.alive.between(1e5, 261_278).all()
+    # 98 % of 266,610. Were the mask not applied before each pass, all of them would be alive.
+    assert (table.pruned == 261_278).all() and table.alive.between(1e5, 2e5).all()
     leaks = pd.DataFrame({"as it stands": [9.0, 12.0], "mask applied": [7.0, 9.0]})
     assert conclusion.leak_difference(leaks) == "+2.50 ± 6.35"  # 12.706 · 0.7071 / √2
 

@@ -76,7 +76,9 @@ def test_tables_scroll_by_keyboard_and_have_headers_that_say_something(tmp_path)
 
 
 def test_a_fallback_is_told_once_at_the_top(tmp_path):
-    text = "there is no {0}.npz, and {0} could not be downloaded: going on with digits in its place"
+    text = (
+        "there is no {0}.npz, and {0} could not be downloaded: going on with <digits> in its place"
+    )
     stderr = [
         new_output("stream", name="stderr", text=f"/somewhere/1.py:3: FallbackWarning: {line}\n"
                    "  data = lab.load_data(name)\n")
@@ -85,7 +87,7 @@ def test_a_fallback_is_told_once_at_the_top(tmp_path):
     stderr[1].text += "UserWarning: something else\n"
     cells = [new_code_cell("load()", outputs=[output]) for output in stderr]
     page = report.join([write(tmp_path / "1.ipynb", new_markdown_cell("# One"), *cells)], "All")
-    note = "Not to be had: mnist, cifar10. In their place: digits."
+    note = "Not to be had: mnist, cifar10. In their place: &lt;digits&gt;."
     assert page.count(note) == 1 and page.index("One</h1>") < page.index(note) < page.index(
         "<details class"
     )
@@ -194,6 +196,7 @@ def test_missing_rows_are_done_into_the_results(tmp_path, monkeypatch, capsys):
     assert "some: 1 rows, 0 of them lost" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore::sniplab.data.FallbackWarning")
 def test_what_is_missing_is_not_done_on_other_data(tmp_path, monkeypatch):
     """Rows and tables of digits are none of the committed report's."""
     config = lab.Config("lenet-300-100", lab.Recipe(2, checkpoints=1))

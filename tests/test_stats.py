@@ -117,6 +117,14 @@ def test_a_run_counts_once():
             function(four.assign(run="x" + four.seed.astype(str), part=np.arange(8)))
 
 
+def test_a_measurement_that_is_no_run_counts_once():
+    """It has no column `run`, but may hold an array."""
+    measured = runs("a", "snip", [1.5, 1.5]).assign(picture=[np.zeros(3), np.ones(3)])
+    assert lab.summarize(measured, ["model"]).n[0] == 2  # of two seeds
+    with pytest.raises(ValueError, match="twice in one group by model: model a, method snip"):
+        lab.summarize(pd.concat([measured, measured]), ["model"])
+
+
 def test_a_run_may_be_in_several_groups_and_on_several_data():
     snips = runs("a", "snip", [1.5, 4.0]).assign(run=["x0", "x1"], data="3af0")
     parts = pd.concat([snips.assign(part=part) for part in ("sweep", "table_1")])
