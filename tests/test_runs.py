@@ -538,14 +538,22 @@ def test_operations_are_deterministic_on_cuda(tmp_path, monkeypatch, device):
 def test_a_worker_that_is_killed_is_named(tmp_path, monkeypatch):
     configs = [config(seed=s, recipe=lab.Recipe(5000, checkpoints=1)) for s in (0, 1)]
 
+    def spent():
+        """Seconds of each worker; one of an earlier test, idle by now, has many."""
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if "loky" in " ".join(child.cmdline()):
+                    yield child, child.cpu_times().user
+
+    before = dict(spent())
+
     def killer():
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            for child in psutil.Process().children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    if "loky" in " ".join(child.cmdline()) and child.cpu_times().user > 3:
-                        child.kill()
-                        return
+            for child, seconds in spent():
+                if seconds > before.get(child, 0) + 3:
+                    child.kill()
+                    return
             time.sleep(0.05)
 
     thread = threading.Thread(target=killer)
