@@ -24,7 +24,8 @@ ENGINE_LOOKS = {
 
 def counted(number: int, noun: str) -> str:
     """ "1 seed", "20 seeds", "75,000 iterations"."""
-    return f"{number:,} {noun}" + "s" * int(number != 1)
+    ending = "" if number == 1 else "s"
+    return f"{number:,} {noun}{ending}"
 
 
 def spanned(values: Iterable[float], form: str = "{:,}") -> str:
@@ -39,7 +40,7 @@ def seeds_said(seeds: Iterable[int]) -> str:
     text = ", ".join(map(str, seeds))
     if len(seeds) > 3 and seeds[-1] - seeds[0] == len(seeds) - 1:
         text = f"{seeds[0]} to {seeds[-1]}"
-    return f"seed{'s' * (len(seeds) > 1)} {text}"
+    return f"{'seeds' if len(seeds) > 1 else 'seed'} {text}"
 
 
 def say(*sentences: str) -> None:
@@ -74,7 +75,7 @@ def tally(rows: pd.DataFrame, configs: Sequence) -> str:
         return f"None of the {len(configs):,} runs has been done yet."
     wanted, there = Counter(config.model for config in configs), Counter(rows.model)
     parts = [
-        f"{MODELS[name].title} {there[name]}" + f" of {n}" * (there[name] < n)
+        f"{MODELS[name].title} {there[name]}" + (f" of {n}" if there[name] < n else "")
         for name, n in wanted.items()
         if there[name]
     ]
@@ -82,12 +83,9 @@ def tally(rows: pd.DataFrame, configs: Sequence) -> str:
         parts.append(f"none yet of {counted(rest, 'other network')}")
     kinds = Counter(rows.status.str.split(":").str[0])
     lost = ", ".join(f"{kinds[kind]} {kind}" for kind in ("diverged", "failed") if kinds[kind])
-    return (
-        f"{counted(len(rows), 'run')} ({'; '.join(parts)}), {rows.seconds.sum() / 3600:.2f} hours "
-        f"of training, {lost or 'none lost'}."
-        + " The others have not been done yet."
-        * (len(rows) < len(configs))
-    )
+    text = f"{counted(len(rows), 'run')} ({'; '.join(parts)}), {rows.seconds.sum() / 3600:.2f} "
+    text += f"hours of training, {lost or 'none lost'}."
+    return text + (" The others have not been done yet." if len(rows) < len(configs) else "")
 
 
 def plot_style() -> None:

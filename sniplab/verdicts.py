@@ -93,8 +93,9 @@ def judged(holds: Iterable[bool], fails: Iterable[bool] | None = None) -> tuple[
     holds = np.array(list(holds), dtype=bool)
     fails = ~holds if fails is None else np.array(list(fails), dtype=bool)
     undecided = (~holds & ~fails).sum()
-    how = f": {holds.sum()} of {len(holds)} hold" * (len(holds) > 1)
-    how += f", {undecided} undecided" * bool(how and undecided)
+    how = f": {holds.sum()} of {len(holds)} hold" if len(holds) > 1 else ""
+    if how and undecided:
+        how += f", {undecided} undecided"
     if holds.any():
         return "reproduced" if holds.all() else "in part", how
     return "not" if fails.any() else "untested", how
@@ -156,7 +157,8 @@ def length_of(rows: pd.DataFrame) -> str:
     if rows.empty:
         return "no runs yet"
     defaults = bool((rows.reinit == "vs").all())
-    return f"{spanned(rows.iterations)} iterations" + ", the code's defaults" * defaults
+    length = f"{spanned(rows.iterations)} iterations"
+    return f"{length}, the code's defaults" if defaults else length
 
 
 def at(sparsity: float) -> str:

@@ -179,10 +179,10 @@ def _say_what_other_data_know(given: pd.DataFrame, digests: Mapping[str, str]) -
     """Warn where the very runs that are wanted are known, but of other data than those at hand."""
     others = set(given.data[given.data != given.dataset.map(digests)])
     if others:
-        at_hand = ", ".join(f"{name} {digest}" for name, digest in digests.items())
+        here = ", ".join(f"{name} {digest}" for name, digest in digests.items())
         warnings.warn(
             f"the stored rows are of other data (digests {', '.join(sorted(others))}) than those "
-            f"here ({at_hand}), so the runs are done anew",
+            f"here ({here}), so the runs are done anew",
             UserWarning,
             stacklevel=4,
         )

@@ -55,7 +55,7 @@ def scored_note(tables: Mapping[str, pd.DataFrame], profile: str, models: list[s
 
 def _listed(seeds) -> str:
     """ "seed 0", "seeds 0, 1, 2, 3": all by name."""
-    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    return f"{'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}"
 
 
 def masks_note(tables: Mapping[str, pd.DataFrame]) -> str:
