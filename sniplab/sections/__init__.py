@@ -7,7 +7,7 @@ the name of a part to the runs of that part; one run may be in several parts.
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +25,22 @@ Plan = Mapping[str, Sequence[Config]]
 def check_profile(profile: str) -> None:
     """Raise ValueError for an unknown profile."""
     check_known(profile, PROFILES, "profile")
+
+
+def check_counts(**counts: int | None) -> None:
+    """Raise ValueError for a number of seeds or steps below 1; None is the profile's own."""
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} {value}: at least 1; None for the profile's own")
+
+
+def several(given: object) -> tuple | None:
+    """One name or number, as papermill's -p gives it, or several, as a tuple without repetitions;
+    None: the profile's own."""
+    if given is None:
+        return None
+    alone = isinstance(given, str) or not isinstance(given, Iterable)
+    return tuple(dict.fromkeys([given] if alone else given))
 
 
 def output_folder(profile: str, out: str | os.PathLike | None = None) -> Path:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from snipcore import check_known
 from sniplab.runs import Config
-from sniplab.sections import check_profile
+from sniplab.sections import check_counts, check_profile, several
 from sniplab.sections.architectures_costs import (
     CUT,
     cost_values,
@@ -139,13 +139,8 @@ def plan(
     Raises ValueError for an unknown profile or network, and for epochs or seeds below 1.
     """
     check_profile(profile)
-    for name, value in (("epochs", epochs), ("seeds", seeds)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} {value}: at least 1; None for the profile's own")
-    if models is None:
-        models = NUMBERS[profile].trained
-    elif isinstance(models, str):
-        models = [models]
+    check_counts(epochs=epochs, seeds=seeds)
+    models = NUMBERS[profile].trained if models is None else several(models)
     if not models:
         raise ValueError("models names no network; None for those of the profile")
     configs = []

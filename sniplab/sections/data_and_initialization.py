@@ -17,7 +17,7 @@ import pandas as pd
 from snipcore import MODELS, check_known
 from sniplab.data import FallbackWarning, load_data
 from sniplab.runs import Config
-from sniplab.sections import COMMITTED, Plan, check_profile
+from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, several
 from sniplab.sections.data_and_initialization_comparisons import (
     FIG_3,
     GRU,
@@ -142,16 +142,10 @@ def plan(
     check_profile(profile)
     numbers = NUMBERS[profile]
     known = dict.fromkeys((NETWORK, *numbers.initializers, GRU))
-    if models is None:
-        models = known
-    elif isinstance(models, str):
-        models = [models]
-    models = list(models)
+    models = known if models is None else several(models)
     for model in models:
         check_known(model, known, "network of this section")
-    for name, value in (("seeds", seeds), ("iterations", iterations)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} {value}: at least 1; None for the profile's own")
+    check_counts(seeds=seeds, iterations=iterations)
 
     def length(own: Length) -> Length:
         steps = own.iterations if iterations is None else iterations

@@ -19,7 +19,7 @@ import pandas as pd
 from snipcore import MODELS, check_known, kept_count
 from sniplab.data import load_data
 from sniplab.runs import Config
-from sniplab.sections import COMMITTED, Plan, check_profile, stored_table
+from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, several, stored_table
 from sniplab.sections.random_labels_capacity import LOGITS_OF, least_error, parameters, times
 from sniplab.sections.random_labels_comparisons import (
     HARDLY,
@@ -125,13 +125,8 @@ def plan(
     """
     check_profile(profile)
     numbers = NUMBERS[profile]
-    if models is None:
-        models = numbers
-    elif isinstance(models, str):
-        models = [models]
-    for name, value in (("seeds", seeds), ("iterations", iterations)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} {value}: at least 1; None for the profile's own")
+    models = numbers if models is None else several(models)
+    check_counts(seeds=seeds, iterations=iterations)
     parts = {"usual": [], "decayed": [], "longer": []}
     for model in models:
         check_known(model, numbers, "network of this section")

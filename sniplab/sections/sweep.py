@@ -16,7 +16,7 @@ import pandas as pd
 from snipcore import MODELS, check_known
 from sniplab.methods import METHODS
 from sniplab.runs import Config
-from sniplab.sections import COMMITTED, Plan, check_profile
+from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, several
 from sniplab.sections.sweep_tables import (
     BY,
     LENET_5,
@@ -200,11 +200,9 @@ def plan(
     and for numbers below 1.
     """
     check_profile(profile)
-    for name, value in (("seeds", seeds), ("iterations", iterations)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} {value}: at least 1; None for the profile's own")
+    check_counts(seeds=seeds, iterations=iterations)
     of = PROFILES[profile]
-    models, methods, sparsities = _several(models), _several(methods), _several(sparsities)
+    models, methods, sparsities = several(models), several(methods), several(sparsities)
     for model in models or ():
         check_known(model, MODELS, "model")
     for method in methods or ():
@@ -266,15 +264,6 @@ def plan(
             changed = dataclasses.replace(plain, **recipe)
             parts[VARIANT + name] = runs(numbers, LENET_300, changed, rest)
     return parts
-
-
-def _several(given: object) -> tuple | None:
-    """One name or number, as papermill's -p gives it, or several, as a tuple without repetitions;
-    None: the profile's own."""
-    if given is None:
-        return None
-    alone = isinstance(given, str) or not isinstance(given, Iterable)
-    return tuple(dict.fromkeys([given] if alone else given))
 
 
 def rates_plan(profile: str, dataset: str = "mnist") -> dict[str, list[Config]]:
