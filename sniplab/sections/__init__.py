@@ -89,4 +89,4 @@ def stored_table(name: str, folder: Path | None = None) -> pd.DataFrame:
     """A small table of what was measured without training, RESULTS/<name>.csv, or that in
     `folder`; empty where there is none."""
     path = (folder or RESULTS) / f"{name}.csv"
-    return pd.read_csv(path, float_precision="round_trip") if path.exists() else pd.DataFrame()
+    return pd.read_csv(path) if path.exists() else pd.DataFrame()
