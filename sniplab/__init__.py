@@ -1,6 +1,7 @@
 """The laboratory around `snipcore`: data, training, many runs, and the sections of the report.
 
-    data, methods <- training <- sparse <- runs <- stats, show, verdicts <- sections <- report
+    data, methods <- training <- sparse <- runs <- stats, show, verdicts <- sections
+        <- notebook, prose <- report
 
 Each room imports only rooms before it, and each is read alone. `import sniplab as lab` gives the
 names below; a section is imported by name: `from sniplab.sections import sweep`; `report` is run by
@@ -18,6 +19,7 @@ from sniplab.methods import (
     random_scores,
     shuffle_masks,
 )
+from sniplab.notebook import Section, facts, open_section
 from sniplab.runs import (
     COLUMNS,
     CURVE_POINTS,
@@ -54,4 +56,5 @@ from sniplab.sparse import (
 )
 from sniplab.stats import paired, percent, points, summarize, t_interval
 from sniplab.training import PROTOCOLS, REFERENCE, History, Recipe, evaluate, recipe_for, train
+from sniplab.trial import compare, draw_course, layers, load_data_for
 from sniplab.verdicts import CLOSE, RULES

@@ -95,7 +95,7 @@ def paired(
     well, p of a t-test against 0 (two-sided; of the sign test where all differences are equal, as
     counts of wrong images may be by chance), q (p corrected over all groups of this table by
     Benjamini & Hochberg, 1995), `text`, and the verdict: "higher" or "lower" where q < 0.05, else
-    "not told apart", or "one pair".
+    "undecided", or "one pair".
 
     Raises:
         ValueError: `base` holds two runs with the same `on`, or a group of `rows` does: pairs that
@@ -138,7 +138,7 @@ def paired(
     table["q"] = math.nan
     if tested.any():
         table.loc[tested, "q"] = scipy.stats.false_discovery_control(table.p[tested])
-    table["verdict"] = np.where(tested, "not told apart", "one pair")
+    table["verdict"] = np.where(tested, "undecided", "one pair")
     table.loc[table.n == 0, "verdict"] = "no pair"
     sure = table.q < 0.05
     table.loc[sure, "verdict"] = np.where(table["mean"][sure] > 0, "higher", "lower")

@@ -42,7 +42,7 @@ LEGEND = (  # of the table of claims, in the README and in notebook 0
     "where the error of a pruned network is compared with a published or a dense one, also that "
     f"the dense network is not trained out: it errs by more than {TRAINED_OUT:g} point above the "
     "published dense error. “Undecided” is a comparison whose interval reaches across the limit "
-    "of its rule, or whose sign is not told apart. “The code's defaults”: the runs follow what "
+    "of its rule, or whose sign is undecided. “The code's defaults”: the runs follow what "
     "the reference implementation does unless told otherwise, plain SGD at a constant rate and "
     "new weights under the mask. RN and TN draw the scored weights from a normal distribution, "
     "whole and truncated, of standard deviation 1 in every layer, before the cut; VS-X scales it "
@@ -171,3 +171,42 @@ def equal(claim: dict, table: pd.DataFrame, tolerance: float) -> dict:
     away = table["mean"].abs()
     verdict, how = judged(away + table.half < tolerance, away - table.half > tolerance)
     return claim | {"ours": claim["ours"] + how, "verdict": verdict}
+
+
+COLUMNS = [
+    *("id", "group", "section", "claim", "published", "ours", "verdict", "seeds", "runs", "rule"),
+]
+
+
+def table_of(claims: Iterable[dict]) -> pd.DataFrame:
+    """A table of claims, as from `new_claim`, the main result first: COLUMNS, group by group in the
+    order of GROUPS. What this report asked by itself "holds" or does not.
+
+    Raises ValueError where two claims share an id, which names one for code.
+    """
+    table = pd.DataFrame(list(claims), columns=COLUMNS)
+    if table.id.duplicated().any():
+        raise ValueError(f"two claims are called {table.id[table.id.duplicated()].iloc[0]}")
+    order = table.group.map(GROUPS.index).sort_values(kind="stable").index
+    table = table.loc[order].reset_index(drop=True)
+    added = table.section == ADDED
+    table.loc[added, "verdict"] = table.verdict[added].map(_answer)
+    return table
+
+
+def _answer(verdict: str) -> str:
+    """The verdict on a question of this report: HOLDS, and the reason, if one is given."""
+    word, colon, why = verdict.partition(":")
+    return HOLDS.get(word, word) + colon + why
+
+
+def tally_of(claims: pd.DataFrame) -> pd.DataFrame:
+    """How many claims of the paper have which of VERDICTS, and how many questions this report asked
+    by itself (ADDED): a row for each group, the main result first. One tally of all would let what
+    is said of pictures and dense networks hide what is said of pruned ones."""
+    word = claims.verdict.str.partition(":")[0].where(claims.section != ADDED, ADDED)
+    table = pd.crosstab(claims.group, word)
+    groups = [group for group in GROUPS if group in table.index]
+    columns = [*VERDICTS, ADDED]
+    table = table.reindex(index=groups, columns=columns, fill_value=0)
+    return table.rename_axis(columns=None).reset_index()

@@ -180,7 +180,7 @@ def test_a_family_is_what_one_table_shows():
     assert len(table) == 11
     assert np.allclose(table.q, scipy.stats.false_discovery_control(table.p))
     sure = table.q < 0.05
-    assert 0 < sure.sum() < 11 and set(table.verdict[~sure]) == {"not told apart"}
+    assert 0 < sure.sum() < 11 and set(table.verdict[~sure]) == {"undecided"}
     assert (table.verdict[sure] == np.where(table["mean"][sure] > 0, "higher", "lower")).all()
     assert tables.family_note(table).endswith(" 11 comparisons.")
     # The shown table has a row for each comparison that is corrected over.
@@ -542,5 +542,5 @@ def test_numbers_of_prose():
     assert values["train_images"] == "54,000" and values["initial_masks_cut"] == "0"
     assert values["update_biases_scored_0.vs-x"] == "0"
     table = pd.DataFrame({"mean": [0.1, -0.2, 5.0], "half": [0.1, 0.3, 1.0]})
-    table["verdict"] = ["not told apart", "not told apart", "higher"]
+    table["verdict"] = ["undecided", "undecided", "higher"]
     assert widest(table) == "0.50"

@@ -225,7 +225,7 @@ def test_what_other_choices_learn_by_heart():
     assert told(choices(random=HIGHER)) == ("not", SURE)
     assert told(choices(random=LOWER))[0] == "reproduced"
     assert told(choices(random=LOWER, shuffled=HIGHER))[0] == "in part"
-    assert told(choices(random=EQUAL))[0] == "untested"  # not told apart
+    assert told(choices(random=EQUAL))[0] == "untested"  # undecided
     # Nothing is told by labels that the dense network does not learn in every seed,
     assert told(choices(random=HIGHER, dense=(2.0, 11.0, 1.0))) == ("untested", "–")
     assert told(choices(random=HIGHER, dense=(2.0, math.nan, 1.0))) == ("untested", "–")

@@ -55,7 +55,7 @@ def test_differences_are_paired_and_corrected():
     assert a.half == pytest.approx(4.3027 * 0.1 / 3**0.5, abs=1e-4)
     assert (a.least, a.most) == (pytest.approx(1.0), pytest.approx(1.2))
     assert a.p == pytest.approx(p) and a.q == pytest.approx(2 * p)  # the smaller of two
-    assert (a.text, a.verdict, b.verdict) == ("+1.10 ± 0.25", "higher", "not told apart")
+    assert (a.text, a.verdict, b.verdict) == ("+1.10 ± 0.25", "higher", "undecided")
     assert b.n == 2 and b.q == pytest.approx(b.p) == pytest.approx(0.5)  # t(1) = 1: p = 1/2
 
 
@@ -67,13 +67,13 @@ def test_lost_and_single_pairs_give_no_verdict():
     assert row.text == "−0.50 (1 of 2 pairs lost)"
     same = runs("a", "snip", [1.5, 2.5])  # no scatter: two equal signs are chance
     (row,) = lab.paired(same, dense, ["model"]).itertuples()
-    assert (row.p, row.verdict) == (0.5, "not told apart")
+    assert (row.p, row.verdict) == (0.5, "undecided")
     many = [runs("a", method, [error] * 7) for method, error in (("snip", 1.5), ("dense", 1.0))]
     (row,) = lab.paired(*many, ["model"]).itertuples()
     assert (row.p, row.verdict) == (2 / 2**7, "higher")
     near = runs("a", "snip", [1.0 + 1e-16, 2.0 + 4e-16])  # nor does rounding make a difference
     (row,) = lab.paired(near, dense, ["model"]).itertuples()
-    assert (row.p, row.verdict) == (1.0, "not told apart")
+    assert (row.p, row.verdict) == (1.0, "undecided")
     assert lab.paired(runs("b", "snip", [1.0]), dense, ["model"]).empty  # no twin
     (row,) = lab.paired(snips, dense, ["model"], on=("seed",)).itertuples()
     assert row.text == "−0.50 (1 of 2 pairs lost)"
@@ -101,7 +101,7 @@ def test_a_difference_is_judged_by_its_corrected_p():
     assert row.q == pytest.approx(p) and p < 0.05 and row.verdict == "lower"
     row, _ = lab.paired(pd.concat([a, b]), dense, ["model"]).itertuples()
     assert row.p == pytest.approx(p) and row.q == pytest.approx(2 * p)
-    assert row.verdict == "not told apart"
+    assert row.verdict == "undecided"
 
 
 def test_a_run_counts_once():

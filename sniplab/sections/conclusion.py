@@ -3,7 +3,7 @@
 It reads the other sections; none reads it, nor another.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from sniplab.sections import (
 from sniplab.show import spanned
 from sniplab.stats import paired, points, t_interval
 from sniplab.training import Batches, Recipe, evaluate, recipe_for
-from sniplab.verdicts import ADDED, GROUPS, HOLDS, VERDICTS
+from sniplab.verdicts import ADDED, VERDICTS, table_of, tally_of
 
 NETWORK = "lenet-300-100"
 SPARSITIES = (0.95, 0.98)  # of Table 1
@@ -207,11 +207,6 @@ def known_rows(profile: str, folder: Path) -> dict[str, pd.DataFrame]:
     return {name: stored_rows(name, plan(profile), folder) for name, plan in PLANS.items()}
 
 
-COLUMNS = [
-    *("id", "group", "section", "claim", "published", "ours", "verdict", "seeds", "runs", "rule"),
-]
-
-
 def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -> pd.DataFrame:
     """The claims of all sections under a profile, as from `table_of`.
 
@@ -228,40 +223,6 @@ def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -
         *data_and_initialization.claims(rows["4_data_and_initialization"], data_plan),
         *random_labels.claims(rows["5_random_labels"], random_labels.plan(profile)),
     ])  # fmt: skip
-
-
-def table_of(claims: Iterable[dict]) -> pd.DataFrame:
-    """A table of claims, as from `new_claim`, the main result first: COLUMNS, group by group in the
-    order of GROUPS. What this report asked by itself "holds" or does not.
-
-    Raises ValueError where two claims share an id, which names one for code.
-    """
-    table = pd.DataFrame(list(claims), columns=COLUMNS)
-    if table.id.duplicated().any():
-        raise ValueError(f"two claims are called {table.id[table.id.duplicated()].iloc[0]}")
-    order = table.group.map(GROUPS.index).sort_values(kind="stable").index
-    table = table.loc[order].reset_index(drop=True)
-    added = table.section == ADDED
-    table.loc[added, "verdict"] = table.verdict[added].map(_answer)
-    return table
-
-
-def _answer(verdict: str) -> str:
-    """The verdict on a question of this report: HOLDS, and the reason, if one is given."""
-    word, colon, why = verdict.partition(":")
-    return HOLDS.get(word, word) + colon + why
-
-
-def tally_of(claims: pd.DataFrame) -> pd.DataFrame:
-    """How many claims of the paper have which of VERDICTS, and how many questions this report asked
-    by itself (ADDED): a row for each group, the main result first. One tally of all would let what
-    is said of pictures and dense networks hide what is said of pruned ones."""
-    word = claims.verdict.str.partition(":")[0].where(claims.section != ADDED, ADDED)
-    table = pd.crosstab(claims.group, word)
-    groups = [group for group in GROUPS if group in table.index]
-    columns = [*VERDICTS, ADDED]
-    table = table.reindex(index=groups, columns=columns, fill_value=0)
-    return table.rename_axis(columns=None).reset_index()
 
 
 # ------------------------------------------------------------------------------ numbers for prose

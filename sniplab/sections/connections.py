@@ -177,7 +177,7 @@ def beyond_luck(correlations: pd.DataFrame) -> pd.DataFrame:
         part["q"] = scipy.stats.false_discovery_control(part.p)
         more = np.array([more for _, more in found])
         part["verdict"] = np.where(more, "higher", "lower")
-        part.loc[part.q >= 0.05, "verdict"] = "not told apart"
+        part.loc[part.q >= 0.05, "verdict"] = "undecided"
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
@@ -381,7 +381,7 @@ def values(tables: Tables) -> dict[str, str]:
                 found[f"contrast_{prefix}{name}_{100 * s:.0f}"] = interval(ends["mean"], ends.half)
             same = luck[(luck.data == title) & (luck["with"] == kind)]
             for measure in ("hits", "contrast"):
-                for verdict in ("higher", "lower", "not told apart"):
+                for verdict in ("higher", "lower", "undecided"):
                     of = same.sparsity[(same.measure == measure) & (same.verdict == verdict)]
                     key = f"{measure}_{verdict.replace(' ', '_')}_{prefix}{name}"
                     found[key] = levels(of)

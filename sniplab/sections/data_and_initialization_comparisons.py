@@ -84,7 +84,7 @@ def corrected(table: pd.DataFrame) -> pd.DataFrame:
     table, tested = table.copy(), table.p.notna()
     if tested.any():
         table.loc[tested, "q"] = scipy.stats.false_discovery_control(table.p[tested])
-    table.loc[tested, "verdict"] = "not told apart"
+    table.loc[tested, "verdict"] = "undecided"
     table.loc[tested & (table.q < 0.05) & (table["mean"] > 0), "verdict"] = "higher"
     table.loc[tested & (table.q < 0.05) & (table["mean"] < 0), "verdict"] = "lower"
     return table

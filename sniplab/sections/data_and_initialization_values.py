@@ -29,8 +29,8 @@ from sniplab.stats import points, summarize
 
 
 def widest(table: pd.DataFrame) -> str:
-    """How many points the intervals of the differences that are not told apart allow at most."""
-    rest = table[table.verdict == "not told apart"]
+    """How many points the intervals of the differences that are undecided allow at most."""
+    rest = table[table.verdict == "undecided"]
     return f"{(rest['mean'].abs() + rest.half).max():.2f}" if len(rest) else "–"
 
 
@@ -46,7 +46,7 @@ def batch_values(rows: pd.DataFrame) -> dict[str, str]:
         found[f"minus_{base}.{size}"] = r.text
         found[f"minus_{base}_verdict.{size}"] = r.verdict
     for base, table in differences.groupby("minus"):
-        undecided = table.verdict == "not told apart"
+        undecided = table.verdict == "undecided"
         found[f"minus_{names.get(base, base)}_undecided"] = str(undecided.sum())
         found[f"minus_{names.get(base, base)}_widest"] = widest(table)
     return found

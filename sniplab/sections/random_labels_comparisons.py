@@ -17,7 +17,7 @@ from sniplab.verdicts import FAILED, LEARNED
 
 PRUNED = ("snip", "shuffled", "magnitude", "random", "rescaled")
 TRIED = ("dense", *PRUNED)
-TOLD = ("higher", "lower", "not told apart")  # verdicts of `paired` on several pairs
+TOLD = ("higher", "lower", "undecided")  # verdicts of `paired` on several pairs
 HARDLY = "both fit hardly any"  # in place of a verdict
 KIND = ["labels", "network", "sparsity"]  # what a comparison of training errors is of
 TWIN = ["model", "sparsity", "labels", "seed"]  # what two pruned networks that are compared share

@@ -19,6 +19,7 @@ from sniplab.runs import Config
 from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, several
 from sniplab.sections.sweep_tables import (
     BY,
+    ENDING,
     LENET_5,
     LENET_300,
     PUBLISHED,
@@ -37,7 +38,7 @@ from sniplab.sections.sweep_tables import (
 )
 from sniplab.show import spanned
 from sniplab.stats import paired, percent, points, summarize
-from sniplab.training import PROTOCOLS, REFERENCE, Recipe, recipe_for
+from sniplab.training import REFERENCE, Recipe, recipe_for
 from sniplab.verdicts import (
     ADDED,
     CLOSE,
@@ -484,11 +485,13 @@ def over_control(rows: pd.DataFrame, plan: Plan, model: str, method: str) -> dic
 
 
 def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
-    """The numbers that prose quotes, by name: errors and differences, "–" where there are none.
+    """The numbers that prose quotes, by name; "–" where there are none.
 
-    "error.lenet-300-100.95", "cost.lenet-300-100.95" of the published cells;
-    "curve_cost.LeNet-300-100.90" along the curves; "control.LeNet-300-100.random.99";
-    "variant.flips.95" and "variant_cost.flips.95".
+    "error.lenet-300-100.95", "best_of_last_five.…" and "cost.…" of the published cells; along the
+    curve of a network by the published protocol "sweep_error.lenet-300-100.snip.95",
+    "sweep_cost.lenet-300-100.90", "sweep_control.lenet-300-100.random.99", and by the defaults of
+    the reference implementation "defaults_…" alike; "variant.flips.95", "variant_cost.flips.95".
+    What has an interval is there as "….mean" and "….tenths" without it, with two digits and one.
     """
     rows = with_curves(rows)
     full, swept, variants = rows[rows.part == "table_1"], swept_rows(rows), variants_of(rows)
@@ -496,22 +499,39 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
 
     def add(kind: str, table: pd.DataFrame, *by: str) -> None:
         for row in table.to_dict("records"):
-            name = ".".join([kind, *(str(row[column]) for column in by)])
-            found[f"{name}.{100 * row['sparsity']:g}"] = row["text"] or "–"
+            words = [str(row[column]).replace(" ", "_") for column in by]
+            name = ".".join([kind, *words, f"{100 * row['sparsity']:g}"])
+            found[name] = unsigned(row["text"]) or "–"
+            found[f"{name}.mean"] = unsigned(points(row["mean"]))
+            found[f"{name}.tenths"] = unsigned(f"{row['mean']:+.1f}".replace("-", "−"))
+            found[f"{name}.verdict"] = row.get("verdict", "–")
 
     add("error", summarize(full, BY), "model")
     add("best_of_last_five", summarize(full, BY, "error_last_five"), "model")
     add("cost", costs(full, "model"), "model")
-    add("curve_error", summarize(swept, ["curve", "method", "sparsity"]), "curve", "method")
-    add("curve_cost", costs(swept), "curve")
-    add("control", controls(swept), "curve", "method")
+    names = {curve_name(model, part): (model, part) for model in MODELS for part in ENDING}
+    errors = summarize(swept, ["curve", "method", "sparsity"])
+    for kind, table in (("error", errors), ("cost", costs(swept)), ("control", controls(swept))):
+        for curve, some in table.groupby("curve"):
+            model, part = names[curve]
+            method = ["method"] if "method" in some else []
+            add(f"{part}_{kind}", some.assign(model=model), "model", *method)
     add("variant", summarize(variants, ["part", "sparsity"]), "part")
     add("variant_cost", variant_costs(variants), "part")
     for model in (LENET_300, LENET_5):
         table = costs(main_curve(rows, plan, model))
         costly = table[table.verdict == "higher"]
-        first = level(costly.sparsity.min()) if len(costly) else "–"
-        found[f"first_costly.{model}"] = first
-    found["recipes_near"] = str(int(recipes_near(variants)["all"].sum()))
-    found["iterations"] = f"{PROTOCOLS['mnist'].iterations:,}"
+        found[f"first_costly.{model}"] = level(costly.sparsity.min()) if len(costly) else "–"
+    pruned = variant_costs(variants)
+    pruned = pruned[pruned.sparsity == 0.95].set_index("part")["mean"]
+    near = recipes_near(variants)
+    found["recipes"] = str(len(near))
+    found["recipes_near"] = str(int(near["all"].sum()))
+    found["recipes_near_when_pruned"] = ", ".join(near.part[near.pruned]) or "–"
+    found["least_costly_recipe"] = pruned.idxmin() if len(pruned) else "–"
     return found
+
+
+def unsigned(text: str) -> str:
+    """A difference without its plus sign, for "costs 0.67 points"."""
+    return text.removeprefix("+")

@@ -6,9 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from snipcore import MODELS
 from sniplab.methods import METHODS
-from sniplab.sections.sweep import ALL
 from sniplab.sections.sweep_tables import OTHERS, guessing, level, published_table
 from sniplab.show import ENGINE_LOOKS
 
@@ -33,123 +31,112 @@ def _legend_above(figure: plt.Figure, columns: int) -> None:
 
 def _say_if_empty(axis: plt.Axes, table: pd.DataFrame) -> None:
     if table.empty:
-        axis.text(
-            *(0.5, 0.5, "not run yet"), ha="center", va="center", transform=axis.transAxes,
-            color="0.35",
-        )  # fmt: skip
+        place = {"ha": "center", "va": "center", "transform": axis.transAxes, "color": "0.35"}
+        axis.text(0.5, 0.5, "not run", **place)
 
 
-def _panels(curves: Mapping[str, str], height: float) -> tuple[plt.Figure, Collection[plt.Axes]]:
-    size = (max(7.5, 3 * len(curves)), height)
-    figure, axes = plt.subplots(1, len(curves), figsize=size, sharey=True, squeeze=False)
-    return figure, axes[0]
+def _panels(names: Collection[str], height: float) -> tuple[plt.Figure, list[plt.Axes]]:
+    count = max(1, len(names))
+    size = (max(7.5, 4.2 * count), height)
+    figure, axes = plt.subplots(1, count, figsize=size, sharey=True, squeeze=False)
+    return figure, list(axes[0])
 
 
-def _bars(table: pd.DataFrame) -> np.ndarray:
-    """The lengths of the bars below and above each mean."""
-    return np.nan_to_num([table["mean"] - table.low, table.high - table["mean"]])
+def _sparsity_axis(axis: plt.Axes) -> None:
+    """Sparsities in percent, on a logarithmic scale of what is left."""
+    ticks = np.array([0, 50, 80, 90, 95, 98, 99])
+    axis.set(xscale="log", xlim=(125, 0.55), xlabel=SPARSITY)
+    axis.set_xticks(100 - ticks, ticks)
+    axis.minorticks_off()
 
 
-def draw_curves(
-    means: pd.DataFrame,
-    published_cells: pd.DataFrame,
-    curves: Mapping[str, str],
-    lengths: Mapping[str, int],
-    cells_label: str,
-) -> plt.Figure:
-    """Test error against sparsity, both on logarithmic scales, a panel for each curve.
+CEILING = 10.0  # percent: what errs by more only guesses at many of the images
+
+
+def draw_curves(means: pd.DataFrame, models: Mapping[str, str]) -> plt.Figure:
+    """Test error against sparsity, both on logarithmic scales, a panel for each curve; what lies
+    above CEILING is marked at the upper edge with its value.
 
     Args:
-        means: as from `summarize` by curve, method and sparsity.
-        published_cells: the same by curve, sparsity and model of the published protocol, where the
-            curve itself does not show them; `cells_label` is their entry in the legend.
-        curves: the network of each curve; lengths: its iterations.
+        means: as from `summarize` by curve, method and sparsity; models: the network of each curve.
     """
     with plt.rc_context(SMALL):
-        figure, axes = _panels(curves, 5)
-        ticks, errors = np.array([0, 50, 80, 90, 95, 98, 99]), [0.5, 1, 2, 5, 10, 20, 50, 90]
-        for axis, (curve, model) in zip(axes, curves.items(), strict=True):
+        figure, axes = _panels(models, 4.4)
+        errors = np.array([0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10])
+        for axis, (curve, model) in zip(axes, models.items(), strict=True):
             here = means[means.curve == curve]
-            _draw_methods(axis, here)
-            cells = published_cells[published_cells.curve == curve]
-            if len(cells):
-                look = {"fmt": "h", "ms": 8, "mfc": "white", "mec": "black", "mew": 1.2}
-                look |= {"ecolor": "black", "zorder": 4, "label": cells_label}
-                axis.errorbar(100 * (1 - cells.sparsity), cells["mean"], _bars(cells), **look)
-            _draw_published(axis, model)
-            _say_if_empty(axis, here)
-            axis.set(xscale="log", yscale="log", xlim=(125, 0.33), ylim=(0.45, 110))
-            axis.set(title=f"{curve}\n{lengths[curve]:,} iterations", xlabel=SPARSITY)
-            axis.set_xticks(100 - ticks, ticks)
-            axis.set_yticks(errors, errors)
+            least = min([1.2, *(0.8 * here["mean"]), *_draw_published(axis, model)])
+            _sparsity_axis(axis)
+            axis.set(yscale="log", ylim=(0.9 * least, CEILING), title=curve)
+            axis.set_yticks(errors[errors > least], errors[errors > least])
             axis.minorticks_off()
+            _draw_methods(axis, here)
+            _say_if_empty(axis, here)
         axes[0].set_ylabel("test error (%)")
-        _legend_above(figure, 2)
+        _legend_above(figure, 3)
     return figure
 
 
 def _draw_methods(axis: plt.Axes, means: pd.DataFrame) -> None:
-    grid = np.array(sorted({0.0, *ALL, *means.sparsity}))
     there = [name for name in METHODS if name != "dense" and (means.method == name).any()]
+    high = 0.97  # of the axis, where the next value beyond it is written
     # SNIP above its controls, and the dense square above the star of the published error.
     for name in [*reversed(there), "dense"]:
         method = METHODS[name]
-        some = means[means.method.isin(["dense", name])]
-        # Sparsities that were not run are gaps, and no line crosses a gap.
-        some = some.set_index("sparsity").reindex(grid)
-        mean, kept = some["mean"], 100 * (1 - grid)
-        low, high = some.low.fillna(mean), some.high.fillna(mean).clip(upper=100)  # percent
+        some = means[means.method.isin(["dense", name])].sort_values("sparsity")
+        kept, mean = 100 * (1 - some.sparsity), some["mean"]
+        low, upper = some.low.fillna(mean), some.high.fillna(mean)
         look = {"color": method.colour, "marker": method.marker, "mew": 0, "label": method.label}
         look["ls"] = "none" if name == "dense" else method.line
         axis.plot(kept, mean, zorder=6 if name == "dense" else 2, **look)
-        axis.fill_between(kept, low, high, color=method.colour, alpha=0.15, lw=0)
-        bars = [mean - low, high - mean]
-        axis.errorbar(kept, mean, bars, fmt="none", ecolor=method.colour, elinewidth=1)
+        axis.fill_between(kept, low, upper, color=method.colour, alpha=0.15, lw=0)
+        beyond = some[mean > CEILING]
+        if len(beyond):
+            cells = zip(beyond["mean"], beyond.sparsity, strict=True)
+            text = ", ".join(f"{error:.0f} % at {level(sparsity)}" for error, sparsity in cells)
+            place = {"transform": axis.transAxes, "va": "top", "fontsize": 8}
+            axis.text(0.02, high, f"↑ {method.label}: {text}", color=method.colour, **place)
+            high -= 0.06
 
 
-def _draw_published(axis: plt.Axes, model: str) -> None:
+def _draw_published(axis: plt.Axes, model: str) -> list[float]:
+    """Stars and crosses of the published errors, which are returned."""
     star = {"s": 130, "c": "#f0e442", "marker": "*", "ec": "black", "lw": 0.7, "zorder": 5}
     cross = {"s": 22, "c": "0.45", "marker": "x", "lw": 1.2, "zorder": 3}
     for table, label, look in (
-        (published_table(), "published for MNIST: dense and SNIP", star),
-        (OTHERS, "published for MNIST: other methods", cross),
+        (published_table(), "published: dense and SNIP", star),
+        (OTHERS, "published: pruned after training", cross),
     ):
         some = table[table.model == model]
-        axis.scatter(100 * (1 - some.sparsity), some.error, label=label, **look)
+        if len(some):
+            axis.scatter(100 * (1 - some.sparsity), some.error, label=label, **look)
+    return list(published_table()[lambda table: table.model == model].error)
 
 
-def draw_controls(
-    controls: pd.DataFrame,
-    severed: Collection[tuple[str, float, str]],
-    curves: Mapping[str, str],
-    lengths: Mapping[str, int],
-) -> plt.Figure:
+def draw_controls(controls: pd.DataFrame, cut: Collection[tuple[str, float, str]]) -> plt.Figure:
     """Each control's error minus SNIP's by sparsity, a panel for each curve: filled where it is
     told apart from zero, crossed where the mask leaves no path.
 
     Args:
-        controls: as from `controls`; severed: as from `severed`.
+        controls: as from `controls`; cut: as from `severed`.
     """
+    curves = list(dict.fromkeys(controls.curve))
     with plt.rc_context(SMALL):
-        figure, axes = _panels(curves, 4)
-        for axis, curve in zip(axes, curves, strict=True):
+        figure, axes = _panels(curves, 3.8)
+        for axis, curve in zip(axes, curves or [""], strict=True):
             table = controls[controls.curve == curve]
-            _draw_differences(axis, table, curve, severed)
-            axis.set(title=f"{curve}\n{lengths[curve]:,} iterations", xlabel=SPARSITY)
+            draw_differences(axis, table, {cell[1:] for cell in cut if cell[0] == curve})
+            axis.set(title=curve, xlabel=SPARSITY)
             _say_if_empty(axis, table)
         axes[0].set_ylabel("error minus SNIP's (points)")
-        if controls.empty:
-            axes[0].set_ylim(-1, 1)
         _legend_above(figure, 4)
     return figure
 
 
-def _draw_differences(
-    axis: plt.Axes,
-    table: pd.DataFrame,
-    curve: str,
-    severed: Collection[tuple[str, float, str]],
+def draw_differences(
+    axis: plt.Axes, table: pd.DataFrame, cut: Collection[tuple[float, str]] = ()
 ) -> None:
+    """One panel of `draw_controls`; `cut`: sparsity and method of masks that leave no path."""
     ticks = sorted(table.sparsity.unique())
     there = [name for name in METHODS if (table.method == name).any()]
     shifts = 0.2 * (np.arange(len(there)) - (len(there) - 1) / 2)  # side by side at each sparsity
@@ -161,46 +148,15 @@ def _draw_differences(
             face = method.colour if apart else "white"
             axis.errorbar(x, part["mean"], part.half.fillna(0), mfc=face, **look)
         for one in some.itertuples():
-            if (curve, one.sparsity, name) in severed:
-                cut = {"color": "black", "ms": 9, "label": "leaves no path: guesses", "zorder": 5}
-                axis.plot(ticks.index(one.sparsity) + shift, one.mean, "x", **cut)
+            if (one.sparsity, name) in cut:
+                cross = {"color": "black", "ms": 9, "label": "no path left: guesses", "zorder": 5}
+                axis.plot(ticks.index(one.sparsity) + shift, one.mean, "x", **cross)
         axis.errorbar([], [], [], label=method.label, mfc=method.colour, **look)
-    if len(table):
-        axis.axhline(0, color="black", lw=1)
+    axis.axhline(0, color="black", lw=1)
     axis.set_xticks(range(len(ticks)), [level(s)[:-2] for s in ticks])
     axis.set_xlim(-0.6, max(1, len(ticks)) - 0.4)
     axis.set_yscale("symlog", linthresh=1)
-    axis.yaxis.set_major_formatter("{x:g}")
-
-
-def draw_gains(means: pd.DataFrame, gains: pd.DataFrame, models: Collection[str]) -> plt.Figure:
-    """What the best checkpoint gains on the last iteration, in the mean and run by run.
-
-    Args:
-        means: as from `summarize` of `gains` by model and sparsity; gains: as from `gains`.
-    """
-    levels = sorted(means.sparsity.unique())
-    looks = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "D"), ("#cc79a7", "^"))
-    with plt.rc_context(SMALL):
-        figure, axis = plt.subplots(figsize=(7.5, 3.4))
-        shifts = 0.3 * (np.arange(len(models)) - (len(models) - 1) / 2)
-        for shift, model, look in zip(shifts, models, looks, strict=False):
-            (colour, marker), name = look, MODELS[model].title
-            some, one = means[means.model == model], gains[gains.model == model]
-            if some.empty:
-                continue
-            x = [levels.index(s) + shift for s in some.sparsity]
-            how = {"fmt": marker, "color": colour, "clip_on": False, "zorder": 3}
-            axis.errorbar(x, some["mean"], _bars(some), label=f"{name}, mean", **how)
-            x = [levels.index(s) + shift - 0.1 for s in one.sparsity]
-            axis.plot(x, one.gain, "_", color=colour, ms=6, label=f"{name}, one run")
-        axis.set_xticks(range(len(levels)), [level(s)[:-2] for s in levels])
-        axis.set_xlim(-0.6, max(1, len(levels)) - 0.4)
-        axis.set(xlabel=SPARSITY, ylabel="gain (points)")
-        axis.set_ylim(bottom=0)
-        _say_if_empty(axis, gains)
-        _legend_above(figure, 4)
-    return figure
+    axis.set_yticks([0, 0.5, 1, 10, 100], ["0", "0.5", "1", "10", "100"])
 
 
 def draw_variants(errors: pd.DataFrame, costs: pd.DataFrame, names: list[str]) -> plt.Figure:

@@ -1,0 +1,157 @@
+"""How a notebook of the report is opened: its rows, claims, figures and tables, a line each."""
+
+import html
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+from IPython.display import HTML, Markdown, display
+
+from snipcore import pick_device
+from sniplab.sections import COMMITTED, Plan, output_folder, rows_of
+from sniplab.show import counted, plot_style, spanned
+from sniplab.verdicts import table_of
+
+DATA = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "kmnist": "KMNIST",
+        "cifar10": "CIFAR-10", "digits": "embedded digits"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the report under one profile, as from `open_section`."""
+
+    name: str  # of its notebook and of its file of rows
+    profile: str
+    device: torch.device
+    n_jobs: int
+    folder: Path  # of results and figures
+
+    def rows(self, plan: Plan, name: str | None = None) -> pd.DataFrame:
+        """The rows of a plan, as from `rows_of`, of this section's file or of another, `name`; one
+        line says how many there are and how many runs did not end well."""
+        found = rows_of(
+            name or self.name, plan, self.profile, self.folder, self.n_jobs, self.device
+        )
+        runs = found.drop_duplicates(["run", "data"])
+        wanted = len({config for part in plan.values() for config in part})
+        line = f"{len(runs):,} of {counted(wanted, 'run')}"
+        if lost := int((runs.status != "ok").sum()):
+            line += f", {lost} of them diverged or failed"
+        if self.profile == COMMITTED and len(runs) < wanted:
+            line += f". Profile {COMMITTED} shows stored rows only: quick trains what is missing"
+        print(line)
+        return found
+
+    def claims(self, claims: list[dict]) -> None:
+        """Show rows of the table of claims."""
+        table = table_of(claims).rename(columns={"published": "paper"})
+        caption = "What the paper says, and what we find. Differences in points of test error."
+        self.table(table, "", caption, shown=table[["claim", "paper", "ours", "verdict"]])
+
+    def figure(
+        self,
+        figure: plt.Figure,
+        name: str,
+        table: pd.DataFrame,
+        caption: str,
+        rows: pd.DataFrame | None = None,
+    ) -> None:
+        """Show a figure over its caption, and write figures/<name>.png, and .csv of the data behind
+        it; with SNIP_PDF set, .pdf, too.
+
+        Args:
+            caption: says what is to be seen, in Markdown, true under any profile.
+            rows: the runs behind it, whose seeds and lengths end the caption.
+        """
+        stem, text = self.folder / "figures" / name, _with_facts(caption, rows)
+        figure.savefig(stem.with_suffix(".png"), dpi=150, bbox_inches="tight")
+        if os.environ.get("SNIP_PDF"):
+            figure.savefig(stem.with_suffix(".pdf"), bbox_inches="tight")
+        table.to_csv(stem.with_suffix(".csv"), index=False)
+        seen = {"alt": caption[:300], "caption": text, "name": name}
+        display(figure, metadata={"image/png": seen})
+        plt.close(figure)  # or the notebook shows it once more
+        display(Markdown(f"*{text}*"), metadata={"caption": name})
+
+    def table(
+        self,
+        table: pd.DataFrame,
+        name: str,
+        caption: str,
+        rows: pd.DataFrame | None = None,
+        shown: pd.DataFrame | None = None,
+        form: str | Mapping[str, str | Callable] | None = None,
+        index: bool = False,
+    ) -> None:
+        """Show a table over its caption, and write it to figures/<name>.csv.
+
+        Args:
+            name: "" for a table that is not kept.
+            caption, rows: as for `figure`.
+            shown: what of it is shown, all by default.
+            form: format of the cells, such as "{:,}", or of each of some columns by name; a
+                function from a value to its text does as well.
+            index: whether to show it.
+        """
+        if name:
+            table.to_csv(self.folder / "figures" / f"{name}.csv", index=index)
+        text = _with_facts(caption, rows)
+        shown = table if shown is None else shown
+        style = shown.style.format(form, na_rep="–", precision=2, thousands=",", escape="html")
+        # JupyterLab aligns every cell to the right; an identifier by chance would change each time.
+        left = [column for column in shown if not pd.api.types.is_numeric_dtype(shown[column])]
+        style = style.set_properties(subset=left, **{"text-align": "left"})
+        heads = {column: [{"selector": "th", "props": "text-align: left"}] for column in left}
+        style = style.set_table_styles(heads).set_uuid(name or self.name)
+        if not index:
+            style = style.hide(axis="index")
+        style = style.set_caption(html.escape(text, quote=False))
+        display(HTML(style.to_html()), metadata={"text/html": {"name": name, "caption": text}})
+
+
+def open_section(
+    name: str,
+    profile: str = "quick",
+    device: str | None = None,
+    n_jobs: int = -1,
+    out: str | os.PathLike | None = None,
+) -> Section:
+    """Open a section of the report: its folder, its device, and one look for all its figures.
+
+    Args:
+        name: of the notebook, such as "1_sparsity_sweep".
+        profile: "smoke", "quick", "desktop" (stored rows, nothing is trained) or "paper".
+        device: "cpu" or "cuda"; None: CUDA where there is one.
+        n_jobs: runs at a time; -1: one for each core.
+        out: folder of results and figures; None: build/<profile> in the project.
+
+    Raises ValueError for an unknown profile or device, OSError where the folder cannot be written.
+    """
+    plot_style()
+    return Section(name, profile, pick_device(device), n_jobs, output_folder(profile, out))
+
+
+def facts(rows: pd.DataFrame) -> str:
+    """How many seeds, which length and which data are behind rows: "5 seeds; 75,000 iterations;
+    MNIST"."""
+    if rows.empty:
+        return "no runs"
+    seeds = rows.groupby(["model", "iterations"]).seed.nunique()
+    parts = [f"{spanned(seeds)} seed{'' if seeds.max() == 1 else 's'}"]
+    if rows.iterations.max() > 0:
+        parts.append(f"{spanned(rows.iterations)} iterations")
+    else:
+        parts.append("scored only")
+    named = rows[["dataset", "source"]].drop_duplicates()
+    stand_in = named.source.str.contains("standing in").any()
+    titles = ", ".join(dict.fromkeys(named.dataset.map(DATA)))
+    parts.append(f"digits in place of {titles}" if stand_in else titles)
+    return "; ".join(parts)
+
+
+def _with_facts(caption: str, rows: pd.DataFrame | None) -> str:
+    return caption if rows is None else f"{caption} {facts(rows).capitalize()}."

@@ -1,0 +1,101 @@
+"""Numbers in prose: what stands between markers in Markdown is renewed from the committed rows.
+
+    costs <!--=cost.lenet-300-100.95-->0.67 ± 0.05<!--/--> points        the number, by its name
+    <!--expect first_costly.lenet-300-100=80 %-->      what the words around take for granted
+
+Names are those of the sections' `values`. No reader sees the markers. A line that begins with one
+is HTML to Markdown: begin it with a word.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import nbformat
+
+from sniplab.sections import (
+    COMMITTED,
+    RESULTS,
+    architectures,
+    conclusion,
+    connections,
+    data_and_initialization,
+    random_labels,
+    stored_rows,
+    sweep,
+)
+
+MARKER = re.compile(r"<!--=(\S+?)-->(.*?)<!--/-->", re.DOTALL)
+EXPECTATION = re.compile(r"<!--expect (\S+?)=(.*?)-->")
+
+
+def committed_values() -> dict[str, str]:
+    """The numbers that prose may quote, formatted, by name: those of all sections.
+
+    Raises ValueError where two sections give a name to different numbers, or a name has a space.
+    """
+    rows = conclusion.known_rows(COMMITTED, RESULTS)
+    data_plan = data_and_initialization.plan(COMMITTED)
+    own = conclusion.plan(COMMITTED)
+    found: dict[str, str] = {}
+    for values in (
+        sweep.values(rows["1_sparsity_sweep"], sweep.plan(COMMITTED)),
+        architectures.values(rows["2_architectures"], rows["2_layers"]),
+        connections.values(connections.read_tables(RESULTS)),
+        data_and_initialization.values(rows["4_data_and_initialization"], data_plan),
+        random_labels.values(rows["5_random_labels"], random_labels.plan(COMMITTED)),
+        conclusion.values(stored_rows("6_conclusion", own, RESULTS), COMMITTED, RESULTS),
+    ):
+        for name, text in values.items():
+            if found.setdefault(name, text) != text:
+                raise ValueError(f"two sections give {name}: {found[name]} and {text}")
+            if re.search(r"\s", name):
+                raise ValueError(f"the name {name!r} has a space")
+    return found
+
+
+def renewed(text: str, values: Mapping[str, str], where: str) -> str:
+    """Markdown with its numbers renewed.
+
+    Raises ValueError, naming `where`, for a name that `values` lacks, for a number that there is
+    none of ("–"), and where the words expect another value than the rows give: they are to be
+    written anew.
+    """
+
+    def value(name: str) -> str:
+        if values.get(name, "–") == "–":
+            raise ValueError(f"{where}: no number is called {name}")
+        return values[name]
+
+    for name, expected in EXPECTATION.findall(text):
+        if value(name) != expected:
+            raise ValueError(
+                f"{where}: the words expect {name} to be {expected}; by the rows it is "
+                f"{value(name)}. Write them anew, and then what they expect."
+            )
+    return MARKER.sub(lambda found: f"<!--={found[1]}-->{value(found[1])}<!--/-->", text)
+
+
+def documents(root: Path) -> list[Path]:
+    """The texts of the project that hold numbers: README, docs and notebooks."""
+    return [root / "README.md", *sorted(root.glob("docs/*.md")), *sorted(root.glob("notebooks/*"))]
+
+
+def renew(path: Path, values: Mapping[str, str]) -> bool:
+    """Renew the numbers in a document, a Markdown file or a notebook; whether any changed. Errors
+    as for `renewed`."""
+    if path.suffix != ".ipynb":
+        text = path.read_text(encoding="utf-8")
+        new = renewed(text, values, path.name)
+        if new != text:
+            path.write_text(new, encoding="utf-8")
+        return new != text
+    notebook, changed = nbformat.read(path, 4), False
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown":
+            new = renewed(cell.source, values, f"{path.name}, cell {number}")
+            changed = changed or new != cell.source
+            cell.source = new
+    if changed:
+        nbformat.write(notebook, path)
+    return changed

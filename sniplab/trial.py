@@ -1,0 +1,84 @@
+"""A first trial of a mask: what each layer keeps, and some steps of training beside dense."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from torch import Tensor
+
+from snipcore import MODELS, apply_masks, build_model
+from sniplab.data import DATASETS, Data, load_data
+from sniplab.methods import METHODS
+from sniplab.training import progress, recipe_for, train
+
+STEPS = {"lenet-300-100": 1080, "mnist": 200, "cifar10": 3}  # some seconds to a minute on two cores
+
+
+def load_data_for(network: str, dataset: str, device: str | None = None) -> Data:
+    """The data set where its images fit a network of MODELS, else the network's own: images of
+    CIFAR-10 for AlexNet-s, whatever a notebook is about. Errors as for `load_data`."""
+    own = MODELS[network].dataset
+    fits = dataset in DATASETS and DATASETS[dataset][0] == DATASETS[own][0]
+    return load_data(dataset if fits else own, device=device)
+
+
+def layers(masks: Mapping[str, Tensor]) -> pd.DataFrame:
+    """What each tensor keeps, in the order of the network: layer, connections, kept, sparsity (a
+    fraction); and all of them together."""
+    counts = [(name, mask.numel(), int(mask.sum())) for name, mask in masks.items()]
+    table = pd.DataFrame(counts, columns=["layer", "connections", "kept"])
+    total = {"layer": "all", **table[["connections", "kept"]].sum()}
+    table = pd.concat([table, pd.DataFrame([total])], ignore_index=True)
+    return table.assign(sparsity=1 - table.kept / table.connections)
+
+
+def compare(
+    network: str,
+    masks: Mapping[str, Tensor] | None,
+    data: Data,
+    steps: int | None = None,
+    seed: int = 0,
+    images: int = 500,
+) -> pd.DataFrame:
+    """Train a network of MODELS dense and under masks, from the same weights and on the same
+    batches: `iteration`, `network` ("dense" or "pruned"), `error` (percent, of the first `images`
+    test images).
+
+    Args:
+        masks: None trains the dense network alone.
+        steps: of training; None: what takes some seconds, by network and data.
+    """
+    steps = steps or STEPS.get(network, STEPS[MODELS[network].dataset])
+    recipe = recipe_for(network, steps, checkpoints=4)
+    data = dataclasses.replace(data, x_test=data.x_test[:images], y_test=data.y_test[:images])
+    networks = {"dense": None} if masks is None else {"dense": None, "pruned": masks}
+    found = []
+    with progress(None, total=len(networks) * steps, unit="step") as bar:
+        for name, kept in networks.items():
+            before = bar.n
+            model = build_model(network, seed=seed).to(data.x_train.device)
+            if kept is not None:
+                apply_masks(model, kept)
+            history = train(
+                *(model, data, recipe, kept, seed),
+                watch=lambda done, _, before=before: bar.update(before + done - bar.n),
+            )
+            bar.update(before + steps - bar.n)
+            course = {"iteration": history.iteration, "network": name, "error": history.test_error}
+            found.append(pd.DataFrame(course))
+    return pd.concat(found, ignore_index=True)
+
+
+def draw_course(course: pd.DataFrame) -> plt.Figure:
+    """Test error while networks train; `course` as from `compare`."""
+    figure, axis = plt.subplots(figsize=(6, 3))
+    look = {"hue": "network", "style": "network", "markers": ["s", "o"], "dashes": ["", (4, 2)]}
+    colours = {"dense": METHODS["dense"].colour, "pruned": METHODS["snip"].colour}
+    there = list(dict.fromkeys(course.network))
+    look |= {"palette": [colours[name] for name in there], "markers": look["markers"][: len(there)]}
+    look["dashes"] = look["dashes"][: len(there)]
+    sns.lineplot(course, x="iteration", y="error", ax=axis, **look)
+    axis.set(ylabel="test error (%)", ylim=(0, None))
+    return figure
