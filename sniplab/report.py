@@ -123,9 +123,9 @@ def print_page(page: Path) -> Path:
     return target
 
 
-def write_page(folder: Path, paths: list[Path], title: str, pdf: bool) -> None:
+def write_page(folder: Path, paths: list[Path], title: str, profile: str, pdf: bool) -> None:
     report = folder / "report.html"
-    report.write_text(join(paths, title), encoding="utf-8")
+    report.write_text(join(paths, title, profile), encoding="utf-8")
     print(os.path.relpath(report))
     if pdf:
         print(os.path.relpath(print_page(report)))
@@ -159,7 +159,7 @@ def run_notebooks(profile: str, pdf: bool) -> None:
         for path, duration in zip(paths, seconds, strict=True):
             print(f"{path.stem}: {duration:.0f} s")
     title = f"SNIP, re-run ({profile})"
-    write_page(folder, [folder / path.name for path in NOTEBOOKS], title, pdf)
+    write_page(folder, [folder / path.name for path in NOTEBOOKS], title, profile, pdf)
 
 
 def as_markdown(table: pd.DataFrame) -> str:
@@ -232,7 +232,7 @@ def main() -> None:
     if given.what == "page":
         folder = output_folder(COMMITTED).parent / "page"
         folder.mkdir(exist_ok=True)
-        write_page(folder, NOTEBOOKS, "SNIP, re-run", given.pdf)
+        write_page(folder, NOTEBOOKS, "SNIP, re-run", COMMITTED, given.pdf)
     elif given.what == "rows":
         do_missing_rows(given.names or PLANS)
     elif given.what == "tables":
