@@ -81,6 +81,7 @@ def with_mathml(text: str) -> str:
         # Only with braces does a bold letter become one that Chromium shows bold.
         formula = re.sub(r"\\mathbf\s+(\w)", r"\\mathbf{\1}", formula)
         math = latex2mathml.converter.convert(formula, display=display)
+        math = math.replace("<mo>&#x0007C;</mo>", '<mo lspace="0" rspace="0">|</mo>')  # |w|
         return LOG.sub(r'\1<mspace width="0.17em"/>', math)
 
     def convert(match: re.Match) -> str:
