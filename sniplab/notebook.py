@@ -101,7 +101,10 @@ class Section:
             table.to_csv(self.folder / "figures" / f"{name}.csv", index=index)
         text = _with_facts(caption, rows)
         shown = table if shown is None else shown
-        style = shown.style.format(form, na_rep="–", precision=2, thousands=",", escape="html")
+        style = shown.style.format(na_rep="–", precision=2, thousands=",", escape="html")
+        if form is not None:  # the other columns stay as above
+            columns = list(form) if isinstance(form, Mapping) else None
+            style = style.format(form, columns, na_rep="–", escape="html")
         # JupyterLab aligns every cell to the right; an identifier by chance would change each time.
         left = [column for column in shown if not pd.api.types.is_numeric_dtype(shown[column])]
         style = style.set_properties(subset=left, **{"text-align": "left"})
@@ -139,13 +142,13 @@ def facts(rows: pd.DataFrame) -> str:
     """How many seeds, which length and which data are behind rows: "5 seeds; 75,000 iterations;
     MNIST"."""
     if rows.empty:
-        return "no runs"
+        return "No runs"
     seeds = rows.groupby(["model", "iterations"]).seed.nunique()
     parts = [f"{spanned(seeds)} seed{'' if seeds.max() == 1 else 's'}"]
     if rows.iterations.max() > 0:
         parts.append(f"{spanned(rows.iterations)} iterations")
     else:
-        parts.append("scored only")
+        parts.append("scored, not trained")
     named = rows[["dataset", "source"]].drop_duplicates()
     stand_in = named.source.str.contains("standing in").any()
     titles = ", ".join(dict.fromkeys(named.dataset.map(DATA)))
@@ -154,4 +157,4 @@ def facts(rows: pd.DataFrame) -> str:
 
 
 def _with_facts(caption: str, rows: pd.DataFrame | None) -> str:
-    return caption if rows is None else f"{caption} {facts(rows).capitalize()}."
+    return caption if rows is None else f"{caption} {facts(rows)}."

@@ -94,7 +94,8 @@ def _draw_methods(axis: plt.Axes, means: pd.DataFrame) -> None:
         if len(beyond):
             cells = zip(beyond["mean"], beyond.sparsity, strict=True)
             text = ", ".join(f"{error:.0f} % at {level(sparsity)}" for error, sparsity in cells)
-            place = {"transform": axis.transAxes, "va": "top", "fontsize": 8}
+            place = {"transform": axis.transAxes, "va": "top", "fontsize": 8, "zorder": 7}
+            place["bbox"] = {"fc": "white", "ec": "none", "pad": 0.5}
             axis.text(0.02, high, f"↑ {method.label}: {text}", color=method.colour, **place)
             high -= 0.06
 
@@ -156,17 +157,18 @@ def draw_differences(
     axis.set_xticks(range(len(ticks)), [level(s)[:-2] for s in ticks])
     axis.set_xlim(-0.6, max(1, len(ticks)) - 0.4)
     axis.set_yscale("symlog", linthresh=1)
-    axis.set_yticks([0, 0.5, 1, 10, 100], ["0", "0.5", "1", "10", "100"])
+    axis.set_yticks([-1, 0, 0.5, 1, 10, 100], ["−1", "0", "0.5", "1", "10", "100"])
+    axis.set_ylim(-1.3, 150)
 
 
-def draw_variants(errors: pd.DataFrame, costs: pd.DataFrame, names: list[str]) -> plt.Figure:
+def draw_variants(errors: pd.DataFrame, costs: pd.DataFrame) -> plt.Figure:
     """Errors of LeNet-300-100 by change of the recipe, and SNIP − dense, with the published values
     as lines.
 
     Args:
         errors: as from `summarize` by part and sparsity; costs: as from `variant_costs`.
-        names: of the variants, from top to bottom.
     """
+    names = list(dict.fromkeys(errors.part))
     looks = {0: ("black", "s", "-"), 0.95: ("#0072b2", "o", "--"), 0.98: ("#d55e00", "^", ":")}
     published = published_table()
     published = published[published.model == "lenet-300-100"].set_index("sparsity").error
