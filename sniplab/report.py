@@ -47,7 +47,6 @@ from sniplab.sections import (
     conclusion,
     connections_scored,
     data_and_initialization,
-    introduction,
     output_folder,
     random_labels_capacity,
     sweep,
@@ -68,7 +67,6 @@ PLANS = {
 
 # What notebooks measure without training, or in seconds: functions that write it into a folder.
 TABLES: dict[str, Callable[[Path], None]] = {
-    "0_introduction": introduction.write_stored,
     "1_sparsity_sweep": sweep_time.write_stored,
     "3_pruned_connections": connections_scored.write_stored,
     "4_data_and_initialization": data_and_initialization.write_stored,

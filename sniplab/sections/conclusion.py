@@ -237,7 +237,10 @@ def values(rows: pd.DataFrame, profile: str, folder: Path) -> dict[str, str]:
     A name has no spaces: "not.pruned_beside_dense", "effect.new_weights_under_the_mask.95".
     """
     claims = claims_table(known_rows(profile, folder), profile, folder)
-    found = {}
+    of_paper = claims[claims.section != ADDED]
+    found = {"claims": str(len(of_paper)), "questions": str(len(claims) - len(of_paper))}
+    words = of_paper.verdict.str.partition(":")[0]
+    found |= {f"{verdict}.all": str((words == verdict).sum()) for verdict in VERDICTS}
     for row in tally_of(claims).to_dict("records"):
         found |= {f"{word}.{row['group']}": str(row[word]) for word in (*VERDICTS, ADDED)}
     for claim in claims.itertuples():

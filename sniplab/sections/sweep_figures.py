@@ -42,7 +42,7 @@ def _panels(names: Collection[str], height: float) -> tuple[plt.Figure, list[plt
     return figure, list(axes[0])
 
 
-def _sparsity_axis(axis: plt.Axes) -> None:
+def sparsity_axis(axis: plt.Axes) -> None:
     """Sparsities in percent, on a logarithmic scale of what is left."""
     ticks = np.array([0, 50, 80, 90, 95, 98, 99])
     axis.set(xscale="log", xlim=(125, 0.55), xlabel=SPARSITY)
@@ -66,7 +66,7 @@ def draw_curves(means: pd.DataFrame, models: Mapping[str, str]) -> plt.Figure:
         for axis, (curve, model) in zip(axes, models.items(), strict=True):
             here = means[means.curve == curve]
             least = min([1.2, *(0.8 * here["mean"]), *_draw_published(axis, model)])
-            _sparsity_axis(axis)
+            sparsity_axis(axis)
             axis.set(yscale="log", ylim=(0.9 * least, CEILING), title=curve)
             axis.set_yticks(errors[errors > least], errors[errors > least])
             axis.minorticks_off()
@@ -148,11 +148,15 @@ def draw_differences(
             x = [ticks.index(sparsity) + shift for sparsity in part.sparsity]
             face = method.colour if apart else "white"
             axis.errorbar(x, part["mean"], part.half.fillna(0), mfc=face, **look)
-        for one in some.itertuples():
-            if (one.sparsity, name) in cut:
-                cross = {"color": "black", "ms": 9, "label": "no path left: guesses", "zorder": 5}
-                axis.plot(ticks.index(one.sparsity) + shift, one.mean, "x", **cross)
         axis.errorbar([], [], [], label=method.label, mfc=method.colour, **look)
+    crossed = [
+        (ticks.index(one.sparsity) + shifts[there.index(one.method)], one.mean)
+        for one in table.itertuples()
+        if (one.sparsity, one.method) in cut
+    ]
+    if crossed:
+        cross = {"color": "black", "ms": 9, "label": "no path left: guesses", "zorder": 5}
+        axis.plot(*zip(*crossed, strict=True), "x", **cross)
     axis.axhline(0, color="black", lw=1)
     axis.set_xticks(range(len(ticks)), [level(s)[:-2] for s in ticks])
     axis.set_xlim(-0.6, max(1, len(ticks)) - 0.4)
