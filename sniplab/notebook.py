@@ -109,7 +109,9 @@ class Section:
         left = [column for column in shown if not pd.api.types.is_numeric_dtype(shown[column])]
         style = style.set_properties(subset=left, **{"text-align": "left"})
         heads = {column: [{"selector": "th", "props": "text-align: left"}] for column in left}
-        style = style.set_table_styles(heads).set_uuid(name or self.name)
+        rows = [{"selector": "th.row_heading", "props": "text-align: left; vertical-align: top"}]
+        style = style.set_table_styles(heads).set_table_styles(rows, overwrite=False)
+        style = style.set_uuid(name or self.name)
         if not index:
             style = style.hide(axis="index")
         style = style.set_caption(html.escape(text, quote=False))

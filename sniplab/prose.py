@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 
 from sniplab.sections import (
     COMMITTED,
@@ -24,6 +25,7 @@ from sniplab.sections import (
     stored_rows,
     sweep,
 )
+from sniplab.verdicts import tally_of
 
 MARKER = re.compile(r"<!--=(\S+?)-->(.*?)<!--/-->", re.DOTALL)
 EXPECTATION = re.compile(r"<!--expect (\S+?)=(.*?)-->")
@@ -99,3 +101,68 @@ def renew(path: Path, values: Mapping[str, str]) -> bool:
     if changed:
         nbformat.write(notebook, path)
     return changed
+
+
+SHOWN = (  # the claims of the README, by id
+    "cost.lenet-300-100.95",
+    "cost.lenet-5-caffe.98",
+    "over_random.lenet-300-100",
+    "over_shuffled.lenet-300-100",
+    "connected",
+    "within_a_point.convolutional",
+    "ruined.gru-s",
+    "memory.pruned_random",
+)
+
+
+def committed_claims() -> pd.DataFrame:
+    """The table of claims by what RESULTS keeps."""
+    rows = conclusion.known_rows(COMMITTED, RESULTS)
+    return conclusion.claims_table(rows, COMMITTED, RESULTS)
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """A table in Markdown. A bar in a cell would end it."""
+    lines = [list(table), ["---"] * table.shape[1], *table.astype(str).to_numpy().tolist()]
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def claims_as_markdown(claims: pd.DataFrame) -> str:
+    """The whole table of claims: the tally, then the claims group by group, the main result first,
+    each with where the paper makes it."""
+    heads = ["claim", "paper", "ours", "verdict", "seeds", "runs"]
+    parts = [as_markdown(tally_of(claims))]
+    claims = claims.rename(columns={"published": "paper"})
+    claims = claims.assign(claim=claims.claim + " (" + claims.section + ")")
+    for group, some in claims.groupby("group", sort=False):
+        parts.append(f"## {group[0].upper()}{group[1:]}\n\n{as_markdown(some[heads])}")
+    return "\n".join(parts)
+
+
+def verdicts_as_markdown(claims: pd.DataFrame) -> str:
+    """The verdicts that the README shows, those of SHOWN."""
+    some = claims.set_index("id").loc[list(SHOWN)]
+    return as_markdown(some[["claim", "verdict"]])
+
+
+def between(text: str, mark: str, table: str) -> str:
+    """A text with a table between "<!-- mark -->" and "<!-- end of mark -->"."""
+    start, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
+    before, rest = text.split(start)
+    return f"{before}{start}\n{table}\n{end}{rest.split(end)[1]}"
+
+
+def renew_documents(root: Path) -> None:
+    """Renew the numbers in README, docs and notebooks, and the tables of claims."""
+    values, claims = committed_values(), committed_claims()
+    for path in documents(root):
+        if renew(path, values):
+            print(f"{path.relative_to(root)}: renewed")
+    for name, mark, table in (
+        ("README.md", "verdicts", verdicts_as_markdown(claims)),
+        ("docs/claims.md", "claims", claims_as_markdown(claims)),
+    ):
+        path = root / name
+        text = path.read_text(encoding="utf-8")
+        path.write_text(between(text, mark, table), encoding="utf-8")

@@ -225,6 +225,31 @@ def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -
     ])  # fmt: skip
 
 
+# ------------------------------------------------------------------------------- runs and data
+
+
+def runs_and_data(rows: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """What was run, by file of rows: a line for each data set and machine, with networks, runs,
+    seeds, iterations and hours of training."""
+    found = []
+    for name, some in rows.items():
+        runs = some.drop_duplicates(["run", "data"])
+        for (source, machine), group in runs.groupby(["source", "hardware"], sort=False):
+            found.append(
+                {
+                    "rows": name,
+                    "networks": group.model.nunique(),
+                    "runs": len(group),
+                    "seeds": spanned(group.groupby("model").seed.nunique()),
+                    "iterations": spanned(group.iterations),
+                    "hours": group.seconds.sum() / 3600,
+                    "data": source,
+                    "machine": machine,
+                }
+            )
+    return pd.DataFrame(found)
+
+
 # ------------------------------------------------------------------------------ numbers for prose
 
 
