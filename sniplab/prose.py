@@ -24,6 +24,7 @@ from sniplab.sections import (
     random_labels,
     stored_rows,
     sweep,
+    sweep_paths,
 )
 from sniplab.verdicts import tally_of
 
@@ -42,6 +43,7 @@ def committed_values() -> dict[str, str]:
     found: dict[str, str] = {}
     for values in (
         sweep.values(rows["1_sparsity_sweep"], sweep.plan(COMMITTED)),
+        sweep_paths.values(),
         architectures.values(rows["2_architectures"], rows["2_layers"]),
         connections.values(connections.read_tables(RESULTS)),
         data_and_initialization.values(rows["4_data_and_initialization"], data_plan),

@@ -50,6 +50,7 @@ from sniplab.sections import (
     output_folder,
     random_labels_capacity,
     sweep,
+    sweep_paths,
     sweep_time,
 )
 
@@ -66,6 +67,7 @@ PLANS = {
 
 # What notebooks measure without training, or in seconds: functions that write it into a folder.
 TABLES: dict[str, Callable[[Path], None]] = {
+    "1_paths": sweep_paths.write_stored,
     "1_sparsity_sweep": sweep_time.write_stored,
     "3_pruned_connections": connections_scored.write_stored,
     "4_data_and_initialization": data_and_initialization.write_stored,
