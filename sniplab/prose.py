@@ -58,6 +58,9 @@ def committed_values() -> dict[str, str]:
     return found
 
 
+ROOT = RESULTS.parent  # of the project
+
+
 def renewed(text: str, values: Mapping[str, str], where: str) -> str:
     """Markdown with its numbers renewed.
 
@@ -82,27 +85,41 @@ def renewed(text: str, values: Mapping[str, str], where: str) -> str:
 
 def documents(root: Path) -> list[Path]:
     """The texts of the project that hold numbers: README, docs and notebooks."""
-    return [root / "README.md", *sorted(root.glob("docs/*.md")), *sorted(root.glob("notebooks/*"))]
+    return [
+        root / "README.md",
+        *sorted(root.glob("docs/*.md")),
+        *sorted(root.glob("notebooks/[0-9]*.ipynb")),
+    ]
+
+
+def texts(path: Path) -> list[tuple[str, str]]:
+    """The Markdown of a document, each piece with where it stands."""
+    if path.suffix != ".ipynb":
+        return [(path.name, path.read_text(encoding="utf-8"))]
+    cells = enumerate(nbformat.read(path, 4).cells)
+    return [
+        (f"{path.name}, cell {number}", cell.source)
+        for number, cell in cells
+        if cell.cell_type == "markdown"
+    ]
 
 
 def renew(path: Path, values: Mapping[str, str]) -> bool:
     """Renew the numbers in a document, a Markdown file or a notebook; whether any changed. Errors
     as for `renewed`."""
-    if path.suffix != ".ipynb":
-        text = path.read_text(encoding="utf-8")
-        new = renewed(text, values, path.name)
-        if new != text:
-            path.write_text(new, encoding="utf-8")
-        return new != text
-    notebook, changed = nbformat.read(path, 4), False
-    for number, cell in enumerate(notebook.cells):
-        if cell.cell_type == "markdown":
-            new = renewed(cell.source, values, f"{path.name}, cell {number}")
-            changed = changed or new != cell.source
-            cell.source = new
-    if changed:
+    old = texts(path)
+    new = [renewed(text, values, where) for where, text in old]
+    if new == [text for _, text in old]:
+        return False
+    if path.suffix == ".ipynb":
+        notebook = nbformat.read(path, 4)
+        cells = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+        for cell, text in zip(cells, new, strict=True):
+            cell.source = text
         nbformat.write(notebook, path)
-    return changed
+    else:
+        path.write_text(new[0], encoding="utf-8")
+    return True
 
 
 SHOWN = (  # the claims of the README, by id
