@@ -10,7 +10,7 @@ import torch
 import snipcore as snip
 import sniplab as lab
 from sniplab.runs import config as config_file
-from sniplab.sections import COMMITTED, sweep, sweep_time
+from sniplab.sections import COMMITTED, sweep, sweep_paths, sweep_time
 from sniplab.sections import sweep_figures as figures
 from sniplab.sections import sweep_tables as tables
 
