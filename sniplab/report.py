@@ -42,6 +42,7 @@ from sniplab.sections import (
     output_folder,
     random_labels_capacity,
     sweep,
+    sweep_collected,
     sweep_paths,
     sweep_time,
 )
@@ -53,10 +54,10 @@ PLANS = {
     "1_learning_rates": sweep.rates_plan,
     **conclusion.PLANS,
     "6_conclusion": conclusion.plan,
-    "1_more_seeds": sweep.more_seeds_plan,
+    **sweep_collected.PLANS,
 }
 
-# What notebooks measure without training, or in seconds: functions that write it into a folder.
+# What is measured without training, or in seconds: functions that write it into a folder.
 TABLES: dict[str, Callable[[Path], None]] = {
     "1_paths": sweep_paths.write_stored,
     "1_sparsity_sweep": sweep_time.write_stored,

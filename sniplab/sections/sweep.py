@@ -304,21 +304,6 @@ def rates_plan(profile: str, dataset: str = "mnist") -> dict[str, list[Config]]:
     }
 
 
-def more_seeds_plan(profile: str) -> dict[str, list[Config]]:
-    """SNIP and its controls of LeNet-300-100 from 90 % on, at the seeds that the committed sweep
-    lacks of twenty. They are collected, and not shown before all are there."""
-    check_profile(profile)
-    if profile != COMMITTED:
-        return {"more_seeds": []}
-    known = plan(profile)
-    there = {config for configs in known.values() for config in configs}
-    wanted = plan(
-        profile, models=LENET_300, methods=("snip", *CONTROLS), sparsities=ABOVE, seeds=20
-    )
-    runs = [c for c in wanted["sweep"] if c.method != "dense" and c not in there]
-    return {"more_seeds": runs}
-
-
 # ---------------------------------------------------------------------------------- what is claimed
 
 PRUNED, CHOICE = "pruned beside dense", "which connections"
