@@ -54,14 +54,15 @@ def _unchanged(x: Tensor) -> Tensor:
 def _states(layer: nn.RNNBase, x: Tensor) -> tuple[Tensor, Tensor]:
     """What reaches the states of a recurrent layer, (B, T, H), and the last, (1, B, H).
 
-    At every time, a state is reached through any gate of its unit, and where it was a step before:
-    gates multiply, and a product changes with each of its factors."""
+    A state is reached through any gate of its unit: gates multiply, and a product changes with each
+    of its factors. What a state keeps of the one before needs no path of its own: where an input
+    came from a step before, it comes at this one, too."""
     x = x if layer.batch_first else x.transpose(0, 1)
     state, states = x.new_zeros(len(x), layer.hidden_size), []
     for step in x.unbind(1):
         inputs = F.linear(step, layer.weight_ih_l0, layer.bias_ih_l0 if layer.bias else None)
         gates = _Reached.apply(inputs + F.linear(state, layer.weight_hh_l0))  # (B, gates × H)
-        state = _Reached.apply(gates.unflatten(1, (-1, layer.hidden_size)).sum(1) + state)
+        state = _Reached.apply(gates.unflatten(1, (-1, layer.hidden_size)).sum(1))
         states.append(state)
     states = torch.stack(states, 1)
     return (states if layer.batch_first else states.transpose(0, 1)), state[None]
