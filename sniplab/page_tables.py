@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections import Counter
 
 from bs4 import BeautifulSoup, Tag
 
@@ -13,11 +14,14 @@ CLAIMS = ("0_claims", "6_claims")  # names of the table of all claims, which is 
 
 def finish_tables(page: BeautifulSoup) -> None:
     """Number, frame and fold the tables of a page. Those of an explorer are its own."""
-    number = itertools.count(1)
+    number, labels = itertools.count(1), Counter()
     for table in page.find_all("table"):
         if table.find_parent(class_="explorer"):
             continue
         output, name, label = table.find_parent(class_="captioned"), "", label_of(table)
+        labels[label] += 1
+        if labels[label] > 1:  # another under the same heading
+            label += f" ({labels[label]})"
         if output is not None:
             name, label = output["data-name"], f"Table {next(number)}"
             take_caption(table, output, label)
