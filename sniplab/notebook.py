@@ -11,11 +11,12 @@ import pandas as pd
 import torch
 from IPython.display import HTML, Markdown, display
 
-from snipcore import pick_device
+from snipcore import MODELS, pick_device
 from sniplab.sections import COMMITTED, Plan, output_folder, rows_of
 from sniplab.show import counted, plot_style, spanned
 from sniplab.verdicts import table_of
 
+STEPS = {"lenet-300-100": 1080, "mnist": 200, "cifar10": 3}  # by network, or by its data
 DATA = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "kmnist": "KMNIST",
         "cifar10": "CIFAR-10", "digits": "embedded digits"}  # fmt: skip
 
@@ -45,6 +46,10 @@ class Section:
             line += f". Profile {COMMITTED} shows stored rows only: quick trains what is missing"
         print(line)
         return found
+
+    def steps(self, network: str) -> int:
+        """How long `compare` trains a network of MODELS in this profile: some seconds."""
+        return 20 if self.profile == "smoke" else STEPS.get(network, STEPS[MODELS[network].dataset])
 
     def claims(self, claims: list[dict]) -> None:
         """Show rows of the table of claims."""

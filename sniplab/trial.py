@@ -13,8 +13,6 @@ from sniplab.data import DATASETS, Data, load_data
 from sniplab.methods import METHODS
 from sniplab.training import progress, recipe_for, train
 
-STEPS = {"lenet-300-100": 1080, "mnist": 200, "cifar10": 3}  # some seconds to a minute on two cores
-
 
 def load_data_for(network: str, dataset: str, device: str | None = None) -> Data:
     """The data set where its images fit a network of MODELS, else the network's own: images of
@@ -41,7 +39,7 @@ def compare(
     network: str,
     masks: Mapping[str, Tensor] | None,
     data: Data,
-    steps: int | None = None,
+    steps: int,
     seed: int = 0,
     images: int = 500,
 ) -> pd.DataFrame:
@@ -51,9 +49,8 @@ def compare(
 
     Args:
         masks: None trains the dense network alone.
-        steps: of training; None: what takes some seconds, by network and data.
+        steps: of training.
     """
-    steps = steps or STEPS.get(network, STEPS[MODELS[network].dataset])
     recipe = recipe_for(network, steps, checkpoints=4)
     data = dataclasses.replace(data, x_test=data.x_test[:images], y_test=data.y_test[:images])
     networks = {"dense": None} if masks is None else {"dense": None, "pruned": masks}

@@ -110,3 +110,9 @@ def test_rows_say_how_many_there_are_and_what_to_do(tmp_path, capsys):
 def test_an_unknown_profile_is_named(tmp_path):
     with pytest.raises(ValueError, match="unknown profile"):
         lab.open_section("1_sparsity_sweep", "quik", out=tmp_path)
+
+
+def test_a_trial_takes_seconds(section, tmp_path):
+    assert section.steps("lenet-300-100") == 20
+    quick = lab.open_section("1_sparsity_sweep", "quick", "cpu", 1, tmp_path)
+    assert [quick.steps(name) for name in ("lenet-300-100", "gru-b", "vgg-d")] == [1080, 200, 3]
