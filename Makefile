@@ -30,8 +30,11 @@ test test-all: .venv/ready
 	$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	SNIP_PROFILE=smoke $(BIN)/python -m pytest tests notebooks $(MARKED) --nbval-lax --nbval-current-env
 
+# Copies, so that JupyterLab's autosave leaves the report as it is. Those that are there stay: delete
+# build/lab to begin afresh.
 lab: .venv/ready
-	$(BIN)/jupyter lab notebooks
+	mkdir -p build/lab && cp -n notebooks/*.ipynb build/lab/
+	$(BIN)/jupyter lab build/lab
 
 bench: .venv/ready
 	$(BIN)/python tests/benchmark.py
@@ -41,13 +44,13 @@ bench: .venv/ready
 rows: .venv/ready
 	$(BIN)/python -m sniplab.report rows $(SECTION)
 
-# The committed report: run the notebooks in place under PROFILE, take over their figures, and write
-# the table of claims into the README. One thread each, as make report PROFILE=desktop gives them on
-# two cores: the last digits of the two demonstrations depend on it.
+# The committed report: renew the numbers in the prose, run the notebooks in place, take over their
+# figures, and write the tables of claims. One thread each: last digits depend on it.
 publish: .venv/ready
-	OMP_NUM_THREADS=1 SNIP_PROFILE=$(PROFILE) $(BIN)/jupyter nbconvert --to notebook --execute --inplace $$($(BIN)/python -m sniplab.report order)
-	mkdir -p figures && cp build/$(PROFILE)/figures/* figures/
-	$(BIN)/python -m sniplab.report readme
+	$(BIN)/python -m sniplab.report prose
+	OMP_NUM_THREADS=1 SNIP_PROFILE=desktop $(if $(PDF),SNIP_PDF=1) $(BIN)/jupyter nbconvert --to notebook \
+		--ExecutePreprocessor.record_timing=False --execute --inplace $$($(BIN)/python -m sniplab.report order)
+	rm -f figures/[0-9]* && cp build/desktop/figures/[0-9]*.png build/desktop/figures/[0-9]*.csv figures/
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'

@@ -57,4 +57,4 @@ from sniplab.sparse import (
 from sniplab.stats import paired, percent, points, summarize, t_interval
 from sniplab.training import PROTOCOLS, REFERENCE, History, Recipe, evaluate, recipe_for, train
 from sniplab.trial import compare, draw_course, layers, load_data_for
-from sniplab.verdicts import CLOSE, RULES
+from sniplab.verdicts import CLOSE, RULES, tally_of

@@ -11,11 +11,12 @@ import pandas as pd
 import torch
 from IPython.display import HTML, Markdown, display
 
-from snipcore import pick_device
+from snipcore import MODELS, pick_device
 from sniplab.sections import COMMITTED, Plan, output_folder, rows_of
 from sniplab.show import counted, plot_style, spanned
 from sniplab.verdicts import table_of
 
+STEPS = {"lenet-300-100": 1080, "mnist": 200, "cifar10": 3}  # by network, or by its data
 DATA = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "kmnist": "KMNIST",
         "cifar10": "CIFAR-10", "digits": "embedded digits"}  # fmt: skip
 
@@ -45,6 +46,10 @@ class Section:
             line += f". Profile {COMMITTED} shows stored rows only: quick trains what is missing"
         print(line)
         return found
+
+    def steps(self, network: str) -> int:
+        """How long `compare` trains a network of MODELS in this profile: some seconds."""
+        return 20 if self.profile == "smoke" else STEPS.get(network, STEPS[MODELS[network].dataset])
 
     def claims(self, claims: list[dict]) -> None:
         """Show rows of the table of claims."""
@@ -101,12 +106,17 @@ class Section:
             table.to_csv(self.folder / "figures" / f"{name}.csv", index=index)
         text = _with_facts(caption, rows)
         shown = table if shown is None else shown
-        style = shown.style.format(form, na_rep="–", precision=2, thousands=",", escape="html")
+        style = shown.style.format(na_rep="–", precision=2, thousands=",", escape="html")
+        if form is not None:  # the other columns stay as above
+            columns = list(form) if isinstance(form, Mapping) else None
+            style = style.format(form, columns, na_rep="–", escape="html")
         # JupyterLab aligns every cell to the right; an identifier by chance would change each time.
         left = [column for column in shown if not pd.api.types.is_numeric_dtype(shown[column])]
         style = style.set_properties(subset=left, **{"text-align": "left"})
         heads = {column: [{"selector": "th", "props": "text-align: left"}] for column in left}
-        style = style.set_table_styles(heads).set_uuid(name or self.name)
+        rows = [{"selector": "th.row_heading", "props": "text-align: left; vertical-align: top"}]
+        style = style.set_table_styles(heads).set_table_styles(rows, overwrite=False)
+        style = style.set_uuid(name or self.name)
         if not index:
             style = style.hide(axis="index")
         style = style.set_caption(html.escape(text, quote=False))
@@ -139,13 +149,13 @@ def facts(rows: pd.DataFrame) -> str:
     """How many seeds, which length and which data are behind rows: "5 seeds; 75,000 iterations;
     MNIST"."""
     if rows.empty:
-        return "no runs"
+        return "No runs"
     seeds = rows.groupby(["model", "iterations"]).seed.nunique()
     parts = [f"{spanned(seeds)} seed{'' if seeds.max() == 1 else 's'}"]
     if rows.iterations.max() > 0:
         parts.append(f"{spanned(rows.iterations)} iterations")
     else:
-        parts.append("scored only")
+        parts.append("scored, not trained")
     named = rows[["dataset", "source"]].drop_duplicates()
     stand_in = named.source.str.contains("standing in").any()
     titles = ", ".join(dict.fromkeys(named.dataset.map(DATA)))
@@ -154,4 +164,4 @@ def facts(rows: pd.DataFrame) -> str:
 
 
 def _with_facts(caption: str, rows: pd.DataFrame | None) -> str:
-    return caption if rows is None else f"{caption} {facts(rows).capitalize()}."
+    return caption if rows is None else f"{caption} {facts(rows)}."

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 
 from sniplab.sections import (
     COMMITTED,
@@ -23,7 +24,9 @@ from sniplab.sections import (
     random_labels,
     stored_rows,
     sweep,
+    sweep_paths,
 )
+from sniplab.verdicts import tally_of
 
 MARKER = re.compile(r"<!--=(\S+?)-->(.*?)<!--/-->", re.DOTALL)
 EXPECTATION = re.compile(r"<!--expect (\S+?)=(.*?)-->")
@@ -40,6 +43,7 @@ def committed_values() -> dict[str, str]:
     found: dict[str, str] = {}
     for values in (
         sweep.values(rows["1_sparsity_sweep"], sweep.plan(COMMITTED)),
+        sweep_paths.values(),
         architectures.values(rows["2_architectures"], rows["2_layers"]),
         connections.values(connections.read_tables(RESULTS)),
         data_and_initialization.values(rows["4_data_and_initialization"], data_plan),
@@ -52,6 +56,9 @@ def committed_values() -> dict[str, str]:
             if re.search(r"\s", name):
                 raise ValueError(f"the name {name!r} has a space")
     return found
+
+
+ROOT = RESULTS.parent  # of the project
 
 
 def renewed(text: str, values: Mapping[str, str], where: str) -> str:
@@ -78,24 +85,103 @@ def renewed(text: str, values: Mapping[str, str], where: str) -> str:
 
 def documents(root: Path) -> list[Path]:
     """The texts of the project that hold numbers: README, docs and notebooks."""
-    return [root / "README.md", *sorted(root.glob("docs/*.md")), *sorted(root.glob("notebooks/*"))]
+    return [
+        root / "README.md",
+        *sorted(root.glob("docs/*.md")),
+        *sorted(root.glob("notebooks/[0-9]*.ipynb")),
+    ]
+
+
+def texts(path: Path) -> list[tuple[str, str]]:
+    """The Markdown of a document, each piece with where it stands."""
+    if path.suffix != ".ipynb":
+        return [(path.name, path.read_text(encoding="utf-8"))]
+    cells = enumerate(nbformat.read(path, 4).cells)
+    return [
+        (f"{path.name}, cell {number}", cell.source)
+        for number, cell in cells
+        if cell.cell_type == "markdown"
+    ]
 
 
 def renew(path: Path, values: Mapping[str, str]) -> bool:
     """Renew the numbers in a document, a Markdown file or a notebook; whether any changed. Errors
     as for `renewed`."""
-    if path.suffix != ".ipynb":
-        text = path.read_text(encoding="utf-8")
-        new = renewed(text, values, path.name)
-        if new != text:
-            path.write_text(new, encoding="utf-8")
-        return new != text
-    notebook, changed = nbformat.read(path, 4), False
-    for number, cell in enumerate(notebook.cells):
-        if cell.cell_type == "markdown":
-            new = renewed(cell.source, values, f"{path.name}, cell {number}")
-            changed = changed or new != cell.source
-            cell.source = new
-    if changed:
+    old = texts(path)
+    new = [renewed(text, values, where) for where, text in old]
+    if new == [text for _, text in old]:
+        return False
+    if path.suffix == ".ipynb":
+        notebook = nbformat.read(path, 4)
+        cells = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+        for cell, text in zip(cells, new, strict=True):
+            cell.source = text
         nbformat.write(notebook, path)
-    return changed
+    else:
+        path.write_text(new[0], encoding="utf-8")
+    return True
+
+
+SHOWN = (  # the claims of the README, by id
+    "cost.lenet-300-100.95",
+    "cost.lenet-5-caffe.98",
+    "over_random.lenet-300-100",
+    "over_shuffled.lenet-300-100",
+    "connected",
+    "within_a_point.convolutional",
+    "ruined.gru-s",
+    "memory.pruned_random",
+)
+
+
+def committed_claims() -> pd.DataFrame:
+    """The table of claims by what RESULTS keeps."""
+    rows = conclusion.known_rows(COMMITTED, RESULTS)
+    return conclusion.claims_table(rows, COMMITTED, RESULTS)
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """A table in Markdown. A bar in a cell would end it."""
+    lines = [list(table), ["---"] * table.shape[1], *table.astype(str).to_numpy().tolist()]
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def claims_as_markdown(claims: pd.DataFrame) -> str:
+    """The whole table of claims: the tally, then the claims group by group, the main result first,
+    each with where the paper makes it."""
+    heads = ["claim", "paper", "ours", "verdict", "seeds", "runs"]
+    parts = [as_markdown(tally_of(claims))]
+    claims = claims.rename(columns={"published": "paper"})
+    claims = claims.assign(claim=claims.claim + " (" + claims.section + ")")
+    for group, some in claims.groupby("group", sort=False):
+        parts.append(f"## {group[0].upper()}{group[1:]}\n\n{as_markdown(some[heads])}")
+    return "\n".join(parts)
+
+
+def verdicts_as_markdown(claims: pd.DataFrame) -> str:
+    """The verdicts that the README shows, those of SHOWN."""
+    some = claims.set_index("id").loc[list(SHOWN)]
+    return as_markdown(some[["claim", "verdict"]])
+
+
+def between(text: str, mark: str, table: str) -> str:
+    """A text with a table between "<!-- mark -->" and "<!-- end of mark -->"."""
+    start, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
+    before, rest = text.split(start)
+    return f"{before}{start}\n{table}\n{end}{rest.split(end)[1]}"
+
+
+def renew_documents(root: Path) -> None:
+    """Renew the numbers in README, docs and notebooks, and the tables of claims."""
+    values, claims = committed_values(), committed_claims()
+    for path in documents(root):
+        if renew(path, values):
+            print(f"{path.relative_to(root)}: renewed")
+    for name, mark, table in (
+        ("README.md", "verdicts", verdicts_as_markdown(claims)),
+        ("docs/claims.md", "claims", claims_as_markdown(claims)),
+    ):
+        path = root / name
+        text = path.read_text(encoding="utf-8")
+        path.write_text(between(text, mark, table), encoding="utf-8")

@@ -5,7 +5,7 @@
     python -m sniplab.report rows [file …]    what results/ still lacks of the committed report
     python -m sniplab.report tables [notebook …]    measures anew what results/ keeps besides rows
     python -m sniplab.report order    names the notebooks in the order in which they are to be run
-    python -m sniplab.report readme    writes the table of claims into the README
+    python -m sniplab.report prose    renews the numbers in README, docs and notebooks
 
 Writes build/<profile>/: the executed notebooks, their results and figures, and report.html; with
 --pdf its print, too.
@@ -24,13 +24,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import joblib
-import pandas as pd
 import papermill
 from nbconvert.filters import strip_ansi
 from traitlets.config import Config
 
 from sniplab.data import FallbackWarning
 from sniplab.page import join
+from sniplab.prose import renew_documents
 from sniplab.runs import run_grid
 from sniplab.sections import (
     COMMITTED,
@@ -39,13 +39,13 @@ from sniplab.sections import (
     conclusion,
     connections_scored,
     data_and_initialization,
-    introduction,
     output_folder,
     random_labels_capacity,
     sweep,
+    sweep_collected,
+    sweep_paths,
     sweep_time,
 )
-from sniplab.verdicts import LEGEND
 
 NOTEBOOKS = sorted(Path(__file__).resolve().parent.parent.glob("notebooks/[0-9]*.ipynb"))
 
@@ -54,12 +54,12 @@ PLANS = {
     "1_learning_rates": sweep.rates_plan,
     **conclusion.PLANS,
     "6_conclusion": conclusion.plan,
-    "1_more_seeds": sweep.more_seeds_plan,
+    **sweep_collected.PLANS,
 }
 
-# What notebooks measure without training, or in seconds: functions that write it into a folder.
+# What is measured without training, or in seconds: functions that write it into a folder.
 TABLES: dict[str, Callable[[Path], None]] = {
-    "0_introduction": introduction.write_stored,
+    "1_paths": sweep_paths.write_stored,
     "1_sparsity_sweep": sweep_time.write_stored,
     "3_pruned_connections": connections_scored.write_stored,
     "4_data_and_initialization": data_and_initialization.write_stored,
@@ -162,38 +162,6 @@ def run_notebooks(profile: str, pdf: bool) -> None:
     write_page(folder, [folder / path.name for path in NOTEBOOKS], title, profile, pdf)
 
 
-def as_markdown(table: pd.DataFrame) -> str:
-    """A table in Markdown. A bar in a cell would end it."""
-    lines = [list(table), ["---"] * table.shape[1], *table.astype(str).to_numpy().tolist()]
-    cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
-
-
-def claims_as_markdown(claims: pd.DataFrame) -> str:
-    """The table of claims as the README shows it: the tally, then the claims group by group, the
-    main result first, each with where the paper makes it; and the legend."""
-    heads = ["claim", "published", "ours", "verdict", "seeds", "runs"]
-    parts = [as_markdown(conclusion.tally_of(claims))]
-    said = claims.assign(claim=claims.claim + " (" + claims.section + ")")
-    for group, some in said.groupby("group", sort=False):
-        parts.append(f"**{group[0].upper()}{group[1:]}**\n\n{as_markdown(some[heads])}")
-    return "\n".join([*parts, f"{LEGEND}\n"])
-
-
-def committed_claims() -> pd.DataFrame:
-    """The table of claims by what RESULTS keeps."""
-    rows = conclusion.known_rows(COMMITTED, RESULTS)
-    return conclusion.claims_table(rows, COMMITTED, RESULTS)
-
-
-def renew_readme(readme: Path, claims: pd.DataFrame) -> None:
-    """Write the table of claims between the two marks of the README."""
-    start, end = "<!-- claims -->\n", "<!-- end of claims -->"
-    before, rest = readme.read_text(encoding="utf-8").split(start)
-    text = f"{before}{start}\n{claims_as_markdown(claims)}\n{end}{rest.split(end)[1]}"
-    readme.write_text(text, encoding="utf-8")
-
-
 def do_missing_rows(files: Iterable[str]) -> None:
     """The runs of the committed report that RESULTS lacks, with checkpoints: hours or days.
 
@@ -219,7 +187,7 @@ def measure_tables(notebooks: Iterable[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    choices = [*PROFILES, "page", "rows", "tables", "order", "readme"]
+    choices = [*PROFILES, "page", "rows", "tables", "order", "prose"]
     parser.add_argument("what", nargs="?", default="quick", choices=choices)
     help_ = f"with rows, which files: {', '.join(PLANS)}; with tables, which notebooks: "
     help_ += f"{', '.join(TABLES)}; default: all"
@@ -237,8 +205,8 @@ def main() -> None:
         do_missing_rows(given.names or PLANS)
     elif given.what == "tables":
         measure_tables(given.names or TABLES)
-    elif given.what == "readme":
-        renew_readme(NOTEBOOKS[0].parent.parent / "README.md", committed_claims())
+    elif given.what == "prose":
+        renew_documents(NOTEBOOKS[0].parent.parent)
     elif given.what == "order":
         print(*(os.path.relpath(path) for paths in running_order() for path in paths))
     else:

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
-from torch import Tensor
+from torch import Tensor, nn
 
-from snipcore import MODELS, apply_masks, build_model
+from snipcore import MODELS, apply_masks, build_model, prunable
 from sniplab.data import DATASETS, Data, load_data
 from sniplab.methods import METHODS
 from sniplab.training import progress, recipe_for, train
-
-STEPS = {"lenet-300-100": 1080, "mnist": 200, "cifar10": 3}  # some seconds to a minute on two cores
 
 
 def load_data_for(network: str, dataset: str, device: str | None = None) -> Data:
@@ -24,10 +22,13 @@ def load_data_for(network: str, dataset: str, device: str | None = None) -> Data
     return load_data(dataset if fits else own, device=device)
 
 
-def layers(masks: Mapping[str, Tensor]) -> pd.DataFrame:
+def layers(model: nn.Module, masks: Mapping[str, Tensor] | None) -> pd.DataFrame:
     """What each tensor keeps, in the order of the network: layer, connections, kept, sparsity (a
-    fraction); and all of them together."""
-    counts = [(name, mask.numel(), int(mask.sum())) for name, mask in masks.items()]
+    fraction); and all of them together. Without masks all is kept."""
+    counts = [
+        (name, weight.numel(), weight.numel() if masks is None else int(masks[name].sum()))
+        for name, weight in prunable(model).items()
+    ]
     table = pd.DataFrame(counts, columns=["layer", "connections", "kept"])
     total = {"layer": "all", **table[["connections", "kept"]].sum()}
     table = pd.concat([table, pd.DataFrame([total])], ignore_index=True)
@@ -38,7 +39,7 @@ def compare(
     network: str,
     masks: Mapping[str, Tensor] | None,
     data: Data,
-    steps: int | None = None,
+    steps: int,
     seed: int = 0,
     images: int = 500,
 ) -> pd.DataFrame:
@@ -48,9 +49,8 @@ def compare(
 
     Args:
         masks: None trains the dense network alone.
-        steps: of training; None: what takes some seconds, by network and data.
+        steps: of training.
     """
-    steps = steps or STEPS.get(network, STEPS[MODELS[network].dataset])
     recipe = recipe_for(network, steps, checkpoints=4)
     data = dataclasses.replace(data, x_test=data.x_test[:images], y_test=data.y_test[:images])
     networks = {"dense": None} if masks is None else {"dense": None, "pruned": masks}

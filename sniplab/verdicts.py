@@ -34,22 +34,6 @@ GROUPS = (  # what claims are about, so that no tally of dense networks hides th
 )
 VERDICTS = ("reproduced", "in part", "not", "untested")
 
-LEGEND = (  # of the table of claims, in the README and in notebook 0
-    "Errors in percent, differences in points; ± is half of the 95 % interval over seeds, whose "
-    "number is the smallest of any comparison in a line; “best of the last five” is the smallest "
-    "test error over so many checkpoints, which the reference implementation reports. “Untested” "
-    "means that runs are missing or of one seed, or that their interval is too wide to tell; "
-    "where the error of a pruned network is compared with a published or a dense one, also that "
-    f"the dense network is not trained out: it errs by more than {TRAINED_OUT:g} point above the "
-    "published dense error. “Undecided” is a comparison whose interval reaches across the limit "
-    "of its rule, or whose sign is undecided. “The code's defaults”: the runs follow what "
-    "the reference implementation does unless told otherwise, plain SGD at a constant rate and "
-    "new weights under the mask. RN and TN draw the scored weights from a normal distribution, "
-    "whole and truncated, of standard deviation 1 in every layer, before the cut; VS-X scales it "
-    "with the layer's size. “Batch statistics”: scored with those of the scoring batch in place "
-    "of mean 0 and variance 1. The lines “not in the paper” ask what it did not."
-)
-
 RULES = {
     "number": f"Reproduced: the whole 95 % interval lies within {CLOSE} points of the published "
     "number. In part: the mean does, or that of the best of the last five checkpoints, and the "

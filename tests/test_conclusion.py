@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 import sniplab as lab
-from sniplab import report, verdicts
+from sniplab import prose, verdicts
 from sniplab.sections import COMMITTED, PROFILES, conclusion
 
 
@@ -15,18 +15,18 @@ def claim(id, group=0, verdict="reproduced", section="§5.1"):
 
 
 def test_the_claims_stand_in_groups_with_the_main_result_first():
-    table = conclusion.table_of([claim("a", 5), claim("b", 0), claim("c", 5), claim("d", 0)])
-    assert list(table) == conclusion.COLUMNS and list(table.id) == ["b", "d", "a", "c"]
+    table = verdicts.table_of([claim("a", 5), claim("b", 0), claim("c", 5), claim("d", 0)])
+    assert list(table) == verdicts.COLUMNS and list(table.id) == ["b", "d", "a", "c"]
     with pytest.raises(ValueError, match="two claims are called a"):
-        conclusion.table_of([claim("a"), claim("b"), claim("a", 2)])
-    assert list(conclusion.table_of([])) == conclusion.COLUMNS
+        verdicts.table_of([claim("a"), claim("b"), claim("a", 2)])
+    assert list(verdicts.table_of([])) == verdicts.COLUMNS
 
 
 def test_what_the_paper_did_not_claim_holds_or_does_not():
     verdict = {"a": "reproduced", "b": "in part", "c": "not", "d": "untested: no runs", "e": "not"}
     claims = [claim(id, 1, word, verdicts.ADDED) for id, word in verdict.items()]
     claims[4]["section"] = "§5.2"
-    assert list(conclusion.table_of(claims).verdict) == [
+    assert list(verdicts.table_of(claims).verdict) == [
         "holds",
         "holds in part",
         "does not hold",
@@ -40,7 +40,7 @@ def test_the_tally_of_one_group_hides_no_other():
     claims = [claim("a", 0, "not"), claim("b", 0, "untested: dense network not trained out")]
     claims += [claim(f"c{i}", 4) for i in range(9)]
     claims += [claim("d", 1, "reproduced", verdicts.ADDED)]
-    tally = conclusion.tally_of(conclusion.table_of(claims))
+    tally = verdicts.tally_of(verdicts.table_of(claims))
     assert tally.to_dict("records") == [
         {"group": "pruned beside dense", "reproduced": 0, "in part": 0, "not": 1, "untested": 1,
          verdicts.ADDED: 0},
@@ -58,14 +58,14 @@ def test_without_rows_every_claim_is_untested(profile, tmp_path, monkeypatch):
     table = conclusion.claims_table(conclusion.known_rows(profile, tmp_path), profile, tmp_path)
     assert set(table.verdict.str.partition(":")[0]) == {"untested"}
     assert (table.seeds == 0).all() and set(table.group) == set(verdicts.GROUPS)
-    tally = conclusion.tally_of(table)
+    tally = verdicts.tally_of(table)
     assert list(tally.group) == list(verdicts.GROUPS)
     assert tally.drop(columns="group").to_numpy().sum() == len(table)
 
 
 def test_the_committed_claims_need_no_data():
     """Data are looked for, and found missing, in no place."""
-    table = report.committed_claims()
+    table = prose.committed_claims()
     assert (table.verdict.str.partition(":")[0] != "untested").mean() > 0.5
     effects = conclusion.effects(
         lab.select(conclusion.plan(COMMITTED), conclusion.RESULTS / "6_conclusion.csv")

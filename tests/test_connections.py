@@ -129,7 +129,6 @@ def test_the_inner_kernel_is_compared_with_the_border():
     text = " ".join(map(str, counts.ravel()))
     kernel = pd.DataFrame({"data": "MNIST", "sparsity": 0.9, "seed": [0, 1], "kernels": 20})
     kernel["kept"] = text
-    assert connections.mean_kernel(kernel, "MNIST", 0.9)[2].tolist() == [50, 100, 100, 100, 50]
     row = connections.inner_and_border(kernel).iloc[0]
     assert (row.inner, row.border, row["mean"], row.n) == (100, 50, 50, 2)
 
@@ -160,17 +159,52 @@ def test_scores_of_0_that_are_kept_are_counted(monkeypatch, digits):
     assert (scorings.zeros_kept[scorings["class"] != 3] == 0).all()
 
 
-def test_ties_are_said(stored):
+def test_the_numbers_of_the_prose_are_those_of_the_tables(stored):
     found = connections.values(stored)
-    fashion = stored["scorings"][stored["scorings"].data == "Fashion-MNIST"]
-    (tied,) = fashion[fashion.zeros_kept > 0].itertuples()
-    assert found["tied_fashion_mnist"] == "1 of 100" and found["tied_mnist"] == "0 of 100"
-    assert found["tied_class_fashion_mnist"] == "sneaker" and found["tied_class_mnist"] == ""
-    assert found["tied_zeros_fashion_mnist"] == f"{100 * tied.zeros / tied.scores:.0f} %" == "11 %"
+    assert not any(set(name) & set(" ,") for name in found)
+    scorings = stored["scorings"][stored["scorings"].data == "Fashion-MNIST"]
+    (tied,) = scorings[scorings.zeros_kept > 0].itertuples()
+    assert found["pictures.tied.fashion_mnist"] == "1 of 100"
+    assert found["pictures.tied_classes.fashion_mnist"] == "sneaker"
+    assert found["pictures.tied_zeros.fashion_mnist"] == f"{100 * tied.zeros / tied.scores:.0f}"
+    assert found["pictures.tied_zeros.mnist"] == "–"
+    mean = scorings.r_wrong_labels.mean()
+    assert found["pictures.wrong_labels.fashion_mnist"] == f"{mean:.2f}" == "0.95"
     rows = stored["likeness"].query("data == 'Fashion-MNIST' and scored == @PLAIN")
-    rows = rows[(rows["with"] == MEAN_IMAGE) & (rows.sparsity == 0.1) & (rows.seed != tied.seed)]
-    mean = f"{rows.contrast.mean():+.3f}".replace("-", "−")
-    assert len(rows) == 9 and found["contrast_untied_fashion_mnist_10"] == mean
+    hits = rows[(rows["with"] == MEAN_IMAGE) & (rows.sparsity == 0.9)].hits
+    assert found["pictures.nearest.fashion_mnist.90"] == f"{hits.mean():.1f}"
+    names = ("pictures.kernel.mnist", "pictures.kernel_at.mnist")
+    assert [found[name] for name in names] == ["–", "nowhere"]
+
+
+def test_a_class_is_known_by_its_name():
+    assert connections.class_number("fashion_mnist", "sandal") == 5
+    assert connections.class_number("mnist", "7") == connections.class_number("digits", "7") == 7
+    with pytest.raises(ValueError, match="sandal"):
+        connections.class_number("mnist", "sandal")
+
+
+def test_the_label_changes_the_mask_and_not_the_picture(digits):
+    model = snip.build_model("lenet-300-100", seed=0).to(digits.x_train.device)
+    again = connections_scored.kept_again(model, digits, 3, 0.9).set_index("change")
+    x, y = connections_scored.class_batch(digits, 3, 0)
+    right, wrong = (
+        snip.keep_top(snip.sensitivity(model, x, labels), 0.9)["fc1.weight"]
+        for labels in (y, y + 1)
+    )
+    row = again.loc["the same images, labelled as the next class"]
+    assert row["kept again"] == pytest.approx(int((right & wrong).sum()) / int(right.sum()))
+    assert row.r > 0.9 > 0.6 > row["kept again"]
+    assert again.loc["other images of the class", "kept again"] > 0.8
+
+
+def test_a_picture_stands_beside_its_class(digits):
+    mask = torch.zeros(300, 784, dtype=bool, device=digits.x_train.device)
+    mask[:150, 28 + 2] = True
+    table = connections_scored.picture_of(mask, digits, 3).set_index(["row", "column"])
+    assert table.kept[1, 2] == 0.5 == table.kept.sum()
+    mean = connections_scored.mean_images(digits)[3].reshape(28, 28)
+    assert table.mean_image[1, 2] == mean[1, 2] and table.magnitude[1, 2] == abs(mean[1, 2])
 
 
 # --- what is measured and stored
@@ -256,21 +290,28 @@ def test_stand_ins_are_not_stored(measured, monkeypatch, tmp_path):
 # --- figures
 
 
-def test_figures_are_drawn_of_one_seed(measured):
-    titles = dict(zip(measured["data"]["name"], measured["data"]["data"], strict=True))
-    title = titles["fashion_mnist"]
-    assert (
-        connections.classes(title)[5] == "5" and connections.classes("Fashion-MNIST")[5] == "sandal"
-    )
+def test_figures_are_drawn_of_one_seed(measured, digits):
+    pictures = connections.tidy_pictures(measured)
+    drawn = connections.DRAWN
+    assert len(pictures) == 2 * (len(drawn) + 2) * 10 * 784
+    title = measured["data"]["data"].iloc[1]
+    shade = pictures[(pictures.data == title) & (pictures.shown == "90 %")].value.to_numpy()
+    assert np.allclose(shade, connections.pictures_of(measured, title, 0.9).ravel(), atol=1e-4)
+    assert connections.classes(title)[5] == "5"
+    assert connections.classes("Fashion-MNIST")[5] == "sandal"
+    mask = torch.ones(300, 784, dtype=bool, device=digits.x_train.device)
     figures = [
-        connections_figures.draw_pictures(measured, title),
+        connections_figures.draw_pictures(measured),
         connections_figures.draw_correlations(measured),
-        connections_figures.draw_layers(connections.layer_shares(measured), titles),
-        connections_figures.draw_kernel(measured["kernel"]),
-        connections_figures.draw_choice(measured, title, 3, 0.99, "note"),
+        connections_figures.draw_hits(measured),
+        connections_figures.draw_picture(connections_scored.picture_of(mask, digits, 3)),
     ]
-    bars = figures[-1].axes[2].patches
-    assert len({bar.get_facecolor() for bar in bars}) == 2  # the own class stands out
     for figure in figures:
         figure.canvas.draw()
         lab.show.plt.close(figure)
+
+
+def test_captions_count_the_seeds_of_the_scorings(measured, stored):
+    facts = [lab.notebook.facts(connections.rows_of_scorings(t)) for t in (stored, measured)]
+    assert facts[0] == "10 seeds; scored, not trained; MNIST, Fashion-MNIST"
+    assert facts[1].startswith("1 seed; ") and "digits in place of" in facts[1]

@@ -11,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 import sniplab as lab
 from sniplab import report
 from sniplab.data import FallbackWarning
+from sniplab.sections import sweep_collected
 
 
 def write(path, *cells):
@@ -104,9 +105,25 @@ def test_a_page_is_printed_by_the_browser_that_is_there(tmp_path, monkeypatch):
 def test_every_plan_of_the_committed_report_has_its_file_and_every_file_its_plan():
     for name, plan in report.PLANS.items():
         rows = lab.select(plan(report.COMMITTED), report.RESULTS / f"{name}.csv")
-        assert len(rows), name
-    notebooks = {path.stem for path in report.NOTEBOOKS}
-    assert set(report.TABLES) <= notebooks
+        assert len(rows) or name in sweep_collected.PLANS, name
+    kept = {path.stem for path in report.RESULTS.glob("*.csv")}
+    with_identities = {name for name in kept if f"{name}.curves" in kept} | {"2_layers"}
+    assert with_identities <= report.PLANS.keys()
+
+
+@pytest.mark.parametrize("plan", sweep_collected.PLANS.values(), ids=sweep_collected.PLANS)
+def test_a_plan_that_is_collected_is_of_the_committed_report_alone(plan):
+    (runs,) = plan(report.COMMITTED).values()
+    assert len(runs) == len(set(runs)) > 30
+    assert plan("quick").popitem()[1] == []
+    with pytest.raises(ValueError, match="profile"):
+        plan("quik")
+
+
+def test_a_plan_of_batches_sees_as_many_images_in_every_run():
+    (runs,) = sweep_collected.batches_plan(report.COMMITTED).values()
+    assert {c.recipe.batch_size * c.recipe.iterations for c in runs} == {7_500_000}
+    assert all(c.scoring_batch == c.recipe.batch_size for c in runs)
 
 
 def test_missing_rows_are_done_into_the_results(tmp_path, monkeypatch, capsys):

@@ -10,7 +10,7 @@ import torch
 import snipcore as snip
 import sniplab as lab
 from sniplab.runs import config as config_file
-from sniplab.sections import COMMITTED, sweep, sweep_time
+from sniplab.sections import COMMITTED, sweep, sweep_paths, sweep_time
 from sniplab.sections import sweep_figures as figures
 from sniplab.sections import sweep_tables as tables
 
@@ -364,19 +364,20 @@ def test_what_is_measured_is_stored_for_the_committed_report(monkeypatch, digits
             measure("quick", "mnist")
 
 
-def test_the_published_cells_stand_beside_each_curve_that_lacks_them():
-    """The curve of the defaults was left without them where the protocol's curve has them."""
-    cells = [runs([1.6, 1.7]), runs([2.4, 2.6], sparsity=0.98)]
-    swept = [runs([9.0, 9.1], part="sweep"), runs([9.0, 9.1], part="defaults")]
-    rows = tables.with_curves(pd.concat([*cells, *swept], ignore_index=True))
-    curves = {"LeNet-300-100": LENET, "LeNet-300-100, defaults": LENET}
-    table = tables.beside_curves(rows, curves)
-    assert list(zip(table.curve, table.sparsity, table.text, strict=True)) == [
-        ("LeNet-300-100", 0.98, "2.50 ± 1.27"),
-        ("LeNet-300-100, defaults", 0.95, "1.65 ± 0.64"),
-        ("LeNet-300-100, defaults", 0.98, "2.50 ± 1.27"),
-    ]
-    assert tables.beside_curves(rows[rows.part != "table_1"], curves).empty
+def test_shares_on_a_path_are_stored_and_shown():
+    table = sweep_paths.paths_of("desktop", "mnist")
+    assert set(table.method) == {"snip", "shuffled", "magnitude", "random"}
+    found = sweep_paths.values()
+    assert found["on_a_path.magnitude.99"] == "0.0"  # its first layer is empty
+    cell = table[(table.method == "random") & (table.sparsity == 0.99)]
+    assert found["on_a_path.random.99"] == f"{cell.on_a_path.mean():.1f}"
+    plt.close(sweep_paths.draw_paths(table))
+
+
+def test_shares_on_a_path_are_measured(digits):
+    table = sweep_paths.measure_paths(digits, range(1)).set_index(["method", "sparsity"]).on_a_path
+    assert table["magnitude", 0.99] == 0 and table["shuffled", 0.7] == 100
+    assert 0 < table["random", 0.99] < table["snip", 0.99] < 100
 
 
 # -------------------------------------------------------------------------------- somebody's method
@@ -408,12 +409,9 @@ def test_a_method_is_one_function_and_one_line(tmp_path, monkeypatch):
     means = lab.summarize(rows, ["curve", "method", "sparsity"])
     controls = tables.controls(rows)
     assert set(controls.method) == {"last"} and set(controls.n) == {2}
-    assert "the last ones" in tables.curve_table(rows, {LENET: 266_610}).columns
-    curves = {curve: LENET for curve in tables.curves_of(plan)}
-    lengths = dict.fromkeys(curves, 3)
     drawn = [
-        figures.draw_curves(means, means[:0], curves, lengths, ""),
-        figures.draw_controls(controls, tables.severed(rows), curves, lengths),
+        figures.draw_curves(means, tables.curves_shown(plan, "sweep")),
+        figures.draw_controls(controls, tables.severed(rows)),
     ]
     for figure in drawn:
         assert "the last ones" in [text.get_text() for text in figure.legends[0].get_texts()]
@@ -422,12 +420,11 @@ def test_a_method_is_one_function_and_one_line(tmp_path, monkeypatch):
 
 def test_figures_of_nothing_say_so():
     empty = tables.with_curves(lab.read_results("nowhere.csv").assign(part=""))
-    curves, lengths = {"LeNet-300-100": LENET}, {"LeNet-300-100": 3}
     means = lab.summarize(empty, ["curve", "method", "sparsity"])
-    figure = figures.draw_curves(means, means, curves, lengths, "")
-    assert "not run yet" in [text.get_text() for text in figure.axes[0].texts]
-    figure = figures.draw_controls(tables.controls(empty), set(), curves, lengths)
-    assert "not run yet" in [text.get_text() for text in figure.axes[0].texts]
+    figure = figures.draw_curves(means, {"LeNet-300-100": LENET})
+    assert "not run" in [text.get_text() for text in figure.axes[0].texts]
+    figure = figures.draw_controls(tables.controls(empty), set())
+    assert "not run" in [text.get_text() for text in figure.axes[0].texts]
     plt.close("all")
 
 
@@ -438,6 +435,6 @@ def test_numbers_of_the_prose_are_those_of_the_rows():
     cell = (rows.part == "table_1") & (rows.model == LENET)
     pruned = rows[cell & (rows.sparsity == 0.95)].set_index("seed").error
     dense = rows[cell & (rows.method == "dense")].set_index("seed").error
-    assert values["cost.lenet-300-100.95"].startswith(f"+{(pruned - dense).mean():.2f} ± ")
+    assert values["cost.lenet-300-100.95"].startswith(f"{(pruned - dense).mean():.2f} ± ")
     assert values["error.lenet-300-100.95"].startswith(f"{pruned.mean():.2f} ± ")
     assert all(isinstance(text, str) and text for text in values.values())

@@ -225,6 +225,31 @@ def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -
     ])  # fmt: skip
 
 
+# ------------------------------------------------------------------------------- runs and data
+
+
+def runs_and_data(rows: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """What was run, by file of rows: a line for each data set and machine, with networks, runs,
+    seeds, iterations and hours of training."""
+    found = []
+    for name, some in rows.items():
+        runs = some.drop_duplicates(["run", "data"])
+        for (source, machine), group in runs.groupby(["source", "hardware"], sort=False):
+            found.append(
+                {
+                    "rows": name,
+                    "networks": group.model.nunique(),
+                    "runs": len(group),
+                    "seeds": spanned(group.groupby("model").seed.nunique()),
+                    "iterations": spanned(group.iterations),
+                    "hours": group.seconds.sum() / 3600,
+                    "data": source,
+                    "machine": machine,
+                }
+            )
+    return pd.DataFrame(found)
+
+
 # ------------------------------------------------------------------------------ numbers for prose
 
 
@@ -237,7 +262,10 @@ def values(rows: pd.DataFrame, profile: str, folder: Path) -> dict[str, str]:
     A name has no spaces: "not.pruned_beside_dense", "effect.new_weights_under_the_mask.95".
     """
     claims = claims_table(known_rows(profile, folder), profile, folder)
-    found = {}
+    of_paper = claims[claims.section != ADDED]
+    found = {"claims": str(len(of_paper)), "questions": str(len(claims) - len(of_paper))}
+    words = of_paper.verdict.str.partition(":")[0]
+    found |= {f"{verdict}.all": str((words == verdict).sum()) for verdict in VERDICTS}
     for row in tally_of(claims).to_dict("records"):
         found |= {f"{word}.{row['group']}": str(row[word]) for word in (*VERDICTS, ADDED)}
     for claim in claims.itertuples():

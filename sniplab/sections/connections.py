@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
+from snipcore import check_known
 from sniplab.sections.connections_scored import (
     CHECKED,
     CHECKS,
-    KERNEL_SPARSITIES,
     MAGNITUDE,
     MEAN_IMAGE,
     PLAIN,
@@ -21,16 +21,18 @@ from sniplab.sections.connections_scored import (
     TITLES,
     UNIT_PIXELS,
     WITH,
+    WRONG_LABELS,
     Tables,
 )
 from sniplab.sections.connections_scored import read_tables as read_tables  # for the conclusion
 from sniplab.sections.connections_scored import write_stored as write_stored  # for `make rows`
-from sniplab.show import counted, seeds_said, spanned
+from sniplab.show import spanned
 from sniplab.stats import paired, summarize
 from sniplab.verdicts import judged as verdict_of
 from sniplab.verdicts import new_claim
 
 CHANCE = 1  # of ten pictures, by luck the nearest to its own class
+DRAWN = (0.1, 0.5, 0.9)  # sparsities of the figure of pictures
 BY = ["data", "with", "sparsity"]
 CLOTHES = tuple("T-shirt trousers pullover dress coat sandal shirt sneaker bag boot".split())
 
@@ -68,8 +70,7 @@ def drawn(likeness: pd.DataFrame, name: str) -> dict:
     plain, magnitude = (
         spanned(means[kind].round(1), "{:g}") if kind in means else "none" for kind in WITH
     )
-    ours = f"{plain} of 10 are nearest to the mean image of their own class, {magnitude} to its "
-    ours += "magnitude, in which dark and bright pixels count alike; chance is 1"
+    ours = f"{plain} of 10 nearest to their own mean image, {magnitude} to its magnitude; chance 1"
     if seeds == 0:
         ours += f"; {rows.sparsity.nunique()} of {len(SPARSITIES)} sparsities"
     verdict = verdict_of(means == 10)[0] if seeds > 1 else "untested"
@@ -102,17 +103,42 @@ def classes(title: str) -> tuple[str, ...]:
     return CLOTHES if title == TITLES["fashion_mnist"] else tuple(map(str, range(10)))
 
 
-def tidy_pictures(tables: Tables, title: str) -> pd.DataFrame:
-    """One row for each pixel; those without a sparsity are the mean images, as normalised."""
-    shown = {sparsity: pictures_of(tables, title, sparsity) for sparsity in SPARSITIES}
+def class_number(dataset: str, name: str) -> int:
+    """The number of a class of a data set by its name: 5 of "sandal" in "fashion_mnist".
+
+    Raises ValueError for a name that is not one of the ten.
+    """
+    names = classes(TITLES.get(dataset, dataset))
+    check_known(name, names, "class")
+    return names.index(name)
+
+
+def tiles_of(tables: Tables, title: str) -> dict[str, np.ndarray]:
+    """The rows of the figure of pictures, (10, 28, 28) each: fractions kept at three sparsities,
+    the mean images, as normalised, and their magnitudes."""
+    means = means_of(tables, title)
+    shown = {level(sparsity): pictures_of(tables, title, sparsity) for sparsity in DRAWN}
+    return {**shown, MEAN_IMAGE: means, MAGNITUDE: np.abs(means)}
+
+
+def tidy_pictures(tables: Tables) -> pd.DataFrame:
+    """`tiles_of` all data sets, one row for each pixel."""
     parts = []
-    for sparsity, tiles in [*shown.items(), ("", means_of(tables, title))]:
-        index = pd.MultiIndex.from_product(
-            map(range, tiles.shape), names=["class", "row", "column"]
-        )
-        part = pd.DataFrame({"value": tiles.ravel().round(4)}, index).reset_index()
-        parts.append(part.assign(sparsity=sparsity))
-    return pd.concat(parts)[["class", "sparsity", "row", "column", "value"]]
+    for title in tables["data"].data:
+        for shown, tiles in tiles_of(tables, title).items():
+            axes = pd.MultiIndex.from_product(
+                map(range, tiles.shape), names=["class", "row", "column"]
+            )
+            part = pd.DataFrame({"value": tiles.ravel().round(4)}, axes).reset_index()
+            parts.append(part.assign(data=title, shown=shown))
+    return pd.concat(parts, ignore_index=True)[["data", "class", "shown", "row", "column", "value"]]
+
+
+def rows_of_scorings(tables: Tables) -> pd.DataFrame:
+    """One row for each scoring of LeNet-300-100, as captions take the rows of runs."""
+    about = tables["data"].set_index("data")[["name", "source"]]
+    rows = tables["scorings"].join(about, on="data").rename(columns={"name": "dataset"})
+    return rows.assign(model="lenet-300-100", iterations=0)
 
 
 def of_pictures(likeness: pd.DataFrame) -> pd.DataFrame:
@@ -165,21 +191,17 @@ def against_luck(table: np.ndarray) -> tuple[float, bool]:
 
 
 def beyond_luck(correlations: pd.DataFrame) -> pd.DataFrame:
-    """Whether `hits` and `contrast` are more, or less, than chance: p, q (corrected over data sets,
-    comparisons and sparsities together) and the verdict of each, by data, comparison, sparsity."""
-    keys = correlations[BY].drop_duplicates()
-    parts = []
-    for measure, value in (("hits", "nearest"), ("contrast", "r")):
-        part = keys.assign(measure=measure)
-        cells = keys.itertuples(index=False, name=None)
-        found = [against_luck(matrix(correlations, *key, value)) for key in cells]
-        part["p"] = [p for p, _ in found]
-        part["q"] = scipy.stats.false_discovery_control(part.p)
-        more = np.array([more for _, more in found])
-        part["verdict"] = np.where(more, "higher", "lower")
-        part.loc[part.q >= 0.05, "verdict"] = "undecided"
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+    """Whether more, or fewer, pictures than by chance are nearest to their own class: p, q
+    (corrected over data sets, comparisons and sparsities together) and the verdict, by data,
+    comparison and sparsity."""
+    table = correlations[BY].drop_duplicates(ignore_index=True)
+    cells = table.itertuples(index=False, name=None)
+    found = [against_luck(matrix(correlations, *key, "nearest")) for key in cells]
+    table["p"] = [p for p, _ in found]
+    table["q"] = scipy.stats.false_discovery_control(table.p)
+    table["verdict"] = ["higher" if more else "lower" for _, more in found]
+    table.loc[table.q >= 0.05, "verdict"] = "undecided"
+    return table
 
 
 def layer_shares(tables: Tables) -> pd.DataFrame:
@@ -195,37 +217,12 @@ def layer_shares(tables: Tables) -> pd.DataFrame:
     return table[["data", "sparsity", "layer", "kept", "size", "share", "fraction"]]
 
 
-def kernel_percent(kernel: pd.DataFrame) -> pd.DataFrame:
-    """The table `kernel` with a column `percent`: kept of each position, (5, 5)."""
-    shares = [
-        100 * (np.array(text.split(), int).reshape(5, 5) / n)
-        for text, n in zip(kernel.kept, kernel.kernels, strict=True)
-    ]
-    return kernel.assign(percent=shares)
-
-
-def mean_kernel(kernel: pd.DataFrame, title: str, sparsity: float) -> np.ndarray:
-    """Percentage kept of each position, mean over the seeds: (5, 5)."""
-    rows = kernel[(kernel.data == title) & (kernel.sparsity == sparsity)]
-    return np.stack(kernel_percent(rows).percent).mean(0)
-
-
-def tidy_kernel(kernel: pd.DataFrame) -> pd.DataFrame:
-    """One row for each position of the kernel: percentage kept, mean over the seeds."""
-    titles = kernel.data.unique()
-    index = pd.MultiIndex.from_product(
-        [titles, KERNEL_SPARSITIES, range(5), range(5)],
-        names=["data", "sparsity", "row", "column"],
-    )
-    shares = [mean_kernel(kernel, t, s) for t in titles for s in KERNEL_SPARSITIES]
-    return pd.DataFrame({"kept_percent": np.ravel(shares).round(2)}, index).reset_index()
-
-
 def inner_and_border(kernel: pd.DataFrame) -> pd.DataFrame:
     """Percentage kept of the inner 3×3 minus that of the border, within seeds, as from `paired`,
     by data and sparsity, with the means of both."""
     inside = np.pad(np.ones((3, 3), bool), 1)
-    shares = kernel_percent(kernel).percent
+    counts = [np.array(text.split(), int).reshape(5, 5) for text in kernel.kept]
+    shares = [100 * (kept / n) for kept, n in zip(counts, kernel.kernels, strict=True)]
     rows = kernel.assign(status="ok")
     inner = rows.assign(kept=[share[inside].mean() for share in shares])
     border = rows.assign(kept=[share[~inside].mean() for share in shares])
@@ -245,14 +242,11 @@ def _in_order(table: pd.DataFrame, likeness: pd.DataFrame, scored: Iterable[str]
 
 
 def checks(likeness: pd.DataFrame) -> pd.DataFrame:
-    """Pictures, wrong labels and pixels from 0 to 1 at 90 %, means over the seeds: hits, own and
-    other r, and Δ with its interval, indexed by CHECK."""
-    rows = likeness[likeness.sparsity == CHECKED].assign(status="ok")
+    """Pictures, wrong labels and pixels from 0 to 1 at 90 %, means over the seeds: `hits`, `own`
+    and `other` r, by data, what was scored, and comparison."""
+    rows = likeness[likeness.sparsity == CHECKED]
     table = rows.groupby(CHECK)[["hits", "own", "other"]].mean()
-    contrast = summarize(rows, CHECK, "contrast").set_index(CHECK)
-    table = table.join(contrast[["mean", "half"]])
-    table = _in_order(table, likeness, (PLAIN, *CHECKS))
-    return table.rename_axis(CHECK)
+    return _in_order(table, likeness, (PLAIN, *CHECKS)).rename_axis(CHECK).reset_index()
 
 
 def changes(likeness: pd.DataFrame) -> pd.DataFrame:
@@ -264,58 +258,20 @@ def changes(likeness: pd.DataFrame) -> pd.DataFrame:
     return table.rename_axis(CHECK).reset_index()
 
 
-def hits_and_contrasts(likeness: pd.DataFrame) -> pd.DataFrame:
-    """Hits and Δ with their intervals as texts: a row for each sparsity, columns by data set and
-    measure."""
-    hits, contrasts = (summaries(likeness, value) for value in ("hits", "contrast"))
-    columns = {}
-    for title in likeness.data.unique():
-        for kind in WITH:
-            ours, apart = hits.loc[title, kind], contrasts.loc[title, kind]
-            texts = [interval(*ends, 1).lstrip("+") for ends in ours[["mean", "half"]].to_numpy()]
-            columns[title, f"nearest, {kind}"] = texts
-            texts = [interval(*ends) for ends in apart[["mean", "half"]].to_numpy()]
-            columns[title, f"Δ, {kind}"] = texts
-    index = pd.Index([level(s) for s in ours.index], name="sparsity")
-    return pd.DataFrame(columns, index)
+def checks_text(likeness: pd.DataFrame) -> pd.DataFrame:
+    """`checks` as they are shown."""
+    heads = {"with": "compared with", "hits": "nearest, of 10", "own": "own r", "other": "other r"}
+    return checks(likeness).rename(columns=heads)
 
 
-def layers_in_percent(shares: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
-    """The shares of `layer_shares` at three sparsities, in percent: a row for each data set and
-    sparsity, columns by measure and layer. `titles` of the data sets, in the order of the rows."""
-    shown = shares[shares.sparsity.isin([0.1, 0.5, 0.9])]
-    shown = shown.assign(data=shown.data.map(titles), sparsity=shown.sparsity.map(level))
-    shown = shown.pivot(index=["data", "sparsity"], columns="layer", values=["share", "fraction"])
-    heads = {"share": "share of all kept", "fraction": "kept of the layer"}
-    shown = 100 * shown.reindex(titles.values(), level=0).rename(columns=heads)
-    shown.columns.names = shown.index.names = [None, None]
-    return shown
-
-
-def provenance(
-    tables: Tables,
-    profile: str,
-    title: str | None = None,
-    network: str = "LeNet-300-100",
-    batch: str = "100 images of one class",
-) -> str:
-    """The line under a figure: data (of one data set, or of both), seeds, profile and hardware."""
-    about = tables["data"]
-    about = about if title is None else about[about["data"] == title]
-    return (
-        f"Data: {'; '.join(about.source.unique())}. {network}: "
-        f"{seeds_said(range(about.seeds.max()))}, scored on {batch}; nothing is trained. "
-        f"Profile {profile}. {'; '.join(about.hardware.unique())}."
-    )
+def kernel_text(inside: pd.DataFrame) -> pd.DataFrame:
+    """`inner_and_border` as it is shown."""
+    heads = {"inner": "inner 3×3 (%)", "border": "border (%)", "text": "inner − border"}
+    shown = inside.assign(sparsity=inside.sparsity.map(level)).rename(columns=heads)
+    return shown[["data", "sparsity", *heads.values(), "verdict"]]
 
 
 # ----------------------------------------------------------------------------------------- numbers
-
-
-def interval(mean: float, half: float, digits: int = 3) -> str:
-    """ "+0.404 ± 0.003"; without ± where there is no interval."""
-    text = f"{mean:+.{digits}f}" + ("" if np.isnan(half) else f" ± {half:.{digits}f}")
-    return text.replace("-", "−")
 
 
 def span(values: Iterable[float], form: str = "{:.1f}") -> str:
@@ -345,71 +301,66 @@ def levels(sparsities: Iterable[float]) -> str:
     return f"{', '.join(told)} %" if told else ""
 
 
-PREFIXES = {MEAN_IMAGE: "", MAGNITUDE: "magnitude_"}  # in the names of `values`
-
-
 def values(tables: Tables) -> dict[str, str]:
-    """The numbers of the section's prose, formatted. `_mnist` and `_fashion_mnist` are data sets;
-    `magnitude_` compares with |mean image|, not the mean image; a number at the end is a sparsity.
+    """The numbers that prose quotes, by name; "–" where there are none.
+
+    "pictures.nearest.mnist" is how many of ten pictures are nearest to the mean image of their own
+    class, over the sparsities, "pictures.nearest.mnist.90" at one; ".magnitude" after the data set
+    compares with the magnitude.
     """
     likeness, scorings = tables["likeness"], tables["scorings"]
-    hits, contrasts = (summaries(likeness, value) for value in ("hits", "contrast"))
-    luck, r_wrong = beyond_luck(tables["correlations"]), scorings.groupby("data").r_wrong_labels
-    checked, layers = checks(likeness), layer_shares(tables)
-    inside = inner_and_border(tables["kernel"])
+    hits, luck = summaries(likeness, "hits")["mean"], beyond_luck(tables["correlations"])
+    checked, changed = checks(likeness).set_index(CHECK).hits, changes(likeness)
+    changed = changed[(changed.scored == WRONG_LABELS) & (changed.verdict != "undecided")]
+    layers, inside = layer_shares(tables), inner_and_border(tables["kernel"])
+    first = layers[(layers.layer == "fc1") & (layers.sparsity == CHECKED)]
     found = {
-        "seeds": counted(int(tables["data"].seeds.iloc[0]), "seed"),
-        "alike": span(r_wrong.mean(), "{:.3f}"),
-        "alike_least": span([scorings.r_wrong_labels.min()], "{:.3f}"),
+        "pictures.wrong_labels.changes": str(len(changed)),
+        "pictures.first_layer.kept": span(100 * first.share, "{:.0f}"),
+        "pictures.first_layer.size": f"{100 * first['size'].max() / scorings.scores.max():.0f}",
     }
-    fc1 = layers[(layers.layer == "fc1") & (layers.sparsity == 0.9)].share
-    found["fc1_share_90"] = span(100 * fc1, "{:.0f}") + " %"
-    for part in ("inner", "border"):
-        found[f"kernel_{part}_99"] = span(inside[part][inside.sparsity == 0.99]) + " %"
-    for row in tables["data"].itertuples():
-        name, title = row.name, row.data
-        found[f"background_{name}"] = span([row.background], "{:.2f}")
-        found[f"alike_{name}"] = span([r_wrong.mean()[title]], "{:.3f}")
-        found[f"unit_pixels_{name}"] = tens([checked.hits[title, UNIT_PIXELS, MEAN_IMAGE]])
-        found |= _ties(tables, title, name)
-        for kind, prefix in PREFIXES.items():
-            mean, contrast = hits["mean"][title, kind], contrasts.loc[title, kind]
-            found[f"hits_{prefix}{name}"] = tens(mean)
-            found[f"hits_{prefix}{name}_90"] = f"{mean[0.9]:.1f}"
-            for s in (0.1, 0.9):
-                ends = contrast.loc[s]
-                found[f"contrast_{prefix}{name}_{100 * s:.0f}"] = interval(ends["mean"], ends.half)
+    for claim in claims(tables):
+        found[f"pictures.verdict.{claim['id'].removeprefix('drawn.')}"] = claim["verdict"]
+    for title, name in zip(tables["data"].data, tables["data"].name, strict=True):
+        for kind, ending in ((MEAN_IMAGE, ""), (MAGNITUDE, ".magnitude")):
+            mean = hits[title, kind]
+            found[f"pictures.nearest.{name}{ending}"] = tens(mean)
+            for sparsity in DRAWN:
+                key = f"pictures.nearest.{name}{ending}.{100 * sparsity:.0f}"
+                found[key] = tens([mean[sparsity]])
             same = luck[(luck.data == title) & (luck["with"] == kind)]
-            for measure in ("hits", "contrast"):
-                for verdict in ("higher", "lower", "undecided"):
-                    of = same.sparsity[(same.measure == measure) & (same.verdict == verdict)]
-                    key = f"{measure}_{verdict.replace(' ', '_')}_{prefix}{name}"
-                    found[key] = levels(of)
-        most = hits["mean"][title, MEAN_IMAGE]
-        found[f"most_at_{name}"] = "every sparsity" if most.nunique() == 1 else level(most.idxmax())
+            told = levels(same.sparsity[same.verdict == "higher"])
+            found[f"pictures.beyond_chance.{name}{ending}"] = told or "–"
+        of = scorings[scorings.data == title]
+        found[f"pictures.wrong_labels.{name}"] = f"{of.r_wrong_labels.mean():.2f}"
+        found[f"pictures.unit_pixels.{name}"] = tens([checked[title, UNIT_PIXELS, MEAN_IMAGE]])
+        own = matrix(tables["correlations"], title, MEAN_IMAGE, CHECKED).diagonal()
+        for label, r in zip(classes(title), own, strict=True):
+            found[f"pictures.own.{name}.{label}"] = span([r], "{:.2f}")
+        found |= _ties(of, name) | _kernel(inside[inside.data == title], name)
     return found
 
 
-def _ties(tables: Tables, title: str, name: str) -> dict[str, str]:
-    """In how many scorings position decides which scores of 0 the masks keep at 10 %, the largest
-    share of scores of 0 among them, the class, and Δ without the seeds of these scorings."""
-    scorings = tables["scorings"][tables["scorings"].data == title]
+def _ties(scorings: pd.DataFrame, name: str) -> dict[str, str]:
+    """In how many scorings of a data set position decides which scores of 0 the masks keep at
+    10 %, the classes, and the largest share of scores of 0 among them."""
     tied = scorings[scorings.zeros_kept > 0]
-    rows = of_pictures(tables["likeness"])
-    rows = rows[(rows.data == title) & (rows["with"] == MEAN_IMAGE)]
-    rows = rows[(rows.sparsity == SPARSITIES[0]) & ~rows.seed.isin(tied.seed)]
-    share = tied.zeros / tied.scores
+    named = [classes(TITLES[name])[label] for label in tied["class"].unique()]
+    zeros = f"{100 * (tied.zeros / tied.scores).max():.0f}" if len(tied) else "–"
     return {
-        f"tied_{name}": f"{len(tied)} of {len(scorings)}",
-        f"tied_zeros_{name}": f"{100 * share.max():.0f} %" if len(tied) else "–",
-        f"tied_class_{name}": ", ".join(classes(title)[label] for label in tied["class"].unique()),
-        f"contrast_untied_{name}_10": span([rows.contrast.mean()], "{:+.3f}") if len(rows) else "–",
+        f"pictures.tied.{name}": f"{len(tied)} of {len(scorings)}",
+        f"pictures.tied_classes.{name}": ", ".join(named) or "–",
+        f"pictures.tied_zeros.{name}": zeros,
     }
 
 
-def draws_class(found: dict[str, str], name: str) -> str:
-    """By `values`, whether pictures draw their classes: "yes", all ten do; "in part", more than by
-    chance do at some sparsity; or "no"."""
-    if found[f"hits_{name}"] == "10":
-        return "yes"
-    return "in part" if found[f"hits_higher_{name}"] else "no"
+def _kernel(inside: pd.DataFrame, name: str) -> dict[str, str]:
+    """By how many points, and where, the inner kernel of a data set keeps more than the border,
+    and up to how many cannot be excluded where that is undecided."""
+    more, unsure = (inside[inside.verdict == verdict] for verdict in ("higher", "undecided"))
+    excluded = (unsure["mean"].abs() + unsure.half).max()
+    return {
+        f"pictures.kernel.{name}": span(more["mean"]) if len(more) else "–",
+        f"pictures.kernel_at.{name}": ", ".join(more.sparsity.map(level)) or "nowhere",
+        f"pictures.kernel_open.{name}": f"{excluded:.1f}" if len(unsure) else "–",
+    }

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import snipcore as snip
 from sniplab.data import Data, draw_batch, load_data
@@ -85,9 +85,9 @@ def mean_images(data: Data) -> np.ndarray:
 
 
 def correlate(pictures: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Pearson's r over the pixels of each of ten pictures with each of ten images, (10, 784) each:
-    (10, 10). NaN for a picture of one shade: its scatter is that of rounding."""
-    r = np.corrcoef(pictures, images)[:10, 10:]
+    """Pearson's r over the pixels of each of n pictures with each of n images, (n, 784) each:
+    (n, n). NaN for a picture of one shade: its scatter is that of rounding."""
+    r = np.corrcoef(pictures, images)[: len(pictures), len(pictures) :]
     r[np.ptp(pictures, axis=1) == 0] = np.nan
     return r
 
@@ -104,6 +104,42 @@ def judged(r: np.ndarray) -> dict:
     own, hits = r.trace() / 10, int(nearest(r).trace())
     other = (r.sum() - r.trace()) / 90
     return {"hits": hits, "own": own, "other": other, "contrast": own - other}
+
+
+def picture_of(mask: Tensor, data: Data, label: int) -> pd.DataFrame:
+    """Picture of one mask of the first layer, (300, 784), beside its class, a row for each pixel:
+    the fraction `kept` of its connections, and its `mean_image` and the `magnitude` of that."""
+    mean = data.x_train[data.y_train == label].double().mean((0, 1)).cpu().numpy()
+    pixels = pd.MultiIndex.from_product([range(28), range(28)], names=["row", "column"])
+    columns = {"kept": mask.double().mean(0).cpu().numpy(), "mean_image": mean.ravel()}
+    table = pd.DataFrame(columns, pixels).reset_index()
+    return table.assign(magnitude=table.mean_image.abs())
+
+
+def kept_again(
+    model: nn.Module, data: Data, label: int, sparsity: float, seed: int = 0
+) -> pd.DataFrame:
+    """What the first layer keeps when one thing of the scoring batch of a class changes: the
+    fraction of its connections `kept again`, and `r` of the two pictures, by `change`."""
+    x, y = class_batch(data, label, seed)
+    other = (label + 1) % 10
+    batches = {
+        "none": (x, y),
+        "other images of the class": class_batch(data, label, seed + 1),
+        "the same images, labelled as the next class": (x, torch.full_like(y, other)),
+        "images of the next class": class_batch(data, other, seed),
+    }
+    masks = {
+        change: snip.keep_top(snip.sensitivity(model, *batch), sparsity)["fc1.weight"]
+        for change, batch in batches.items()
+    }
+    plain = masks.pop("none")
+    rows = []
+    for change, mask in masks.items():
+        pictures = np.stack([m.double().mean(0).cpu().numpy() for m in (plain, mask)])
+        again = float((plain & mask).sum() / plain.sum())
+        rows.append((change, again, float(correlate(*pictures[:, None])[0, 0])))
+    return pd.DataFrame(rows, columns=["change", "kept again", "r"])
 
 
 def _text(values: np.ndarray) -> str:

@@ -16,7 +16,16 @@ import pandas as pd
 from snipcore import MODELS, check_known
 from sniplab.methods import METHODS
 from sniplab.runs import Config
-from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, several
+from sniplab.sections import (
+    COMMITTED,
+    RESULTS,
+    Plan,
+    check_counts,
+    check_profile,
+    several,
+    stored_rows,
+    stored_table,
+)
 from sniplab.sections.sweep_tables import (
     BY,
     ENDING,
@@ -28,16 +37,20 @@ from sniplab.sections.sweep_tables import (
     controls,
     costs,
     curve_name,
+    gains,
     level,
+    lost_trials,
+    main_part,
     recipes_near,
     swept_rows,
     title,
+    trials,
     variant_costs,
     variants_of,
     with_curves,
 )
 from sniplab.show import spanned
-from sniplab.stats import paired, percent, points, summarize
+from sniplab.stats import paired, percent, points, summarize, t_interval
 from sniplab.training import REFERENCE, Recipe, recipe_for
 from sniplab.verdicts import (
     ADDED,
@@ -291,32 +304,11 @@ def rates_plan(profile: str, dataset: str = "mnist") -> dict[str, list[Config]]:
     }
 
 
-def more_seeds_plan(profile: str) -> dict[str, list[Config]]:
-    """SNIP and its controls of LeNet-300-100 from 90 % on, at the seeds that the committed sweep
-    lacks of twenty. They are collected, and not shown before all are there."""
-    check_profile(profile)
-    if profile != COMMITTED:
-        return {"more_seeds": []}
-    known = plan(profile)
-    there = {config for configs in known.values() for config in configs}
-    wanted = plan(
-        profile, models=LENET_300, methods=("snip", *CONTROLS), sparsities=ABOVE, seeds=20
-    )
-    runs = [c for c in wanted["sweep"] if c.method != "dense" and c not in there]
-    return {"more_seeds": runs}
-
-
 # ---------------------------------------------------------------------------------- what is claimed
 
 PRUNED, CHOICE = "pruned beside dense", "which connections"
 DENSE = "dense networks and implementation"
 DENSE_CELL = ("dense", 0.0)
-
-
-def main_part(plan: Plan, model: str) -> str:
-    """The part whose curve a network is judged by: the published protocol's where the plan has one,
-    else that of the defaults of the reference implementation."""
-    return "sweep" if any(config.model == model for config in plan["sweep"]) else "defaults"
 
 
 def main_curve(rows: pd.DataFrame, plan: Plan, model: str) -> pd.DataFrame:
@@ -528,8 +520,29 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     found["recipes"] = str(len(near))
     found["recipes_near"] = str(int(near["all"].sum()))
     found["recipes_near_when_pruned"] = ", ".join(near.part[near.pruned]) or "–"
-    found["least_costly_recipe"] = pruned.idxmin() if len(pruned) else "–"
+    found["least_cost_of_recipes"] = unsigned(points(pruned.min()))
+    found["largest_gain"] = f"{summarize(gains(full), BY, 'gain')['mean'].max():.2f}"
+    found["pooled_shuffle.lenet-5-caffe"] = pooled_shuffle(main_curve(rows, plan, LENET_5))
+    for row in lost_trials(
+        trials(stored_rows("1_learning_rates", rates_plan(COMMITTED), RESULTS))
+    ).itertuples():
+        if row.momentum == 0.9:
+            found[f"diverged.{row.start.replace(' ', '_')}.{row.lr:g}"] = row.text
+    speed = stored_table("1_time").groupby(["engine", "sparsity"]).speed.median()
+    found |= {f"speed.{engine}.{100 * s:g}": f"{v:.1f}" for (engine, s), v in speed.items()}
     return found
+
+
+def pooled_shuffle(curve: pd.DataFrame) -> str:
+    """What shuffling changes in the mean over 90, 95 and 98 %, in points, over seeds; `curve` as
+    from `main_curve`."""
+    some = curve[curve.sparsity.isin((0.9, 0.95, 0.98)) & (curve.status == "ok")]
+    means = some.groupby(["method", "seed"]).error.mean().unstack("method")
+    if not {"shuffled", "snip"} <= set(means):
+        return "–"
+    difference = means.shuffled - means.snip
+    low, high = t_interval(difference)
+    return unsigned(points(difference.mean(), (high - low) / 2))
 
 
 def unsigned(text: str) -> str:

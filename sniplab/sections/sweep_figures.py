@@ -42,7 +42,7 @@ def _panels(names: Collection[str], height: float) -> tuple[plt.Figure, list[plt
     return figure, list(axes[0])
 
 
-def _sparsity_axis(axis: plt.Axes) -> None:
+def sparsity_axis(axis: plt.Axes) -> None:
     """Sparsities in percent, on a logarithmic scale of what is left."""
     ticks = np.array([0, 50, 80, 90, 95, 98, 99])
     axis.set(xscale="log", xlim=(125, 0.55), xlabel=SPARSITY)
@@ -66,7 +66,7 @@ def draw_curves(means: pd.DataFrame, models: Mapping[str, str]) -> plt.Figure:
         for axis, (curve, model) in zip(axes, models.items(), strict=True):
             here = means[means.curve == curve]
             least = min([1.2, *(0.8 * here["mean"]), *_draw_published(axis, model)])
-            _sparsity_axis(axis)
+            sparsity_axis(axis)
             axis.set(yscale="log", ylim=(0.9 * least, CEILING), title=curve)
             axis.set_yticks(errors[errors > least], errors[errors > least])
             axis.minorticks_off()
@@ -94,7 +94,8 @@ def _draw_methods(axis: plt.Axes, means: pd.DataFrame) -> None:
         if len(beyond):
             cells = zip(beyond["mean"], beyond.sparsity, strict=True)
             text = ", ".join(f"{error:.0f} % at {level(sparsity)}" for error, sparsity in cells)
-            place = {"transform": axis.transAxes, "va": "top", "fontsize": 8}
+            place = {"transform": axis.transAxes, "va": "top", "fontsize": 8, "zorder": 7}
+            place["bbox"] = {"fc": "white", "ec": "none", "pad": 0.5}
             axis.text(0.02, high, f"↑ {method.label}: {text}", color=method.colour, **place)
             high -= 0.06
 
@@ -147,26 +148,31 @@ def draw_differences(
             x = [ticks.index(sparsity) + shift for sparsity in part.sparsity]
             face = method.colour if apart else "white"
             axis.errorbar(x, part["mean"], part.half.fillna(0), mfc=face, **look)
-        for one in some.itertuples():
-            if (one.sparsity, name) in cut:
-                cross = {"color": "black", "ms": 9, "label": "no path left: guesses", "zorder": 5}
-                axis.plot(ticks.index(one.sparsity) + shift, one.mean, "x", **cross)
         axis.errorbar([], [], [], label=method.label, mfc=method.colour, **look)
+    crossed = [
+        (ticks.index(one.sparsity) + shifts[there.index(one.method)], one.mean)
+        for one in table.itertuples()
+        if (one.sparsity, one.method) in cut
+    ]
+    if crossed:
+        cross = {"color": "black", "ms": 9, "label": "no path left: guesses", "zorder": 5}
+        axis.plot(*zip(*crossed, strict=True), "x", **cross)
     axis.axhline(0, color="black", lw=1)
     axis.set_xticks(range(len(ticks)), [level(s)[:-2] for s in ticks])
     axis.set_xlim(-0.6, max(1, len(ticks)) - 0.4)
     axis.set_yscale("symlog", linthresh=1)
-    axis.set_yticks([0, 0.5, 1, 10, 100], ["0", "0.5", "1", "10", "100"])
+    axis.set_yticks([-1, 0, 0.5, 1, 10, 100], ["−1", "0", "0.5", "1", "10", "100"])
+    axis.set_ylim(-1.3, 150)
 
 
-def draw_variants(errors: pd.DataFrame, costs: pd.DataFrame, names: list[str]) -> plt.Figure:
+def draw_variants(errors: pd.DataFrame, costs: pd.DataFrame) -> plt.Figure:
     """Errors of LeNet-300-100 by change of the recipe, and SNIP − dense, with the published values
     as lines.
 
     Args:
         errors: as from `summarize` by part and sparsity; costs: as from `variant_costs`.
-        names: of the variants, from top to bottom.
     """
+    names = list(dict.fromkeys(errors.part))
     looks = {0: ("black", "s", "-"), 0.95: ("#0072b2", "o", "--"), 0.98: ("#d55e00", "^", ":")}
     published = published_table()
     published = published[published.model == "lenet-300-100"].set_index("sparsity").error

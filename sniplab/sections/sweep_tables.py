@@ -4,16 +4,14 @@ Lee, Ajanthan & Torr. SNIP: Single-shot network pruning based on connection sens
 Table 1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
 
 from snipcore import MODELS
-from sniplab.methods import METHODS
 from sniplab.runs import Config
 from sniplab.sections import Plan
-from sniplab.show import spanned
 from sniplab.stats import paired, summarize
 from sniplab.verdicts import close
 
@@ -70,6 +68,25 @@ def curves_of(plan: Plan) -> dict[str, list[Config]]:
         for config in plan[part]:
             found.setdefault(curve_name(config.model, part), []).append(config)
     return found
+
+
+def curves_shown(plan: Plan, part: str) -> dict[str, str]:
+    """The curves of a part, by name, each with its network."""
+    models = dict.fromkeys(config.model for config in plan[part])
+    return {curve_name(model, part): model for model in models}
+
+
+def main_curves(plan: Plan) -> list[str]:
+    """One curve for each network: that of the published protocol, where there is one, else that of
+    the defaults of the reference implementation."""
+    models = dict.fromkeys(config.model for part in ENDING for config in plan[part])
+    return [curve_name(model, main_part(plan, model)) for model in models]
+
+
+def main_part(plan: Plan, model: str) -> str:
+    """The part whose curve a network is judged by: the published protocol's where the plan has one,
+    else that of the defaults of the reference implementation."""
+    return "sweep" if any(config.model == model for config in plan["sweep"]) else "defaults"
 
 
 def with_curves(rows: pd.DataFrame) -> pd.DataFrame:
@@ -134,19 +151,6 @@ def beside_published(rows: pd.DataFrame) -> pd.DataFrame:
     return cells
 
 
-def beside_curves(rows: pd.DataFrame, curves: Mapping[str, str]) -> pd.DataFrame:
-    """Errors of the published cells, as from `summarize`, for each of `curves` (its network) that
-    does not show them itself."""
-    full, parts = rows[rows.part == "table_1"], []
-    for curve, model in curves.items():
-        on_it = swept_rows(rows)[lambda swept, curve=curve: swept.curve == curve].sparsity
-        shown = full.curve.eq(curve) & full.sparsity.isin(on_it)
-        means = summarize(full[full.model.eq(model) & ~shown], ["sparsity"])
-        if len(means):
-            parts.append(means.assign(curve=curve))
-    return pd.concat(parts) if parts else summarize(full[:0], ["curve", "sparsity"])
-
-
 def published_costs(rows: pd.DataFrame) -> pd.DataFrame:
     """SNIP − dense in the published cells, as from `costs`, beside the `published` difference."""
     theirs = published_table()
@@ -155,26 +159,30 @@ def published_costs(rows: pd.DataFrame) -> pd.DataFrame:
     return costs(rows, "model").merge(theirs[[*BY, "published"]], "left")
 
 
-def curve_table(rows: pd.DataFrame, counts: Mapping[str, int]) -> pd.DataFrame:
-    """The errors along the curves as text, a column for each method; `counts`: m by network."""
-    along = ["curve", "sparsity"]
-    means = summarize(rows, [*along, "method"])
-    there = [m for m in METHODS if m != "dense" and (means.method == m).any()]
-    table = means.pivot(index=along, columns="method", values="text").reindex(columns=there)
-    table.insert(0, "dense", means[means.method == "dense"].set_index(along).text)
-    main = rows[rows.method.isin(["dense", "snip"])]
-    table["best"] = summarize(main, along, "error_best").set_index(along).text
-    table["seeds"] = means.groupby(along).n.agg(spanned)
-    table = table.reset_index().sort_values(along).fillna("")
-    models = dict(zip(rows.curve, rows.model, strict=True))
-    kept = [
-        f"{round((1 - s) * counts[models[curve]]):,}"
-        for curve, s in zip(table.curve, table.sparsity, strict=True)
-    ]
-    table.insert(2, "κ", kept)
-    names = {method: METHODS[method].label for method in there}
-    names |= {"curve": "network", "best": "dense or SNIP, best checkpoint"}
-    return table.assign(sparsity=table.sparsity.map(level)).rename(columns=names)
+HEADLINE = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # sparsities of the tables that are shown
+
+
+def shown_pairs(pairs: pd.DataFrame, curves: Collection[str]) -> dict:
+    """What `Section.table` shows of paired differences along curves: the headline sparsities."""
+    some = pairs[pairs.curve.isin(list(curves)) & pairs.sparsity.isin(HEADLINE)]
+    names = {"curve": "network", "text": "points", "n": "pairs"}
+    some = some[["curve", "sparsity", "text", "n", "verdict"]].rename(columns=names)
+    return {"shown": some, "form": {"sparsity": level}}
+
+
+def published_text(cells: pd.DataFrame) -> pd.DataFrame:
+    """`beside_published` as it is shown."""
+    some = cells[cells.n > 0]
+    return pd.DataFrame(
+        {
+            "network": some.model.map(title),
+            "sparsity": some.sparsity.map(level),
+            "published": some.error.map("{:.1f}".format),
+            "ours, last iteration": some.text,
+            "ours, best of the last five": some.text_best,
+            "seeds": some.n,
+        }
+    )
 
 
 def level(sparsity: float) -> str:
