@@ -217,8 +217,9 @@ def lay_out_first_screen(page: BeautifulSoup, notes: Iterable[str]) -> None:
     title = page.find("h1")
     if title is None:
         return
-    place, line = title, title.find_next_sibling()
-    if line is not None and line.name == "p" and " · " in line.get_text():
+    summary = page.find("h2", id="summary")
+    place = title
+    if summary is not None and (line := between(title, "h2", "p")) is not None:
         line["class"] = "byline"
         place = line
     for note in notes:
@@ -226,7 +227,6 @@ def lay_out_first_screen(page: BeautifulSoup, notes: Iterable[str]) -> None:
         paragraph.append(BeautifulSoup(note, "html.parser"))
         place.insert_after(paragraph)
         place = paragraph
-    summary = page.find("h2", id="summary")
     if summary is not None:
         summary["class"] = "unseen"
         if (findings := between(summary, "h2", "ul")) is not None:
