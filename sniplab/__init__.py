@@ -1,13 +1,14 @@
 """The laboratory around `snipcore`: data, training, many runs, and the sections of the report.
 
-    data, methods <- training <- sparse <- runs <- stats, show, verdicts <- sections
-        <- notebook, prose <- report
+    data, methods, connectivity <- training <- sparse <- runs <- stats, show, verdicts
+        <- sections <- notebook, explorer, prose, page <- report
 
 Each room imports only rooms before it, and each is read alone. `import sniplab as lab` gives the
 names below; a section is imported by name: `from sniplab.sections import sweep`; `report` is run by
 itself: `python -m sniplab.report`.
 """
 
+from sniplab.connectivity import effective_fraction, effective_masks
 from sniplab.data import DATASETS, Data, augment, draw_batch, load_data, random_labels
 from sniplab.methods import (
     METHODS,

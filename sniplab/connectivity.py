@@ -124,7 +124,7 @@ def effective_masks(model: nn.Module, masks: Mapping[str, Tensor], x: Tensor) ->
 
     Vysogorets & Kempe count weights alone: biases have no mask. In their public code one version
     follows convolutions by channels, so that what meets only the padding is effective; the other,
-    used for all their results, differentiates a network without normalisation, with mean pooling
+    which their pruning calls, differentiates a network without normalisation, with mean pooling
     and |w| as weights, on an input of ones. Its paths are those found here as long as no product of
     weights underflows.
 
@@ -155,8 +155,6 @@ def effective_masks(model: nn.Module, masks: Mapping[str, Tensor], x: Tensor) ->
             raise ValueError("something comes out though nothing goes in: cannot follow the paths")
     with torch.enable_grad():
         reached = sum(t.sum() for t in tree_leaves(probe(ones)))
-    if not reached.requires_grad:  # as where no layer is left
-        return {name: torch.zeros_like(mask) for name, mask in masks.items()}
     found = torch.autograd.grad(reached, list(weights.values()), materialize_grads=True)
     pairs = zip(masks.items(), found, strict=True)
     return {name: mask & (gradient > 0).to(mask.device) for (name, mask), gradient in pairs}

@@ -69,9 +69,9 @@ def _drawn(
 def uniform_masks(model, x, y, sparsity, seed, norm, biases) -> dict[str, Tensor]:
     """Control: connections drawn at random, the same share of every tensor.
 
-    As google-research/rigl's "random" with no exceptions; in its experiments the first layer, and
-    its biases always, stay dense. Where a layer's share is no whole number it is rounded so that κ
-    are kept.
+    As "random" in google-research/rigl, but for the first layer, which stays dense there, and the
+    biases, which are never pruned there (`biases=False`). Where a layer's share is no whole number,
+    it is rounded so that κ are kept in all.
     """
     return _drawn(
         model,

@@ -2,6 +2,7 @@
 
 import html
 import os
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,7 @@ class Section:
         heads = {column: [{"selector": "th", "props": "text-align: left"}] for column in left}
         rows = [{"selector": "th.row_heading", "props": "text-align: left; vertical-align: top"}]
         style = style.set_table_styles(heads).set_table_styles(rows, overwrite=False)
-        style = style.set_uuid(name or self.name)
+        style = style.set_uuid(name or f"{self.name}_{zlib.crc32(caption.encode())}")
         if not index:
             style = style.hide(axis="index")
         style = style.set_caption(html.escape(text, quote=False))

@@ -121,7 +121,7 @@ def iterative_snip_masks(model, x, y, sparsity, seed, norm, biases) -> dict[str,
     that tie with the threshold are all kept.
 
     The rounds are chaotic: weights nudged by a relative 10⁻⁶ leave less than half of the mask of
-    LeNet-300-100 at 98 %. Masks on another processor share counts, not places.
+    LeNet-300-100 at 98 %. Masks on another processor have similar counts at other places.
     """
     score = partial(masked_sensitivity, model, x=x, y=y, norm=norm)
     return keep_in_rounds(model, score, sparsity, biases)

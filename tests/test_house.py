@@ -11,18 +11,22 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-ROOMS = (  # in the order of their arrows; the sections stand side by side before the report
-    *("snipcore", "sniplab.data", "sniplab.methods", "sniplab.training", "sniplab.sparse"),
+ROOMS = (  # in the order of their arrows; the sections stand side by side after them
+    *("snipcore", "sniplab.data", "sniplab.pruners", "sniplab.controls", "sniplab.methods"),
+    *("sniplab.connectivity", "sniplab.training", "sniplab.sparse", "sniplab.trial"),
     *("sniplab.runs.config", "sniplab.runs.store", "sniplab.runs.worker", "sniplab.runs.grid"),
     *("sniplab.runs.migrate", "sniplab.stats", "sniplab.show", "sniplab.verdicts"),
-    "sniplab.report",
+)
+AFTER = (  # the sections, in the same order
+    *("sniplab.explorer", "sniplab.notebook", "sniplab.prose"),
+    *("sniplab.page_tables", "sniplab.page", "sniplab.report"),
 )
 SECTIONS = sorted(
     f"sniplab.sections.{path.stem}"
     for path in (ROOT / "sniplab" / "sections").glob("*.py")
     if path.stem != "__init__"
 )
-READERS = ("sniplab.sections.conclusion", "sniplab.sections.introduction")  # of other sections
+READERS = [room for room in SECTIONS if room.startswith("sniplab.sections.conclusion")]
 
 HEAVY = {
     *("pandas", "matplotlib", "seaborn", "scipy", "joblib", "filelock", "tqdm", "torchvision"),
@@ -70,16 +74,16 @@ def test_the_core_brings_nothing_but_pytorch_and_numpy(tmp_path):
 def test_every_room_is_known():
     found = {path.relative_to(ROOT).with_suffix("") for path in (ROOT / "sniplab").rglob("*.py")}
     names = {".".join(path.parts) for path in found if path.stem != "__init__"}
-    assert names == {*ROOMS[1:], *SECTIONS}
+    assert names == {*ROOMS[1:], *SECTIONS, *AFTER}
 
 
-@pytest.mark.parametrize("room", [*ROOMS, *SECTIONS])
+@pytest.mark.parametrize("room", [*ROOMS, *SECTIONS, *AFTER])
 def test_a_room_imports_only_rooms_before_it_and_at_its_top(room):
     tree = ast.parse(source(room).read_text())
     top = {id(statement) for statement in tree.body}
-    later = {*ROOMS[ROOMS.index(room) :], *SECTIONS} if room in ROOMS else {"sniplab.report", room}
-    if room == "sniplab.report":
-        later = {room}
+    order = [*ROOMS, "sections", *AFTER]
+    place = order.index(room if room in order else "sections")
+    later = {room, *order[place:]} | (set(SECTIONS) if room in ROOMS else set())
     for statement in ast.walk(tree):
         for name in imported(statement):
             if name.split(".")[0] in ("snipcore", "sniplab"):
@@ -90,7 +94,7 @@ def test_a_room_imports_only_rooms_before_it_and_at_its_top(room):
 
 @pytest.mark.parametrize("room", SECTIONS)
 def test_a_section_reads_no_other(room):
-    """Its own files begin with its name; the introduction and the conclusion read all."""
+    """Its own files begin with its name; the conclusion reads all."""
     tree = ast.parse(source(room).read_text())
     names = {name for statement in ast.walk(tree) for name in imported(statement)}
     others = {name for name in names & set(SECTIONS) if room not in READERS}

@@ -70,7 +70,7 @@ def test_what_is_asked_for_takes_the_place_of_the_profiles_own():
     assert plan["table_1"] == [] and not any(part.startswith(tables.VARIANT) for part in plan)
     for wrong, message in (
         ({"models": "resnet18"}, "unknown model 'resnet18'"),
-        ({"methods": ["grasp"]}, "unknown method 'grasp'"),
+        ({"methods": ["grasq"]}, "unknown method 'grasq'"),
         ({"seeds": 0}, "seeds 0: at least 1"),
         ({"iterations": 0}, "iterations 0: at least 1"),
         ({"sparsities": "0.9"}, "sparsity '0.9' is no number"),

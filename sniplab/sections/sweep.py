@@ -521,7 +521,7 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     found["recipes_near"] = str(int(near["all"].sum()))
     found["recipes_near_when_pruned"] = ", ".join(near.part[near.pruned]) or "–"
     found["least_cost_of_recipes"] = unsigned(points(pruned.min()))
-    found["largest_gain"] = f"{summarize(gains(full), BY, 'gain')['mean'].max():.2f}"
+    found["largest_gain"] = unsigned(points(summarize(gains(full), BY, "gain")["mean"].max()))
     found["pooled_shuffle.lenet-5-caffe"] = pooled_shuffle(main_curve(rows, plan, LENET_5))
     for row in lost_trials(
         trials(stored_rows("1_learning_rates", rates_plan(COMMITTED), RESULTS))

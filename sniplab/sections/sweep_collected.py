@@ -6,8 +6,7 @@ Each is a plan of the committed report, empty under other profiles: `make rows S
 import dataclasses
 
 from sniplab.runs import Config
-from sniplab.sections import COMMITTED, check_profile
-from sniplab.sections.sweep import ABOVE, CONTROLS, plan
+from sniplab.sections import COMMITTED, check_profile, sweep
 from sniplab.sections.sweep_tables import LENET_300
 from sniplab.training import PROTOCOLS, Recipe, recipe_for
 
@@ -28,11 +27,10 @@ def more_seeds_plan(profile: str) -> dict[str, list[Config]]:
     check_profile(profile)
     if profile != COMMITTED:
         return {"more_seeds": []}
-    known = plan(profile)
+    known = sweep.plan(profile)
     there = {config for configs in known.values() for config in configs}
-    wanted = plan(
-        profile, models=LENET_300, methods=("snip", *CONTROLS), sparsities=ABOVE, seeds=20
-    )
+    methods = ("snip", *sweep.CONTROLS)
+    wanted = sweep.plan(profile, "mnist", LENET_300, methods, sweep.ABOVE, seeds=20)
     runs = [c for c in wanted["sweep"] if c.method != "dense" and c not in there]
     return {"more_seeds": runs}
 
@@ -46,7 +44,7 @@ def methods_plan(profile: str) -> dict[str, list[Config]]:
         Config(LENET_300, _protocol(), method, sparsity, seed)
         for seed in range(10)
         for method in LATER
-        for sparsity in ABOVE
+        for sparsity in sweep.ABOVE
     ]
     return {"methods": runs}
 
