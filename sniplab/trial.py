@@ -71,8 +71,8 @@ def compare(
     return pd.concat(found, ignore_index=True)
 
 
-def draw_course(course: pd.DataFrame) -> plt.Figure:
-    """Test error while networks train; `course` as from `compare`."""
+def draw_course(course: pd.DataFrame, label: str = "test error (%)") -> plt.Figure:
+    """Error while networks train; `course` as from `compare`."""
     figure, axis = plt.subplots(figsize=(6, 3))
     look = {"hue": "network", "style": "network", "markers": ["s", "o"], "dashes": ["", (4, 2)]}
     colours = {"dense": METHODS["dense"].colour, "pruned": METHODS["snip"].colour}
@@ -80,5 +80,5 @@ def draw_course(course: pd.DataFrame) -> plt.Figure:
     look |= {"palette": [colours[name] for name in there], "markers": look["markers"][: len(there)]}
     look["dashes"] = look["dashes"][: len(there)]
     sns.lineplot(course, x="iteration", y="error", ax=axis, **look)
-    axis.set(ylabel="test error (%)", ylim=(0, None))
+    axis.set(ylabel=label, ylim=(0, None))
     return figure

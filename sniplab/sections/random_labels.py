@@ -9,18 +9,18 @@ generalization. ICLR 2017.
 """
 
 import dataclasses
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
-from snipcore import MODELS, check_known, kept_count
-from sniplab.data import load_data
+from snipcore import MODELS, apply_masks, build_model, check_known, kept_count
+from sniplab.data import Data, load_data, random_labels
 from sniplab.runs import Config
 from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, several, stored_table
-from sniplab.sections.random_labels_capacity import LOGITS_OF, least_error, parameters, times
+from sniplab.sections.random_labels_capacity import least_error, parameters
 from sniplab.sections.random_labels_comparisons import (
     HARDLY,
     PRUNED,
@@ -34,7 +34,7 @@ from sniplab.sections.random_labels_comparisons import (
 )
 from sniplab.show import spanned
 from sniplab.stats import paired, summarize
-from sniplab.training import recipe_for
+from sniplab.training import recipe_for, train
 from sniplab.verdicts import (
     ADDED,
     FAILED,
@@ -171,6 +171,30 @@ def images_seen(plan: Plan, profile: str) -> int:
         if row.dataset == config.dataset:
             return int(row.images)
     return len(load_data(config.dataset, device="cpu").y_train)
+
+
+# ----------------------------------------------------------------------------------- a first trial
+
+
+def memorise(
+    network: str, masks: Mapping[str, Tensor] | None, data: Data, steps: int, images: int = 500
+) -> pd.DataFrame:
+    """Train a network of MODELS dense and under masks on random labels of a few images: as from
+    `sniplab.compare`, but with the training error, in percent, of each tenth of the steps."""
+    y = random_labels(data.y_train[:images], seed=0)
+    small = dataclasses.replace(data, x_train=data.x_train[:images], y_train=y)
+    small = dataclasses.replace(small, x_test=data.x_test[:100], y_test=data.y_test[:100])
+    recipe = dataclasses.replace(recipe_for(network, steps, 1), lr=0.02, weight_decay=0.0)
+    found = []
+    for name, kept in {"dense": None, **({} if masks is None else {"pruned": masks})}.items():
+        model = build_model(network, seed=0).to(data.x_train.device)
+        if kept is not None:
+            apply_masks(model, kept)
+        errors = np.array_split(train(model, small, recipe, kept).train_error, 10)
+        ends = np.cumsum([len(part) for part in errors])
+        means = [part.mean() for part in errors]
+        found.append(pd.DataFrame({"iteration": ends, "network": name, "error": means}))
+    return pd.concat(found, ignore_index=True)
 
 
 # ---------------------------------------------------------------------------------- what is claimed
@@ -365,15 +389,6 @@ def longer_minus_usual(rows: pd.DataFrame) -> pd.DataFrame:
     return paired(longer, usual, ["network"], ("model", "seed"), "train_error")
 
 
-def on_the_way(rows: pd.DataFrame) -> float:
-    """Where the longer runs stood after the usual length: the mean training error, percent."""
-    longer, errors = _hard(rows, "longer"), []
-    for text in longer[longer.status == "ok"].error_curve:
-        curve = text.split()
-        errors.append(float(curve[len(curve) // LONGER - 1]))
-    return float(np.mean(errors)) if errors else math.nan
-
-
 # ------------------------------------------------------------------------------ numbers for prose
 
 
@@ -392,14 +407,13 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     found |= _cells(rescaled, "minus_random")
     for name, table in (("controls", on_snip), ("snip", on_dense), ("rescaled", rescaled)):
         found |= _counts(table[table.labels == "random"], name)
-    waited = on_the_way(rows)
     return found | {
         "longer": longer.text[0] if len(longer) else "–",
         "longer_verdict": longer.verdict[0] if len(longer) else "–",
-        "longer_on_the_way": "–" if math.isnan(waited) else f"{waited:.2f}",
+        "longer_gain": f"{-longer['mean'][0]:.1f}" if len(longer) else "–",
+        **_gains(on_snip, rescaled),
         **_lengths(plan),
         **_capacity(usual, plan),
-        **_logits(stored_table("5_logits")),
     }
 
 
@@ -410,6 +424,19 @@ def _cells(table: pd.DataFrame, name: str) -> dict[str, str]:
         f"{r.method}_{name}_{r.labels}_{100 * r.sparsity:.0f}.{models[r.network]}": r.text
         for r in table.itertuples()
     }
+
+
+def _gains(on_snip: pd.DataFrame, rescaled: pd.DataFrame) -> dict[str, str]:
+    """By how much rescaling lowers the error of random pruning on random labels, and how far that
+    is behind SNIP: "rescaled_gain.lenet-5-caffe.90", "random_gap.lenet-5-caffe.90"."""
+    models = {MODELS[model].title: model for model in (NETWORK, SECOND)}
+    found = {}
+    for name, sign, table in (("rescaled_gain", -1, rescaled), ("random_gap", 1, on_snip)):
+        method = "rescaled" if sign < 0 else "random"
+        for row in table[(table.labels == "random") & (table.method == method)].to_dict("records"):
+            key = f"{name}.{models[row['network']]}.{100 * row['sparsity']:.0f}"
+            found[key] = f"{sign * row['mean']:.1f}".replace("-", "−")
+    return found
 
 
 def _counts(table: pd.DataFrame, name: str) -> dict[str, str]:
@@ -445,13 +472,3 @@ def _capacity(usual: pd.DataFrame, plan: Plan) -> dict[str, str]:
         found[f"bits_needed.{model}"] = f"{images * np.log2(10) / kept:.1f}"
     most = bits_per_parameter(usual, images)[list(TRIED)].max(axis=None)
     return found | {"bits_learned": "–" if pd.isna(most) else f"{most:.2f}"}
-
-
-def _logits(table: pd.DataFrame) -> dict[str, str]:
-    """How much smaller or larger the logits of networks pruned to HARDEST are than dense ones."""
-    return {
-        f"logits_{method}.{row['model']}": times(row[method] / row["dense"])
-        for _, row in table[table.sparsity == HARDEST].iterrows()
-        for method in LOGITS_OF[1:]
-        if row[method]
-    }

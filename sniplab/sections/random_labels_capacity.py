@@ -1,17 +1,14 @@
 """§5.6 without any training: how much so many parameters can remember, and how large the logits of
 pruned networks are before it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
-from snipcore import apply_masks, build_model, prunable
-from sniplab.data import draw_batch, load_data
-from sniplab.methods import METHODS, make_masks
-from sniplab.runs import hardware
+from snipcore import build_model, prunable
+from sniplab.data import load_data
 
 
 def parameters(model: str) -> int:
@@ -34,37 +31,6 @@ def least_error(kept: int, images: int) -> float:
     return float(errors[np.argmax(images * label_bits(errors) <= 32 * kept)])
 
 
-LOGITS_OF = ("dense", "snip", "random", "shuffled", "magnitude", "rescaled")
-
-
-@torch.no_grad()
-def _logit_size(model: str, method: str, sparsity: float, x, y) -> float:
-    network = build_model(model, seed=0).double()
-    masks = make_masks(network, method, sparsity, x, y, seed=0)
-    if masks is not None:
-        apply_masks(network, masks)
-    if adjust := METHODS[method].adjust:
-        adjust(network, masks)
-    return network(x).std().item()
-
-
-def measure_logits(models: Sequence[str]) -> pd.DataFrame:
-    """Standard deviation of the logits before training, of one network each: model, sparsity, and a
-    column for each of LOGITS_OF; source, hardware. Taken on the embedded digits, in double
-    precision."""
-    digits = load_data("digits", device="cpu")
-    x, y = draw_batch(digits, 100, seed=0)
-    rows = []
-    for model in models:
-        for sparsity in (0.9, 0.99):
-            row = {"model": model, "sparsity": sparsity}
-            for method in LOGITS_OF:
-                level = 0.0 if method == "dense" else sparsity
-                row[method] = _logit_size(model, method, level, x.double(), y)
-            rows.append({**row, "source": digits.source, "hardware": hardware()})
-    return pd.DataFrame(rows)
-
-
 def measure_train_images(datasets: Iterable[str]) -> pd.DataFrame:
     """How many train images there are, a row for each data set: dataset, images, data (the digest),
     source."""
@@ -74,14 +40,6 @@ def measure_train_images(datasets: Iterable[str]) -> pd.DataFrame:
 
 
 def write_stored(folder: Path) -> None:
-    """Write both tables of the committed report into a folder."""
+    """Write the table of the committed report into a folder."""
     images = measure_train_images(("mnist", "fashion_mnist", "digits"))
-    logits = measure_logits(("lenet-5-caffe", "lenet-300-100"))
-    for name, table in (("5_train_images", images), ("5_logits", logits)):
-        table.to_csv(folder / f"{name}.csv", index=False)
-
-
-def times(ratio: float) -> str:
-    """A ratio to two digits, in words: "5.8 times smaller"."""
-    digits = float(f"{max(ratio, 1 / ratio):.2g}")
-    return f"{digits:,g} times " + ("smaller" if ratio < 1 else "larger")
+    images.to_csv(folder / "5_train_images.csv", index=False)

@@ -5,14 +5,14 @@ table is one family: what it says is corrected over all that it has a verdict on
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from snipcore import MODELS
+from sniplab.methods import METHODS
 from sniplab.sections.random_labels_capacity import label_bits
-from sniplab.stats import paired, summarize
+from sniplab.stats import paired
 from sniplab.verdicts import FAILED, LEARNED
 
 PRUNED = ("snip", "shuffled", "magnitude", "random", "rescaled")
@@ -73,16 +73,6 @@ def against_dense(usual: pd.DataFrame) -> pd.DataFrame:
     return compare_memory(snip, usual[usual.method == "dense"], ["model", "labels", "seed"])
 
 
-def best_choices(usual: pd.DataFrame) -> pd.DataFrame:
-    """The choice that memorises most, where two or more have been tried, minus dense: as from
-    `compare_memory`."""
-    tried = usual[(usual.sparsity > 0) & (usual.labels == "random") & ~cut_in_two(usual)]
-    tried = tried.dropna(subset="level").sort_values(["level", "method"])
-    choice = tried.groupby(["network", "sparsity"]).method
-    best = tried[(choice.transform("nunique") > 1) & (tried.method == choice.transform("first"))]
-    return compare_memory(best, usual[usual.method == "dense"], ["model", "labels", "seed"])
-
-
 def rescaling(usual: pd.DataFrame) -> pd.DataFrame:
     """Random pruning with rescaled weights minus random pruning, by the same masks, as from
     `compare_memory`; whatever the dense network does, since neither is compared with it."""
@@ -90,17 +80,15 @@ def rescaling(usual: pd.DataFrame) -> pd.DataFrame:
     return compare_memory(whole[whole.method == "rescaled"], whole[whole.method == "random"], TWIN)
 
 
-def memory_by_sparsity(usual: pd.DataFrame) -> pd.DataFrame:
-    """Final training errors, as from `summarize`, by labels, network, sparsity and method."""
-    return summarize(usual, [*KIND, "method"], "train_error")
-
-
-def across(table: pd.DataFrame, columns: Sequence[str] = TRIED) -> pd.DataFrame:
-    """The `text` of a table with one line for each of KIND and one column for each method."""
-    wide = table.pivot(index=KIND, columns="method", values="text").reindex(columns=columns)
-    wide = wide.rename(columns={"snip": "SNIP"}).astype(object).fillna("–")
-    wide = wide.reset_index().rename_axis(columns=None)
-    return wide.assign(sparsity=[f"{100 * s:.0f} %" for s in wide.sparsity])
+def shown_pairs(pairs: pd.DataFrame) -> dict:
+    """What `Section.table` shows of comparisons of controls with SNIP."""
+    columns = {"network": "network", "sparsity": "sparsity", "method": "control"}
+    columns |= {"text": "points", "n": "pairs", "verdict": "verdict"}
+    some = pairs.sort_values(["network", "sparsity"], ascending=[False, True], kind="stable")
+    labels = {name: method.label for name, method in METHODS.items()}
+    some = some.assign(method=some.method.map(labels))
+    shown = some[list(columns)].rename(columns=columns)
+    return {"shown": shown, "form": {"sparsity": "{:.0%}"}}
 
 
 def bits_per_parameter(usual: pd.DataFrame, images: int) -> pd.DataFrame:
