@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
@@ -300,14 +299,6 @@ def test_rescaling_is_compared_with_the_same_masks():
     assert row.mean == pytest.approx(-9.9666667)
 
 
-def test_the_choice_that_memorises_most_is_compared_with_dense():
-    rows = choices(snip=(40.0, 41.0, 42.0), random=LOWER, magnitude=(0.0,) * 3, cut=["magnitude"])
-    (row,) = comparisons.best_choices(comparisons.usual_runs(rows)).itertuples()
-    assert row.method == "random" and row.mean == pytest.approx(29.0)  # 31 − 2
-    alone = comparisons.usual_runs(choices(random=LOWER, cut=["snip"]))
-    assert comparisons.best_choices(alone).empty  # no other choice to be better than
-
-
 def test_a_longer_run_is_compared_with_the_usual_one():
     usual = made({"snip": (86.0, 87.0)}, sparsity=0.99, model=SECOND)
     longer = made({"snip": (85.0, 85.5)}, sparsity=0.99, model=SECOND, part="longer")
@@ -315,21 +306,8 @@ def test_a_longer_run_is_compared_with_the_usual_one():
     rows = together(usual, longer, others).assign(error_curve="90 88 86 84 82 80 78 76")
     (row,) = random_labels.longer_minus_usual(rows).itertuples()
     assert row.n == 2 and row.mean == pytest.approx(-1.25)
-    assert random_labels.on_the_way(rows) == 88  # the second of eight points ends a quarter
     assert list(random_labels.hard_runs(rows).part) == ["usual"] * 2 + ["longer"] * 2
-    assert math.isnan(random_labels.on_the_way(rows[:2]))
     assert random_labels.longer_minus_usual(rows[:2]).empty
-
-
-def test_a_wide_table_has_a_column_for_each_method():
-    rows = together(choices(random=LOWER), made({"snip": (1.0, 2.0)}, sparsity=0.99))
-    table = comparisons.across(comparisons.memory_by_sparsity(comparisons.usual_runs(rows)))
-    assert list(table.columns) == [
-        *("labels", "network", "sparsity", "dense", "SNIP"),
-        *("shuffled", "magnitude", "random", "rescaled"),
-    ]
-    assert list(table.sparsity) == ["0 %", "90 %", "99 %"]
-    assert list(table.SNIP) == ["–", "41.00 ± 2.48", "1.50 (1.00 to 2.00)"]
 
 
 # --------------------------------------------------------------------------------- what is counted
@@ -360,23 +338,24 @@ def test_bits_that_each_parameter_has_learned():
     assert table.random[1] == pytest.approx(0.5 * capacity.label_bits(50))
 
 
-def test_stored_measurements_are_what_is_measured():
-    stored = stored_table("5_logits")
-    measured = capacity.measure_logits([NETWORK, SECOND])
-    columns = list(capacity.LOGITS_OF)
-    assert list(stored.model) == list(measured.model)
-    assert np.allclose(stored[columns], measured[columns], rtol=1e-6)
-    assert (stored.hardware != "").all() and set(stored.source) == set(measured.source)
+def test_the_stored_number_of_images_is_what_is_measured():
     images = stored_table("5_train_images")
     (digits,) = capacity.measure_train_images(["digits"]).to_dict("records")
     assert digits in images.to_dict("records")
 
 
-def test_a_ratio_in_words():
-    assert capacity.times(0.1721) == "5.8 times smaller" and capacity.times(1.2) == (
-        "1.2 times larger"
-    )
-    assert capacity.times(1 / 12_345) == "12,000 times smaller"
+# ------------------------------------------------------------------------------------ a first trial
+
+
+def test_a_dense_network_memorises_more_than_what_is_cut_in_two(digits):
+    model = snip.build_model(SECOND)
+    nothing = {name: weight != weight for name, weight in snip.prunable(model).items()}
+    course = random_labels.memorise(SECOND, nothing, digits, steps=300, images=100)
+    ends = course.groupby("network").error.last()
+    assert list(course.iteration[course.network == "dense"]) == list(range(30, 301, 30))
+    assert ends.dense < 50 and ends.pruned > 75  # percent; one class in ten by guessing
+    alone = random_labels.memorise(SECOND, None, digits, steps=10, images=100)
+    assert set(alone.network) == {"dense"}
 
 
 def test_values_of_the_committed_rows():
@@ -401,35 +380,23 @@ def no_figures_left():
     plt.close("all")
 
 
-def test_the_figure_by_sparsity_takes_its_methods_from_the_table(monkeypatch, no_figures_left):
+def test_the_figure_by_method_takes_its_methods_from_the_table(monkeypatch, no_figures_left):
     new = methods.Method("new", "a new one", "a new one", "#123456", "*", ":", None)
     monkeypatch.setitem(methods.METHODS, "new", new)
-    rows = together(
-        choices(new=LOWER),
-        made({"snip": (60.0, 70.0), "new": (20.0, 30.0)}, sparsity=0.99),
-        made({"new": (1.0, 3.0)}, sparsity=0.99, labels="true"),
-    )
-    figure = figures.draw_sparsity(rows, {NETWORK: [0.0, 0.9, 0.95, 0.99], SECOND: [0.0, 0.9]})
-    left, right = figure.axes
-    texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts == ["dense", "SNIP", "a new one", "any, true labels"]
-    joined, hollow = (
-        bars.lines[0] for bars in left.containers if bars.lines[0].get_marker() == "*"
-    )
-    assert joined.get_color() == "#123456" and joined.get_linestyle() == ":"
-    assert list(joined.get_ydata()) == pytest.approx([31.0, math.nan, 25.0], nan_ok=True)
-    assert hollow.get_linestyle() == "None" and hollow.get_ydata()[-1] == 2.0
-    assert "not run yet" in {text.get_text() for text in right.texts}
-    assert [label.get_text() for label in left.get_xticklabels()] == ["0", "90", "95", "99"]
+    rows = together(choices(new=LOWER), made({"snip": (60.0, 70.0)}, sparsity=0.99, model=SECOND))
+    left, right = figures.draw_memory(rows).axes
+    assert [text.get_text() for text in left.get_yticklabels()] == ["dense", "SNIP", "a new one"]
+    assert left.get_title() == "LeNet-5-Caffe" and right.get_title() == "LeNet-300-100"
+    assert len(figures.draw_memory(rows[:0]).axes) == 1
 
 
 def test_the_figure_of_curves(no_figures_left):
     rows = made({"dense": (1.0, 2.0), "snip": (85.0, 85.0)}, sparsity=0.99, iterations=100)
     rows = rows.assign(loss_curve="2 1", error_curve="90 40")
     points = random_labels.curve_points(random_labels.published_runs(rows))
-    left, right = figures.draw_curves(points, 100).axes
-    # Error and guessing; loss alone.
-    assert len(left.lines) == 3 and len(right.lines) == 2 and left.get_xlim() == (0, 100)
-    assert {text.get_text().replace("\n", " ") for text in right.texts} == set(points.curve)
-    empty = figures.draw_curves(points[:0], 100)
-    assert all("not run yet" in {t.get_text() for t in axis.texts} for axis in empty.axes)
+    figure = figures.draw_curves(points)
+    left, right = figure.axes
+    assert len(left.lines) == 3 and len(right.lines) == 2  # error and guessing; loss alone
+    names = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert names == {*points.curve, "guessing"}
+    figures.draw_curves(points[:0])

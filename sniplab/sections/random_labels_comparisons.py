@@ -87,7 +87,7 @@ def shown_pairs(pairs: pd.DataFrame) -> dict:
     some = pairs.sort_values(["network", "sparsity"], ascending=[False, True], kind="stable")
     labels = {name: method.label for name, method in METHODS.items()}
     some = some.assign(method=some.method.map(labels))
-    shown = some[list(columns)].rename(columns=columns)
+    shown = some[some.sparsity.isin((0.9, 0.99))][list(columns)].rename(columns=columns)
     return {"shown": shown, "form": {"sparsity": "{:.0%}"}}
 
 
