@@ -8,7 +8,7 @@ Lee, Ajanthan & Torr. SNIP: Single-shot network pruning based on connection sens
 """
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,27 +18,35 @@ from snipcore import MODELS, check_known
 from sniplab.data import FallbackWarning, load_data
 from sniplab.runs import Config
 from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, several
-from sniplab.sections.data_and_initialization_comparisons import (
+from sniplab.sections.data_and_initialization_masks import (
+    OTHER,
+    levels,
+    mean_overlaps,
+    mean_shares,
+    measure,
+    picture_correlations,
+    recurrent_cells,
+    stored,
+)
+from sniplab.sections.data_and_initialization_tables import (
     FIG_3,
     GRU,
     INITS,
     LENETS,
+    LSTM,
     MANY,
     NETWORK,
     PLAIN,
     Gates,
     batch_differences,
+    gate_steps,
+    initializer_differences,
     of_part,
+    published_table_3,
     scored_rows,
+    shuffle_differences,
 )
-from sniplab.sections.data_and_initialization_masks import measure, stored
-from sniplab.sections.data_and_initialization_values import (
-    batch_values,
-    gate_values,
-    initializer_values,
-    mask_values,
-)
-from sniplab.stats import paired, points
+from sniplab.stats import paired, points, summarize
 from sniplab.training import Recipe, recipe_for
 from sniplab.verdicts import (
     CLOSE,
@@ -207,11 +215,6 @@ def _by_gates(length: Length, dataset: str) -> list[Config]:
     return configs
 
 
-def networks_of(plan: Plan) -> list[str]:
-    """The networks that are scored under several initialisers."""
-    return list(dict.fromkeys(config.model for config in plan["initializers"]))
-
-
 # ---------------------------------------------------------------------------------- what is claimed
 
 FEWER = (1, 100)  # images; MANY are claimed to be better
@@ -231,7 +234,20 @@ def missing(rows: pd.DataFrame, configs: Iterable[Config]) -> int:
 def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
     """The rows of the table of claims. Where a run that `plan` asks for is missing, or where it
     does not ask for all that the paper compares, the claim is untested."""
-    return [*scoring_batch(rows, plan), initializers(rows, plan), ruined(rows, plan)]
+    lstm = MODELS[LSTM].title
+    return [
+        *scoring_batch(rows, plan),
+        initializers(rows, plan),
+        compared(
+            *(rows, plan, f"initializers.{LSTM}", {(LSTM, "rn"), (LSTM, "tn")}, "higher"),
+            f"{lstm}: masks scored under RN or TN err more than under VS-X",
+        ),
+        compared(
+            *(rows, plan, "initializers.vs-h", {(m, "vs-h") for m in (*LENETS, LSTM)}, "lower"),
+            f"VS-H errs less than VS-X in both LeNets and {lstm} (GRU-s: tied)",
+        ),
+        ruined(rows, plan),
+    ]
 
 
 def _said_missing(absent: int, planned: int) -> str:
@@ -276,16 +292,25 @@ def scoring_batch(rows: pd.DataFrame, plan: Plan) -> list[dict]:
     return found
 
 
+def of_table_3(
+    rows: pd.DataFrame, plan: Plan, models: Collection[str], inits: Collection[str]
+) -> tuple[pd.DataFrame, str, bool]:
+    """The rows of some cells of Table 3, a note of how many of their runs are missing, and whether
+    the plan asks for all of them and none is."""
+    cells = {(model, init) for model in models for init in inits}
+    configs = [c for c in plan["initializers"] if c.method == "snip" and (c.model, c.init) in cells]
+    scored = scored_rows(rows)
+    scored = scored[scored.model.isin(models) & scored.init.isin(inits)]
+    absent = missing(scored, configs)
+    asked = {(config.model, config.init) for config in configs} == cells
+    return scored, _said_missing(absent, len(configs)), asked and not absent
+
+
 def initializers(rows: pd.DataFrame, plan: Plan) -> dict:
     """§5.5, Table 3: the initialiser of the scored weights matters little to the LeNets, by the
     differences from VS-X within a seed; every initialiser and both networks must have been run. A
     comparison that lost a pair is undecided."""
-    configs = [c for c in plan["initializers"] if c.model in LENETS]
-    cells = {(model, init) for model in LENETS for init in INITS}
-    asked = {(config.model, config.init) for config in configs} == cells
-    scored = scored_rows(rows)
-    scored = scored[scored.model.isin(LENETS)]
-    absent = missing(scored, configs)
+    scored, note, complete = of_table_3(rows, plan, LENETS, INITS)
     plain = scored.init == PLAIN
     table = paired(scored[~plain], scored[plain], ["model", "init"])
     titles = " and ".join(MODELS[name].title for name in LENETS)
@@ -301,9 +326,8 @@ def initializers(rows: pd.DataFrame, plan: Plan) -> dict:
     )
     if table.empty:
         return claim
-    claim["ours"] = f"{from_to(table['mean'])} points against VS-X"
-    claim["ours"] += _said_missing(absent, len(configs))
-    if absent or not asked or claim["seeds"] < 2:
+    claim["ours"] = f"{from_to(table['mean'])} points against VS-X{note}"
+    if not complete or claim["seeds"] < 2:
         return claim
     away, whole = table["mean"].abs(), table.lost == 0
     within, beyond = away + table.half < CLOSE, away - table.half > CLOSE
@@ -311,19 +335,53 @@ def initializers(rows: pd.DataFrame, plan: Plan) -> dict:
     return claim | {"ours": claim["ours"] + how, "verdict": verdict}
 
 
+def compared(
+    rows: pd.DataFrame,
+    plan: Plan,
+    id: str,
+    cells: Collection[tuple[str, str]],
+    sign: str,
+    text: str,
+) -> dict:
+    """§5.5, Table 3: in some cells, each a network and an initialiser, the error is "higher" or
+    "lower" than under VS-X. By the table of `initializer_differences`, over all of which the
+    correction is: so none of its runs may be missing. A comparison that lost a pair is undecided.
+    """
+    configs = [config for config in plan["initializers"] if config.method == "snip"]
+    needed = {*cells, *((model, PLAIN) for model, _ in cells)}
+    asked = needed <= {(config.model, config.init) for config in configs}
+    scored, table = scored_rows(rows), initializer_differences(rows)
+    absent = missing(scored, configs)
+    table = table.loc[[cell in cells for cell in zip(table.model, table.init, strict=True)]]
+    published = published_table_3().difference
+    claim = new_claim(
+        id=id,
+        group=GROUP,
+        section="§5.5, Table 3",
+        claim=text,
+        published=from_to([published[cell] for cell in cells]),
+        rule="direction",
+        runs=length_of(scored[scored.model.isin({model for model, _ in cells})]),
+        seeds=fewest(table) if len(table) == len(cells) else 0,
+    )
+    if table.n.sum() == 0:
+        return claim
+    claim["ours"] = f"{from_to(table['mean'].dropna())} points against VS-X"
+    claim["ours"] += _said_missing(absent, len(configs))
+    if absent or not asked:
+        return claim
+    whole, least, most = table.lost == 0, table["mean"] - table.half, table["mean"] + table.half
+    excluded = least > table.published if sign == "lower" else most < table.published
+    opposite = table.verdict.isin({"higher", "lower"} - {sign})
+    verdict, how = judged(whole & (table.verdict == sign), whole & (opposite | excluded))
+    return claim | {"ours": claim["ours"] + how, "verdict": verdict}
+
+
 def ruined(rows: pd.DataFrame, plan: Plan) -> dict:
     """§5.5, Table 3: masks scored under RN or TN ruin the GRU. A run that diverges is ruined; one
     that failed otherwise, by want of memory, say, is undecided."""
     inits = ("rn", "tn")
-
-    def of_claim(init, model, method):
-        return init in (*inits, PLAIN) and model == GRU and method == "snip"
-
-    configs = [c for c in plan["initializers"] if of_claim(c.init, c.model, c.method)]
-    asked = {config.init for config in configs} == {*inits, PLAIN}
-    scored = scored_rows(rows)
-    scored = scored[(scored.model == GRU) & scored.init.isin((*inits, PLAIN))]
-    absent = missing(scored, configs)
+    scored, note, complete = of_table_3(rows, plan, (GRU,), (*inits, PLAIN))
     plain = scored[scored.init == PLAIN].set_index("seed").error
     pairs = scored[(scored.init != PLAIN) & scored.seed.isin(plain.dropna().index)]
     told = pairs[~pairs.status.str.startswith("failed")]
@@ -346,9 +404,9 @@ def ruined(rows: pd.DataFrame, plan: Plan) -> dict:
         claim["ours"] = f"{from_to(differences.dropna())} points against VS-X"
     if diverged.any():
         claim["ours"] += f", {diverged.sum()} of {len(told)} diverged"
-    claim["ours"] += _said_missing(absent, len(configs))
+    claim["ours"] += note
     # An error under VS-X that is NaN, of a lost run, is no trained network either.
-    if absent or not asked or seeds < 2 or not (plain <= UNTRAINED).all():
+    if not complete or seeds < 2 or not (plain <= UNTRAINED).all():
         return claim
     holds = diverged | (differences >= RUINED)
     undecided = [False] * (len(pairs) - len(told))
@@ -373,11 +431,84 @@ def write_stored(folder: Path) -> None:
 
 
 def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
-    """The numbers that prose quotes of the committed report, formatted: errors in percent,
-    differences in points with half of the 95 % interval, and verdicts. What is measured without
-    training comes from RESULTS."""
-    found = batch_values(rows) | initializer_values(rows) | gate_values(rows)
+    """The numbers that prose quotes, by name.
+
+    By images scored on, "all" of them the whole split: "batch_error.100", "batch_minus.100.10000"
+    (10,000 minus 100), "batch_gain_excluded" (a gain of 10,000 on 100 beyond its interval),
+    "overlap_whole.100", "picture_r.1". By network and initialiser: "init_error.gru-s.snip.rn",
+    "init_minus.gru-s.rn" (minus VS-X), "init_widest.lenet-300-100" (how much is not excluded). Of
+    GRU-s: "shuffled_minus.rn", "gates_error.1.0.rn" (biases scored at 1, trained from 0),
+    "gates_minus.both.vs-x". Errors in percent, differences in points,
+    all of them with ".mean" and ".tenths" without the interval, in two digits and one; differences
+    also with ".verdict", ".span" (of single pairs) and ".pairs": whether "all 3 higher". Of masks:
+    "units_reached.gru-s.rn", "units_by_chance.gru-s.rn", "recurrent_share.gru-s.rn" (percent of
+    what is kept).
+    """
+    batches, started = of_part(rows, "scoring_batch"), of_part(rows, "initializers")
+    gated = of_part(rows, "gates").astype({"gates": int, "reinit_gates": int})
+    by_batch, by_init = batch_differences(rows), initializer_differences(rows)
+    sizes = {column: {0: "all"} for column in ("minus", "scoring_batch")}
+    errors = summarize(batches, ["scoring_batch"])
+    found = named("batch_error", errors.replace(sizes), ["scoring_batch"])
+    found |= named("batch_minus", by_batch.replace(sizes), ["minus", "scoring_batch"])
+    cells = ["model", "method", "init"]
+    found |= named("init_error", summarize(started, cells), cells)
+    found |= named("init_minus", by_init, ["model", "init"])
+    found |= named("shuffled_minus", shuffle_differences(rows), ["init"])
+    starts = ["gates", "reinit_gates", "init"]
+    found |= named("gates_error", summarize(gated, starts), starts)
+    found |= named("gates_minus", gate_steps(rows), ["step", "init"])
+    many = by_batch[(by_batch.minus == 100) & (by_batch.scoring_batch == MANY)]
+    found["batch_gain_excluded"] = f"{(many.half - many['mean']).mean():.2f}"
+    for model, table in by_init.groupby("model"):
+        found[f"init_widest.{model}"] = f"{(table['mean'].abs() + table.half).max():.2f}"
     tables = stored(plan, "mnist")
-    if tables:
-        found |= mask_values(tables)
-    return found | {"ruined_verdict": ruined(rows, plan)["verdict"]}
+    found |= mask_values(tables) if tables else {}
+    found["ruined_verdict"] = ruined(rows, plan)["verdict"]
+    return {name: "–" if "nan" in text else text for name, text in found.items()}
+
+
+def named(kind: str, table: pd.DataFrame, by: list[str]) -> dict[str, str]:
+    """The numbers of a table from `summarize` or `paired`, as `values` names them."""
+    found = {}
+    for row in table.to_dict("records"):
+        words = [str(row[key]).replace(" ", "_") for key in by]
+        name = ".".join([kind, *words])
+        found[name] = row["text"].removeprefix("+")
+        found[f"{name}.mean"] = points(row["mean"]).removeprefix("+")
+        found[f"{name}.tenths"] = f"{row['mean']:.1f}".replace("-", "−")
+        if "verdict" in row:
+            low, high, n = row["least"], row["most"], row["n"]
+            found[f"{name}.verdict"] = row["verdict"]
+            ends = sorted((abs(low), abs(high))) if low * high > 0 else (low, high)
+            found[f"{name}.span"] = " to ".join(f"{end:.1f}".replace("-", "−") for end in ends)
+            signs = {low > 0: f"all {n} higher", high < 0: f"all {n} lower"}
+            found[f"{name}.pairs"] = signs.get(True, "mixed")
+    return found
+
+
+def mask_values(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """Those of `values` that are measured without training; `tables` as from `stored`."""
+    ones, initial = tables["single_images"], tables["initial_masks"]
+    overlaps, r = mean_overlaps(tables["overlaps"])["mean"], picture_correlations(tables)
+    found = {f"overlap_whole.{size}": f"{overlap:.2f}" for size, overlap in overlaps.items()}
+    found |= {f"picture_r.{size or 'all'}": f"{value:.2f}" for size, value in r.items()}
+    found |= {
+        "picture_r.own_image": f"{ones.r.mean():.2f}",
+        "picture_digit": str(ones.digit[0]),
+        "overlap_whole.other_weights": f"{levels(tables['overlaps'])[OTHER]:.2f}",
+        "initial_masks": str(len(initial)),
+        "initial_masks_cut": str((initial.collapsed != "").sum()),
+    }
+    for row in recurrent_cells(initial).itertuples():
+        found[f"units_reached.{row.model}.{row.init}"] = f"{row.units_reached:.0f}"
+        found[f"units_by_chance.{row.model}.{row.init}"] = f"{row.by_chance:.0f}"
+    kept = mean_shares(tables["layers"])["kept"]
+    shares = 100 * kept / kept.groupby(["model", "init"]).transform("sum")
+    for (model, init, layer), share in shares.items():
+        if layer == "cell recurrent":
+            found[f"recurrent_share.{model}.{init}"] = f"{share:.0f}"
+    biases = tables["gate_biases"]
+    for init, kept in biases[biases.gates == 1].groupby("init")["update"].mean().items():
+        found[f"update_biases_kept.{init}"] = f"{kept:.0f}"
+    return found

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from snipcore import MODELS, build_model, collapsed, keep_top, pick_device, prunable, sensitivity
 from sniplab.data import Data, draw_batch, load_data
@@ -34,16 +34,19 @@ def jaccard(a: Masks, b: Masks) -> float:
     return float((a & b).sum() / (a | b).sum())
 
 
-def rescaled(name: str, init: str) -> tuple[nn.Module, nn.Module, float]:
-    """The network of VS-X, its last layer times what all layers of `init` are larger by; that of
-    `init`; and that product. Seed 0, double precision, biases of the gates at 0."""
+def rescaling(name: str, init: str, x: Tensor, y: Tensor) -> tuple[float, float, float]:
+    """By what product the layers of an initialiser are larger than those of VS-X; how far its mask
+    and that of VS-X overlap; and how far when the last layer of VS-X is multiplied by that product.
+    Seed 0, double precision, biases of the gates at 0."""
     model, other = (build_model(name, i, seed=0, gates=0).double() for i in ("vs-x", init))
+    before, theirs = (make_masks(m, "snip", 0.9, x, y, seed=0) for m in (model, other))
     pairs = zip(prunable(model).values(), prunable(other).values(), strict=True)
     factor = torch.stack([(b / a).detach().median() for a, b in pairs if a.ndim > 1]).prod()
     last = [weight for weight in prunable(model).values() if weight.ndim > 1][-1]
     with torch.no_grad():
         last.mul_(factor)
-    return model, other, float(factor)
+    after = make_masks(model, "snip", 0.9, x, y, seed=0)
+    return float(factor), jaccard(before, theirs), jaccard(after, theirs)
 
 
 # ------------------------------------------------------------------------------- what is measured
@@ -281,7 +284,8 @@ def measure_gate_biases(configs: Iterable[Config], data: Data) -> pd.DataFrame:
         mask = make_masks(model, "snip", c.sparsity, x, y, c.seed)
         reset, update, _ = mask["cell.bias_ih_l0"].view(3, CELLS).sum(1).tolist()
         rows.append((c.init, c.gates, c.seed, reset, update))
-    return pd.DataFrame(rows, columns=["init", "gates", "seed", "reset", "update"])
+    table = pd.DataFrame(rows, columns=["init", "gates", "seed", "reset", "update"])
+    return table.astype({"gates": float})  # without rows, too
 
 
 # --------------------------------------------------------------------------- what follows from it
@@ -355,7 +359,25 @@ def mean_shares(layers: pd.DataFrame) -> pd.DataFrame:
     return means.mean()
 
 
-def cuts(initial_masks: pd.DataFrame) -> list[str]:
-    """The masks that cut their network, and where."""
-    cut = initial_masks[initial_masks.collapsed != ""]
-    return [f"{r.model} {r.init} {r.seed}: {r.collapsed}" for r in cut.itertuples()]
+def recurrent_cells(initial_masks: pd.DataFrame) -> pd.DataFrame:
+    """INSIDE by model and init, means over seeds; and `by_chance`, to how many units as many
+    recurrent weights would lead at random places."""
+    inside = initial_masks.dropna(subset=INSIDE)
+    table = inside.groupby(["model", "init"], sort=False)[INSIDE].mean().reset_index()
+    into = CELLS * table.model.map({"lstm-s": 4, "gru-s": 3})  # recurrent weights of each unit
+    unreached = (1 - table.recurrent_weights / (CELLS * into)) ** into
+    return table.assign(by_chance=CELLS * (1 - unreached))
+
+
+# ------------------------------------------------------------------------------------- to be tried
+
+
+def beside(masks: Masks, default: Masks) -> pd.DataFrame:
+    """What each tensor keeps under two masks of a network, and how far they agree: layer, kept,
+    by default, overlap; and all of them together."""
+    parts = {name: ({name: mask}, {name: default[name]}) for name, mask in masks.items()}
+    parts["all"] = masks, default
+    rows = [
+        (n, int(flat(a).sum()), int(flat(b).sum()), jaccard(a, b)) for n, (a, b) in parts.items()
+    ]
+    return pd.DataFrame(rows, columns=["layer", "kept", "kept by default", "overlap"])

@@ -1,269 +1,276 @@
-"""§5.5: the tables that the notebook shows, and what lies behind its figures."""
+"""§5.5: the published numbers of Fig. 3 and Table 3, differences of our errors within a seed, and
+the tables of both.
 
-from collections.abc import Hashable, Mapping
+Lee, Ajanthan & Torr. SNIP: Single-shot network pruning based on connection sensitivity. ICLR 2019.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy.stats
 
 from snipcore import MODELS
-from sniplab.sections import Plan
-from sniplab.sections.data_and_initialization_comparisons import (
-    BASES,
-    FIG_3,
-    GRU,
-    INITS,
-    MANY,
-    PLAIN,
-    STEPS,
-    of_part,
-    published_table_3,
-    scored_rows,
-)
 from sniplab.sections.data_and_initialization_masks import (
     INSIDE,
-    WHOLE,
     batch_names,
     mean_overlaps,
     mean_shares,
     picture_correlations,
+    recurrent_cells,
 )
-from sniplab.show import counted, seeds_said
-from sniplab.stats import points, summarize
+from sniplab.stats import paired, points, summarize
 
-NOT_RUN = "not run yet"
-DROPPED = ["part", "loss_curve", "error_curve", "test_curve"]  # of rows behind a figure
-
-
-def family_note(differences: pd.DataFrame) -> str:
-    """What the q of a table of differences are corrected over, for its caption."""
-    tested = int(differences.q.notna().sum())
-    return f"One correction (q) over all of this table: {counted(tested, 'comparison')}."
+NETWORK = "lenet-300-100"  # of Fig. 3
+LENETS = ("lenet-300-100", "lenet-5-caffe")
+LSTM, GRU = "lstm-s", "gru-s"
+INITS = {"rn": "RN", "tn": "TN", "vs-x": "VS-X", "vs-h": "VS-H"}  # of Table 3; as it names them
+PLAIN = "vs-x"  # what the others are compared with; all train weights that are drawn from it
 
 
-def scored_note(tables: Mapping[str, pd.DataFrame], profile: str, models: list[str]) -> str:
-    """The line under what is only scored, of some networks."""
-    seeds, drawn = tables["initial_masks"].groupby("model").seed.unique(), {}
-    for model in models:
-        drawn.setdefault(_listed(seeds[model]), []).append(MODELS[model].title)
-    which = "; ".join(f"{', '.join(titles)}: {some}" for some, titles in drawn.items())
-    data = tables["data"].iloc[0]
-    return (
-        f"Data: {data.source}. {which}; scored on 100 images, nothing is trained. "
-        f"Profile {profile}. {data.hardware}."
-    )
+@dataclass(frozen=True)
+class Gates:
+    """What the biases of a recurrent network's gates start at."""
+
+    scored: float
+    trained: float
 
 
-def _listed(seeds) -> str:
-    """ "seed 0", "seeds 0, 1, 2, 3": all by name."""
-    return f"{'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}"
+# ---------------------------------------------------------------------------- what was published
+
+FIG_3 = {1: 1.94, 10: 1.72, 100: 1.64, 1000: 1.56, 10_000: 1.40}  # percent, by images scored on
+TABLE_3 = {  # percent: mean and standard deviation of 20 runs
+    "lenet-300-100": {
+        "rn": (1.90, 0.09),
+        "tn": (1.96, 0.11),
+        "vs-x": (1.91, 0.10),
+        "vs-h": (1.88, 0.10),
+    },
+    "lenet-5-caffe": {
+        "rn": (0.89, 0.04),
+        "tn": (0.87, 0.05),
+        "vs-x": (0.88, 0.07),
+        "vs-h": (0.85, 0.05),
+    },
+    "lstm-s": {"rn": (2.93, 0.20), "tn": (3.03, 0.17), "vs-x": (1.48, 0.09), "vs-h": (1.47, 0.08)},
+    "gru-s": {
+        "rn": (47.61, 20.49),
+        "tn": (46.48, 22.25),
+        "vs-x": (1.80, 0.10),
+        "vs-h": (1.80, 0.14),
+    },
+}
 
 
-def masks_note(tables: Mapping[str, pd.DataFrame]) -> str:
-    """The line under what is measured of the masks of scoring batches."""
-    which = seeds_said(set(tables["pictures"].seed))
-    return f"Masks and their overlaps: {which}; nothing is trained for them."
+def published_table_3() -> pd.DataFrame:
+    """Table 3 for MNIST by model and init: mean and std of the error (percent), and minus VS-X's:
+    the difference (points)."""
+    cells = {(model, init): cell for model, row in TABLE_3.items() for init, cell in row.items()}
+    table = pd.DataFrame.from_dict(cells, orient="index", columns=["mean", "std"])
+    table.index = pd.MultiIndex.from_tuples(table.index, names=["model", "init"])
+    plain = table["mean"].xs(PLAIN, level="init")
+    plain = plain.reindex(table.index.get_level_values("model")).to_numpy()
+    return table.assign(difference=table["mean"] - plain)
 
 
-def difference_table(
-    differences: pd.DataFrame, by: list[str], wanted: Mapping[tuple[Hashable, ...], dict]
-) -> pd.DataFrame:
-    """Differences as they are shown, a row for each key in columns `by`; `wanted` says what the row
-    of each key begins with, and what is to stand there in place of a difference."""
-    heads = ["difference (points)", "pairs", "lost", "q", "verdict"]
-    keys = differences[by].itertuples(index=False, name=None)
-    rows, shown = dict(zip(keys, differences.itertuples(), strict=True)), []
-    for key, words in wanted.items():
-        ours, row = [NOT_RUN, 0, 0, "–", ""], rows.get(key)
-        if row:
-            q = f"{row.q:.3f}" if row.q >= 0.001 else "< 0.001"
-            if np.isnan(row.q):
-                q = "–"
-            ours = [points(row.mean, row.half), row.n, row.lost, q, row.verdict]
-        shown.append({**words, **dict(zip(heads, ours, strict=True)), **words})
-    return pd.DataFrame(shown)
+# ------------------------------------------------------------------- differences within a seed
 
 
-# ------------------------------------------------------------------------------- scoring batches
+def of_part(rows: pd.DataFrame, part: str) -> pd.DataFrame:
+    """The rows of one part of the plan."""
+    return rows[rows.part == part]
+
+
+def scored_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The runs of Table 3: SNIP's masks, by initialiser."""
+    started = of_part(rows, "initializers")
+    return started[started.method == "snip"]
+
+
+def corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """A table put together of several from `paired`: q and verdict anew, corrected over all of its
+    rows, since a family is what one table shows (Benjamini & Hochberg, 1995)."""
+    table, tested = table.copy(), table.p.notna()
+    if tested.any():
+        table.loc[tested, "q"] = scipy.stats.false_discovery_control(table.p[tested])
+    table.loc[tested, "verdict"] = "undecided"
+    table.loc[tested & (table.q < 0.05) & (table["mean"] > 0), "verdict"] = "higher"
+    table.loc[tested & (table.q < 0.05) & (table["mean"] < 0), "verdict"] = "lower"
+    return table
+
+
+MANY = 10_000  # images
+BASES = (0, 100)  # scoring batches that all others are compared with; 0: the whole train split
+
+
+def batch_differences(rows: pd.DataFrame) -> pd.DataFrame:
+    """Error of the runs scored on `scoring_batch` images minus that of `minus` images, as from
+    `paired` but corrected over all rows; `published`: the same by Fig. 3 where it has both.
+
+    Every other batch minus each of BASES, and MANY minus 1. (The one base minus the other stands
+    here twice, with opposite signs.)
+    """
+    batches = of_part(rows, "scoring_batch")
+    tables = []
+    for base in BASES:
+        which = batches.scoring_batch == base
+        table = paired(batches[~which], batches[which], ["scoring_batch"])
+        published = table.scoring_batch.map(FIG_3) - FIG_3.get(base, np.nan)
+        tables.append(table.assign(published=published, minus=base))
+    many, one = (batches[batches.scoring_batch == size] for size in (MANY, 1))
+    table = paired(many, one, ["scoring_batch"])
+    tables.append(table.assign(published=FIG_3[MANY] - FIG_3[1], minus=1))
+    filled = [table for table in tables if len(table)] or tables[:1]  # empty ones have no types
+    return corrected(pd.concat(filled, ignore_index=True))
+
+
+def initializer_differences(rows: pd.DataFrame) -> pd.DataFrame:
+    """Error by network and initialiser minus that of VS-X, as from `paired`; `published`: by
+    Table 3."""
+    scored = scored_rows(rows)
+    plain = scored.init == PLAIN
+    table = paired(scored[~plain], scored[plain], ["model", "init"])
+    theirs = published_table_3().difference
+    cells = zip(table.model, table.init, strict=True)
+    return table.assign(published=[theirs[cell] for cell in cells])
+
+
+def shuffle_differences(rows: pd.DataFrame) -> pd.DataFrame:
+    """Error of GRU under shuffled masks minus that under SNIP's own, by initialiser."""
+    started = of_part(rows, "initializers")
+    shuffled = started[started.method == "shuffled"]
+    return paired(shuffled, scored_rows(rows), ["init"], on=("model", "init", "seed"))
+
+
+STEPS = {  # changes of where the biases of the gates start: new and old
+    "mask scored at 1": (Gates(1.0, 0.0), Gates(0.0, 0.0)),
+    "kept trained from 1": (Gates(1.0, 1.0), Gates(1.0, 0.0)),
+    "both": (Gates(1.0, 1.0), Gates(0.0, 0.0)),
+}
+
+
+def gate_steps(rows: pd.DataFrame) -> pd.DataFrame:
+    """What each of STEPS changes in the error of GRU, by step and initialiser, as from `paired`."""
+    gated = of_part(rows, "gates")
+
+    def begun(side: int) -> pd.DataFrame:
+        tables = []
+        for step, pair in STEPS.items():
+            which = (gated.gates == pair[side].scored) & (gated.reinit_gates == pair[side].trained)
+            tables.append(gated[which].assign(step=step))
+        return pd.concat(tables)
+
+    return paired(begun(0), begun(1), ["step", "init"], on=("step", "init", "seed"))
+
+
+# ------------------------------------------------------------------------------------- the tables
 
 
 def batch_summary(rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """By scoring batch (the index): its name; the error as from `summarize`, and as `published`;
-    the overlap with the whole split's mask, its half-width and text; r with the mean image."""
-    names = batch_names(tables)
+    """By scoring batch: its `name`; the error as from `summarize`, and as `published`; the overlap
+    with the whole split's mask and its half-width; r of the picture with the mean image; and the
+    error minus that of 100 images, from `batch_differences`, in columns `difference…`."""
+    names, overlaps = batch_names(tables), mean_overlaps(tables["overlaps"])
     table = summarize(of_part(rows, "scoring_batch"), ["scoring_batch"])
-    table = table.set_index("scoring_batch").reindex(list(names))
-    table = table.fillna({"text": NOT_RUN, "n": 0}).astype({"mean": float, "half": float, "n": int})
-    overlaps = mean_overlaps(tables["overlaps"])
+    table = table.set_index("scoring_batch").reindex(pd.Index(names, name="scoring_batch"))
+    table = table.fillna({"text": "–", "n": 0, "lost": 0})
+    differences = batch_differences(rows)
+    beside = differences[differences.minus == 100].set_index("scoring_batch")
     return table.assign(
-        name=pd.Series(names),
-        published=pd.Series(FIG_3),
+        name=list(names.values()),
+        published=[FIG_3.get(size, np.nan) for size in names],
         overlap=overlaps["mean"],
         overlap_half=overlaps.half,
-        overlap_text=overlaps.text,
         r=picture_correlations(tables),
-    )
+        difference=beside["mean"].astype(float),
+        difference_half=beside.half.astype(float),
+        difference_text=beside.text,
+        difference_verdict=beside.verdict,
+        difference_published=beside.published.astype(float),
+    ).reset_index()
 
 
-def batch_table(summary: pd.DataFrame) -> pd.DataFrame:
-    """Error, overlap and correlation by scoring batch, as they are shown."""
+def batch_text(summary: pd.DataFrame) -> pd.DataFrame:
+    """`batch_summary` as it is shown."""
     return pd.DataFrame(
         {
-            "scoring batch": summary.name,
+            "images": summary.name,
             "error (%)": summary.text,
-            "seeds": summary.n,
-            "published for MNIST": [f"{e:.2f}" if e == e else "–" for e in summary.published],
-            "overlap J": summary.overlap_text.fillna("1"),
-            "r with mean image": [f"{r:.2f}" for r in summary.r],
+            "paper (%)": summary.published,
+            "minus 100 images (points)": summary.difference_text,
+            "paper (points)": summary.difference_published.map(points),
+            "verdict": summary.difference_verdict,
+            "overlap": summary.overlap,
+            "r with the mean image": summary.r,
         }
     )
-
-
-def runs_and_overlaps(rows: pd.DataFrame, overlaps: pd.DataFrame) -> pd.DataFrame:
-    """The runs by scoring batch, and the overlaps of their masks with that of the whole split."""
-    keys = ["scoring_batch", "seed"]
-    whole = overlaps[overlaps.level == WHOLE][[*keys, "overlap"]]
-    return of_part(rows, "scoring_batch").drop(columns=DROPPED).merge(whole, how="outer", on=keys)
-
-
-def batch_difference_table(differences: pd.DataFrame, names: Mapping[int, str]) -> pd.DataFrame:
-    """`batch_differences`, as they are shown; `names`: of the scoring batches."""
-    cells = [(base, size) for base in BASES for size in names if size != base]
-    if {1, MANY} <= set(names):
-        cells.append((1, MANY))
-    wanted = {}
-    for base, size in cells:
-        known = base in FIG_3 and size in FIG_3
-        published = points(FIG_3[size] - FIG_3[base]) if known else "–"
-        words = {"scoring batch": names[size], "minus": names[base], "published": published}
-        wanted[base, size] = words
-    return difference_table(differences, ["minus", "scoring_batch"], wanted)
-
-
-# ----------------------------------------------------------------------------------- initialisers
 
 
 def initializer_errors(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation of the error by model and init, of the runs that ended well."""
-    scored = scored_rows(rows)
-    good = scored[scored.status == "ok"]
-    return good.groupby(["model", "init"], sort=False).error.agg(["mean", "std"])
+    """The runs of Table 3 and of shuffled masks: model, init, method, seed, status, error."""
+    columns = ["model", "init", "method", "seed", "status", "error"]
+    return of_part(rows, "initializers")[columns]
 
 
-def _with_std(mean: float, std: float) -> str:
-    return f"{mean:.2f}" + ("" if np.isnan(std) else f" ± {std:.2f}")
-
-
-def _error_text(runs: pd.DataFrame) -> str:
-    """Mean ± standard deviation of runs of one cell, and how many were lost."""
-    if runs.empty:
-        return NOT_RUN
-    good = runs[runs.status == "ok"].error
-    text = _with_std(good.mean(), good.std()) if len(good) else "–"
-    lost = len(runs) - len(good)
-    return text + (f" ({lost} of {len(runs)} lost)" if lost else "")
-
-
-def initializer_table(
-    rows: pd.DataFrame, differences: pd.DataFrame, models: list[str]
-) -> pd.DataFrame:
-    """Table 3, ours and published, with `initializer_differences`, as it is shown."""
-    scored, published, wanted = scored_rows(rows), published_table_3(), {}
-    for model in models:
-        for init in INITS:
-            runs = scored[(scored.model == model) & (scored.init == init)]
-            paper = published.loc[(model, init)]
-            words = {
-                "network": MODELS[model].title,
-                "initialiser": INITS[init],
-                "error ± std (%)": _error_text(runs),
-                "published for MNIST": _with_std(paper["mean"], paper["std"]),
-            }
-            if init == PLAIN:  # what the others are compared with
-                words |= {"difference (points)": "–", "pairs": "", "lost": "", "verdict": ""}
-            wanted[model, init] = words
-    return difference_table(differences, ["model", "init"], wanted)
-
-
-def shuffle_table(rows: pd.DataFrame, differences: pd.DataFrame, plan: Plan) -> pd.DataFrame:
-    """GRU under SNIP's masks and the same shuffled, with `shuffle_differences`, as it is shown."""
-    started = of_part(rows, "initializers")
-    started = started[started.model == GRU]
-    texts = summarize(started, ["method", "init"]).set_index(["method", "init"]).text
-    wanted = {}
-    for init in dict.fromkeys(c.init for c in plan["initializers"] if c.method == "shuffled"):
-        wanted[(init,)] = {
-            "GRU-s scored with": INITS[init],
-            "error (%), shuffled": texts.get(("shuffled", init), NOT_RUN),
-            "error (%), SNIP": texts.get(("snip", init), NOT_RUN),
-        }
-    return difference_table(differences, ["init"], wanted)
-
-
-# ------------------------------------------------------------------------------------------- gates
-
-
-def gate_table(rows: pd.DataFrame, gate_biases: pd.DataFrame, plan: Plan) -> pd.DataFrame:
-    """Error of GRU by initialiser and where the biases of its gates start, and how many of these
-    its masks keep, as it is shown."""
-    by = ["init", "gates", "reinit_gates"]
-    texts = summarize(of_part(rows, "gates"), by).set_index(by).text
-    kept = gate_biases.groupby(["init", "gates"])[["reset", "update"]].mean()
-    reset, update = kept["reset"], kept["update"]
-    cells = dict.fromkeys((c.init, c.gates, c.reinit_gates) for c in plan["gates"])
+def initializer_text(rows: pd.DataFrame) -> pd.DataFrame:
+    """Table 3, ours beside the published, as it is shown."""
+    errors = summarize(scored_rows(rows), ["model", "init"])
+    table = errors.merge(
+        initializer_differences(rows), "left", on=["model", "init"], suffixes=("", "_minus")
+    )
+    theirs = published_table_3()
+    cells = list(zip(table.model, table.init, strict=True))
     return pd.DataFrame(
         {
-            "scored with": INITS[init],
-            "gates scored at": f"{scored:.0f}",
-            "trained from": f"{trained:.0f}",
-            "reset biases kept, of 128": f"{reset[init, scored]:.0f}",
-            "update biases kept, of 128": f"{update[init, scored]:.0f}",
-            "error (%)": texts.get((init, scored, trained), NOT_RUN),
+            "network": [MODELS[model].title for model, _ in cells],
+            "scored with": [INITS[init] for _, init in cells],
+            "error (%)": table.text,
+            "paper (%)": [theirs["mean"][cell] for cell in cells],
+            "minus VS-X (points)": table.text_minus,
+            "paper (points)": table.published.astype(float).map(points),
+            "verdict": table.verdict,
         }
-        for init, scored, trained in cells
     )
 
 
-def gate_step_table(differences: pd.DataFrame, plan: Plan) -> pd.DataFrame:
-    """`gate_steps`, as they are shown."""
-    inits = dict.fromkeys(config.init for config in plan["gates"])
-    wanted = {
-        (step.name, init): {"change": step.name, "scored with": INITS[init]}
-        for step in STEPS.values()
-        for init in inits
-    }
-    return difference_table(differences, ["step", "init"], wanted)
+def gate_table(rows: pd.DataFrame, gate_biases: pd.DataFrame) -> pd.DataFrame:
+    """Error of GRU by initialiser and where the biases of its gates start, and how many of these
+    its masks keep, as it is shown."""
+    errors = summarize(of_part(rows, "gates"), ["init", "gates", "reinit_gates"])
+    kept = gate_biases.groupby(["init", "gates"])[["reset", "update"]].mean()
+    table = errors.merge(kept.reset_index(), on=["init", "gates"])
+    return pd.DataFrame(
+        {
+            "scored with": table.init.map(INITS),
+            "gates scored at": table.gates.map("{:.0f}".format),
+            "trained from": table.reinit_gates.map("{:.0f}".format),
+            "reset biases kept": table.reset.map("{:.0f}".format),
+            "update biases kept": table["update"].map("{:.0f}".format),
+            "error (%)": table.text,
+        }
+    )
 
 
-# ---------------------------------------------------------------------- what masks keep, and where
+def pairs_text(pairs: pd.DataFrame, heads: Mapping[str, str]) -> pd.DataFrame:
+    """Differences from `paired` as they are shown; `heads`: of the columns that say of what."""
+    table = pairs[[*heads, "text", "n", "verdict"]].rename(columns={"text": "points", "n": "pairs"})
+    return table.assign(init=table.init.map(INITS)).rename(columns=heads)
 
 
 def recurrent_table(initial_masks: pd.DataFrame) -> pd.DataFrame:
     """What masks keep inside of the recurrent cells, means over the seeds, as it is shown."""
-    heads = ["weights of the gates", "recurrent weights"]
-    heads += ["units reached, of 128", "units read, of 128"]
-    inside = initial_masks.dropna(subset=INSIDE)
-    table = inside.groupby(["model", "init"], sort=False)[INSIDE].mean().reset_index()
+    table = recurrent_cells(initial_masks)[["model", "init", *INSIDE, "by_chance"]]
     table["model"] = [MODELS[name].title for name in table.model]
     table["init"] = table.init.map(INITS)
-    table.columns = ["network", "initialiser", *heads]
-    return table
+    heads = ["network", "scored with", "weights of the gates", "recurrent weights"]
+    heads += ["units reached", "units read", "reached by chance"]
+    return table.set_axis(heads, axis="columns")
 
 
 def kept_table(layers: pd.DataFrame) -> pd.DataFrame:
     """How much of itself each layer keeps, percent, by initialiser; means over the seeds."""
     means = mean_shares(layers)
     kept = (100 * means["kept"] / means["size"]).unstack("init", sort=False)[list(INITS)]
-    kept.index = [f"{MODELS[model].title}, {layer}" for model, layer in kept.index]
-    kept.columns = INITS.values()
-    return kept
-
-
-def largest_shares(layers: pd.DataFrame) -> str:
-    """The layer with the largest share of what is kept, by network, under RN and VS-X: a list."""
-    kept = mean_shares(layers)["kept"]
-    share = 100 * kept / kept.groupby(["model", "init"]).transform("sum")
-    return "; ".join(
-        f"{MODELS[model].title} under {INITS[init]}, {part.idxmax()[2]} {part.max():.0f} %"
-        for (model, init), part in share.groupby(["model", "init"], sort=False)
-        if init in ("rn", "vs-x")
-    )
+    kept = kept.rename(columns=INITS).rename_axis(columns=None).reset_index()
+    return kept.assign(model=[MODELS[name].title for name in kept.model])
