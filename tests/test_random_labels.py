@@ -7,6 +7,7 @@ import pytest
 import scipy.stats
 from matplotlib import pyplot as plt
 
+import snipcore as snip
 from sniplab import methods
 from sniplab.runs import Config
 from sniplab.sections import COMMITTED, PROFILES, RESULTS, random_labels, select, stored_table
