@@ -62,6 +62,7 @@ TABLES: dict[str, Callable[[Path], None]] = {
     "1_paths": sweep_paths.write_stored,
     "1_sparsity_sweep": sweep_time.write_stored,
     "3_pruned_connections": connections_scored.write_stored,
+    "3_kept_again": connections_scored.write_kept_again,
     "4_data_and_initialization": data_and_initialization.write_stored,
     "5_random_labels": random_labels_capacity.write_stored,
     "6_conclusion": conclusion.write_stored,
