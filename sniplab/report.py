@@ -36,6 +36,7 @@ from sniplab.sections import (
     COMMITTED,
     PROFILES,
     RESULTS,
+    architectures,
     conclusion,
     connections_scored,
     data_and_initialization,
@@ -55,6 +56,7 @@ PLANS = {
     **conclusion.PLANS,
     "6_conclusion": conclusion.plan,
     **sweep_collected.PLANS,
+    "2_recurrent": architectures.recurrent_plan,
 }
 
 # What is measured without training, or in seconds: functions that write it into a folder.
