@@ -2,6 +2,7 @@
 
 import html
 import os
+import warnings
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ class Section:
         line = f"{len(runs):,} of {counted(wanted, 'run')}"
         if lost := int((runs.status != "ok").sum()):
             line += f", {lost} of them diverged or failed"
+        if cut := int((runs.collapsed != "").sum()):
+            line += f", {cut} with a mask that empties a layer"
         if self.profile == COMMITTED and len(runs) < wanted:
             line += f". Profile {COMMITTED} shows stored rows only: quick trains what is missing"
         print(line)
