@@ -2,7 +2,6 @@
 
 import html
 import os
-import warnings
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
