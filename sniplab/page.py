@@ -199,7 +199,10 @@ def cut_checks(soup: BeautifulSoup) -> Tag | None:
     return fold
 
 
-FOLDED = ("Try it", "Where this re-run deviates")  # headings of what is for few readers of a page
+FOLDED = (  # headings of what is for few readers of a page
+    *("Try it", "What sparsity saves in time", "Where the biases of the gates start"),
+    "Where this re-run deviates",
+)
 
 
 def fold_parts(soup: BeautifulSoup) -> None:
