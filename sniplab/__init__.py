@@ -35,18 +35,7 @@ from sniplab.runs import (
     select,
 )
 from sniplab.sections import COMMITTED, PROFILES, RESULTS, output_folder, rows_of
-from sniplab.show import (
-    ENGINE_LOOKS,
-    counted,
-    plot_style,
-    provenance,
-    save_figure,
-    say,
-    show_figure,
-    show_table,
-    spanned,
-    tally,
-)
+from sniplab.show import ENGINE_LOOKS, counted, plot_style, spanned
 from sniplab.sparse import (
     ENGINES,
     SparseLinear,
