@@ -59,8 +59,9 @@ def test_every_kind_of_network_is_scored_and_learns_its_batch_when_pruned(name, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["dense", "snip"])
-@pytest.mark.parametrize("name", snip.MODELS)
+@pytest.mark.parametrize(
+    ("name", "method"), [*((name, "snip") for name in snip.MODELS), *((k, "dense") for k in KINDS)]
+)
 def test_every_network_learns_at_the_published_rate(name, method, images, device):
     spec, model = snip.MODELS[name], snip.build_model(name).to(device)
     data, masks = images[spec.dataset], None
