@@ -1,8 +1,8 @@
 """The rules by which rows give a verdict on a claim, and the words for it.
 
-Verdicts: "reproduced", "in part", "not", and "untested", where runs that the claim needs are
-missing, or cannot tell: they are of one seed, their interval is too wide, or the dense network that
-is pruned is not trained out. Then a comparison with a published error, or of a pruned network with
+Verdicts: "reproduced", "in part", "not", "inconclusive", where the runs are there and their
+intervals are too wide to tell, and "untested", where runs that the claim needs are missing or of
+one seed, or where the dense network that is pruned is not trained out. Then a comparison with a published error, or of a pruned network with
 a dense one, measures how fast a network learns. Why may follow after a colon.
 """
 
@@ -32,7 +32,7 @@ GROUPS = (  # what claims are about, so that no tally of dense networks hides th
     "random labels",
     "dense networks and implementation",
 )
-VERDICTS = ("reproduced", "in part", "not", "untested")
+VERDICTS = ("reproduced", "in part", "not", "inconclusive", "untested")
 
 RULES = {
     "number": f"Reproduced: the whole 95 % interval lies within {CLOSE} points of the published "
@@ -58,6 +58,8 @@ RULES = {
     "part: what lies between. Not: the opposite of the claim, in every seed.",
     "count": "Reproduced: all of them (networks, by the masks of every seed; of pictures all ten, "
     "at every sparsity and by both measures). In part: some. Not: none.",
+    "every rule": "Inconclusive: the runs are there, but no comparison holds and none fails: their "
+    "intervals reach across the limit.",
 }
 
 
@@ -82,7 +84,7 @@ def judged(holds: Iterable[bool], fails: Iterable[bool] | None = None) -> tuple[
         how += f", {undecided} undecided"
     if holds.any():
         return "reproduced" if holds.all() else "in part", how
-    return "not" if fails.any() else "untested", how
+    return "not" if fails.any() else "inconclusive", how
 
 
 def new_claim(
@@ -133,7 +135,7 @@ def near(ours: pd.Series, published: float, best: float = math.nan) -> str:
         return "in part" if ours.lost else "reproduced"
     if close(half) and (close(away) or close(best - published)):
         return "in part"
-    return "not" if away > half and not close(away) else "untested"
+    return "not" if away > half and not close(away) else "inconclusive"
 
 
 def length_of(rows: pd.DataFrame) -> str:

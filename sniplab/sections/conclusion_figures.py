@@ -15,8 +15,12 @@ LOOKS = {  # of verdicts: colour, and colour of the number on it
     "reproduced": ("#0072b2", "white"),
     "in part": ("#56b4e9", "black"),
     "not": ("#d55e00", "white"),
-    "untested": ("0.8", "black"),
+    "inconclusive": ("0.7", "black"),
+    "untested": ("0.9", "black"),
 }
+
+
+NAMES = {"not": "not reproduced"}  # in the legend
 
 
 def draw_summary(
@@ -69,11 +73,13 @@ def _draw_verdicts(axis: plt.Axes, tally: pd.DataFrame) -> None:
     left = np.zeros(len(tally))
     for verdict in VERDICTS:
         counts, (colour, ink) = tally[verdict].to_numpy(), LOOKS[verdict]
-        bars = axis.barh(groups, counts, left=left, color=colour, label=verdict, height=0.7)
+        bars = axis.barh(
+            groups, counts, left=left, color=colour, label=NAMES.get(verdict, verdict), height=0.7
+        )
         axis.bar_label(bars, [str(n) if n else "" for n in counts], label_type="center", color=ink)
         left += counts
     axis.invert_yaxis()
     axis.grid(visible=False)
-    axis.set_xticks([])
+    axis.set(xticks=[], xlim=(0, 1.45 * tally[list(VERDICTS)].sum(axis=1).max()))
     axis.set_title("c  The paper's claims", loc="left")
     axis.legend(loc="lower right", fontsize=7)
