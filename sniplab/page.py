@@ -199,6 +199,24 @@ def cut_checks(soup: BeautifulSoup) -> Tag | None:
     return fold
 
 
+FOLDED = ("Try it", "Where this re-run deviates")  # headings of what is for few readers of a page
+
+
+def fold_parts(soup: BeautifulSoup) -> None:
+    """Put what follows a heading of FOLDED, up to the next heading, into a fold of that name."""
+    for heading in soup.find_all(HEADINGS, string=re.compile("|".join(FOLDED))):
+        inside = list(itertools.takewhile(lambda tag: not is_heading(tag), heading.next_siblings))
+        fold = soup.new_tag("details", attrs={"class": "part"})
+        name = soup.new_tag("summary")
+        heading.replace_with(fold)
+        name.append(heading)
+        fold.extend([name, *inside])
+
+
+def is_heading(tag: object) -> bool:
+    return isinstance(tag, Tag) and HEADINGS.match(tag.name) is not None
+
+
 def add_heading(into: Tag, text: str, level: int, page: BeautifulSoup) -> None:
     heading = page.new_tag(f"h{level}", attrs={"id": slug(text)})
     heading.string = text
@@ -300,6 +318,8 @@ def join(paths: list[Path], title: str, profile: str) -> str:
         in_results = heading is not None and SECTION.match(heading.get_text())
         top = 1 if path == paths[0] else 3 if in_results else 2
         place_headings(part, path.stem, top, "" if path == paths[0] else f"{path.stem}-")
+        if path != paths[0]:  # the first notebook shows how it goes
+            fold_parts(part)
         section = page.new_tag("section")
         if in_results and page.find(id="iii-results") is None:
             add_heading(section, "III · Results", 2, page)

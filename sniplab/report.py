@@ -36,6 +36,7 @@ from sniplab.sections import (
     COMMITTED,
     PROFILES,
     RESULTS,
+    architectures,
     conclusion,
     connections_scored,
     data_and_initialization,
@@ -55,6 +56,7 @@ PLANS = {
     **conclusion.PLANS,
     "6_conclusion": conclusion.plan,
     **sweep_collected.PLANS,
+    "2_recurrent": architectures.recurrent_plan,
 }
 
 # What is measured without training, or in seconds: functions that write it into a folder.
@@ -62,6 +64,7 @@ TABLES: dict[str, Callable[[Path], None]] = {
     "1_paths": sweep_paths.write_stored,
     "1_sparsity_sweep": sweep_time.write_stored,
     "3_pruned_connections": connections_scored.write_stored,
+    "3_kept_again": connections_scored.write_kept_again,
     "4_data_and_initialization": data_and_initialization.write_stored,
     "5_random_labels": random_labels_capacity.write_stored,
     "6_conclusion": conclusion.write_stored,

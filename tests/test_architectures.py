@@ -1,12 +1,16 @@
 """The architectures of §5.3: what is run, what the rows say of it, and how it is shown."""
 
 import math
+import re
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import snipcore as snip
+import sniplab as lab
 from sniplab.sections import PROFILES, architectures
 from sniplab.sections import architectures_costs as costs
 from sniplab.sections import architectures_layers as layers
@@ -25,7 +29,7 @@ def runs(errors, model="alexnet-s", method="snip", **columns):
         "model": model,
         "dataset": spec.dataset,
         "method": method,
-        "sparsity": 0.0 if method == "dense" else spec.sparsity,
+        "sparsity": 0.0 if method == "dense" else published.own_sparsity(model),
         "norm": "running",
         "status": "ok",
         "reinit": "",
@@ -33,7 +37,8 @@ def runs(errors, model="alexnet-s", method="snip", **columns):
         "layers": "",
         "iterations": 75_000,
         "seconds": 36.0,
-        "train_loss": 0.5,
+        "train_error": 1.0,
+        "test_curve": "9 8 7 3.2 3.1 3",
     }
     cells = pd.DataFrame({"seed": range(len(errors)), "error": errors})
     return cells.assign(**(fixed | columns))
@@ -87,7 +92,9 @@ def test_the_committed_table_has_the_lengths_it_says():
     assert {c.recipe.checkpoints for c in longer} == {2}
     # A network that the profile does not train.
     (dense, pruned) = architectures.plan("desktop", "wrn-22-8")["trained"]
-    assert dense.recipe.iterations == 351 and dense.recipe.batch_size == pruned.scoring_batch == 128
+    assert dense.recipe.iterations == 150_000
+    assert dense.recipe.batch_size == pruned.scoring_batch == 128
+    assert architectures.plan("smoke", "wrn-22-8")["trained"][0].recipe.iterations == 3
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -109,11 +116,34 @@ def test_networks_are_names_of_the_tables():
     assert lone == architectures.plan("smoke", models=["gru-s"])
     assert {c.model for c in lone["trained"]} == {"gru-s"}
     assert architectures.plan("smoke", models=["gru-s", "gru-s"]) == lone  # each run once
-    for name in ("resnet18", "lenet-300-100"):  # LeNets have no sparsity of their own
-        with pytest.raises(ValueError, match=f"unknown model '{name}'; known: alexnet-s"):
-            architectures.plan("smoke", [name])
+    with pytest.raises(ValueError, match="unknown model 'resnet18'; known: lenet-300-100"):
+        architectures.plan("smoke", ["resnet18"])
     with pytest.raises(ValueError, match="models names no network"):
         architectures.plan("smoke", models=[])
+
+
+def test_any_network_method_and_sparsity_can_be_asked_for():
+    for name, spec in snip.MODELS.items():
+        dense, pruned, *_ = architectures.plan("smoke", name)["trained"]
+        assert (dense.sparsity, pruned.sparsity) == (0, spec.sparsity or 0.95)
+    asked = architectures.plan("smoke", "googlenet", ("dense", "snip", "random"), (0.5, 0.9))
+    cells = [(c.method, c.sparsity, c.norm) for c in asked["trained"]]
+    assert len(cells) == len(set(cells)) == 7  # dense once, and SNIP's masks by both statistics
+    assert {norm for method, _, norm in cells if method == "random"} == {"running"}
+    with pytest.raises(ValueError, match="unknown method 'luck'"):
+        architectures.plan("smoke", methods="luck")
+
+
+def test_longer_runs_of_the_recurrent_networks_are_planned():
+    (runs_,) = architectures.recurrent_plan("desktop").values()
+    assert len(set(runs_)) == 16 and {c.recipe.iterations for c in runs_} == {37_500}
+    assert {c.recipe.schedule for c in runs_} == {"stages"}  # half of the published length
+    for name, seeds in (("lstm-s", 3), ("gru-s", 5)):
+        cells = {(c.method, c.sparsity, c.seed) for c in runs_ if c.model == name}
+        methods = (("dense", 0.0), ("snip", 0.95))
+        assert cells == {(*cell, seed) for cell in methods for seed in range(seeds)}
+    for profile in ("smoke", "quick", "paper"):
+        assert architectures.recurrent_plan(profile) == {"recurrent": []}
 
 
 @pytest.mark.parametrize("argument", ["epochs", "seeds"])
@@ -124,7 +154,7 @@ def test_no_seeds_and_no_epochs_are_refused(argument, value):
 
 
 def test_an_unknown_profile_is_named():
-    for plan in (architectures.plan, architectures.survival_plan):
+    for plan in (architectures.plan, architectures.survival_plan, architectures.recurrent_plan):
         with pytest.raises(ValueError, match="unknown profile 'night'; known: smoke, quick"):
             plan("night")
 
@@ -178,7 +208,7 @@ def test_a_network_is_told_where_its_dense_one_is_trained_out():
     beyond = pair("gru-s", [3.0, 3.1, 3.2], dense=2.9)  # would refute the claim
     verdict, ours = judged("recurrent", beyond, *all_within(names))
     assert verdict == "untested: 3 of 4 networks told with several seeds"
-    assert "dense not trained out: GRU-s (2.9 %, published 1.87)" in ours
+    assert "dense not trained out in 1: 2.9 %, published 1.9 %" in ours
     short = pair("gru-s", [3.0, 3.1, 3.2], iterations=15_000)  # that it is short does not matter
     verdict, ours = judged("recurrent", short)
     assert verdict == "not" and "; 20 % of the protocol's length" in ours
@@ -188,13 +218,14 @@ def test_why_no_network_is_told():
     one = pair("resnet-18", [0.2, 0.3], dense=16.5)
     verdict, ours = judged("other", one)
     assert verdict == "untested: dense network not trained out (16.5 %, published 8.2)"
-    assert ours.startswith("dense not trained out: ResNet-18 (16.5 %, published 8.2); not run: ")
+    assert ours.startswith("dense not trained out in 1: 16.5 %, published 8.2 %; not run: ")
     two = [pair(name, NOISE, dense=30.0) for name in ("alexnet-s", "vgg-c")]
     assert judged("convolutional", *two)[0] == "untested: 2 dense networks not trained out"
     lost = pair("alexnet-s", NOISE)
     lost.loc[lost.method == "dense", ["status", "error"]] = ["diverged: nan", math.nan]
     verdict, ours = judged("convolutional", lost)
-    assert verdict == "untested: no dense network ended well" and "AlexNet-s (lost)" in ours
+    assert verdict == "untested: no dense network ended well"
+    assert "dense not trained out in 1: lost" in ours
 
 
 def test_a_network_without_a_published_error_is_never_compared():
@@ -202,7 +233,7 @@ def test_a_network_without_a_published_error_is_never_compared():
     verdict, ours = judged("other", own)
     assert verdict == "untested: nothing published says whether the dense network is trained out"
     assert ours.startswith("no dense error published of GoogLeNet-full; not run: ")
-    others = all_within(published.CLASS_REPORT_DENSE)
+    others = all_within([n for n in published.CLASS_REPORT if n not in published.TABLE_2])
     verdict, ours = judged("other", own, *others)
     assert verdict == "reproduced" and "no dense error published of GoogLeNet-full" in ours
 
@@ -226,7 +257,7 @@ def test_a_lost_pair_leaves_its_network_undecided():
     verdict, ours = judged("recurrent", rows)
     assert verdict == "in part" and "3 of 4 hold, 1 undecided" in ours and "; 1 pair lost" in ours
     rows.loc[rows.model == "lstm-b", ["status", "error"]] = ["diverged: nan", math.nan]
-    assert set(costs.costs(rows).model) == {*RECURRENT} - {"lstm-b"}
+    assert set(costs.costs(rows).index) == {*RECURRENT} - {"lstm-b"}
 
 
 def test_masks_of_batch_statistics_do_not_count_in_a_claim():
@@ -343,12 +374,6 @@ def test_survival_is_counted_over_seeds():
     assert (batch.layers, batch.lost, batch.lost_text) == (2, 1, "0 to 1")
     assert not batch.path and (batch.paths, batch.seeds) == (1, 2)
     assert table.loc["googlenet", "running"].smallest == 0.02
-    shown = layers.survival_table(table.reset_index())
-    assert shown.loc["GoogLeNet", ("batch statistics", "path")] == "1 of the 2"
-    assert shown.loc["GoogLeNet", ("initial statistics", "smallest kept")] == "2.00 %"
-    assert shown.loc["GRU-s", ("batch statistics", "smallest kept")] == "nothing to normalise"
-    alone = layers.survival_table(layers.survival(kept[kept.seed == 1]))
-    assert alone["batch statistics", "path"].tolist() == ["no", ""]
 
 
 def test_what_is_kept_moves_towards_the_input():
@@ -360,28 +385,92 @@ def test_what_is_kept_moves_towards_the_input():
     assert layers.towards_input(kept).to_dict() == {"googlenet": True, "vgg-c": False}
 
 
-def test_every_published_count_comes_out(monkeypatch):
+def test_the_printed_counts_come_out_but_for_one(monkeypatch):
     counts = published.parameter_counts()
-    assert published.counts_right(counts) == len(published.TABLE_I) == 14
-    assert counts.published.notna().sum() == 14 and len(counts) == len(published.systems())
-    for wrong in (published.Parameters(1.06e7, 5.26e5), published.Parameters(1.05e7, 5.31e5)):
-        monkeypatch.setitem(published.TABLE_I, "vgg-c", wrong)  # by a last digit, by a percent
-        assert published.counts_right(published.parameter_counts()) == 13
+    assert set(counts.model) == set(published.systems())
+    assert published.disagreeing(counts, "class_report") == []
+    assert published.disagreeing(counts, "paper") == ["wrn-16-8: 10.0m"]
+    wrong = published.Parameters("10.7m", "527k")
+    monkeypatch.setitem(published.TABLE_I, "vgg-c", wrong)
+    counts = published.parameter_counts()
+    assert published.disagreeing(counts, "class_report") == ["vgg-c: 10.7m"]
 
 
-def test_a_network_that_is_hardly_trained_is_left_out():
-    rows = pd.concat([pair("lstm-s", NOISE), pair("alexnet-s", [-9.0] * 3, dense=54.0)])
+@pytest.mark.parametrize(
+    ("count", "printed", "right"),
+    [
+        (14_982_474, "14.9m", True),  # cut
+        (14_982_474, "15.0m", True),  # rounded
+        (14_982_474, "14.8m", False),
+        (507_022, "507k", True),
+        (507_022, "508k", True),
+        (507_022, "509k", False),
+    ],
+)
+def test_a_printed_count_is_right_to_less_than_one_in_its_last_digit(count, printed, right):
+    assert published.agrees(count, printed) == right
+
+
+def test_what_is_no_count_is_refused():
+    with pytest.raises(ValueError, match=r"'5\.07e6' is no count"):
+        published.agrees(1, "5.07e6")
+
+
+def test_differences_say_how_far_they_can_be_judged():
+    rows = pd.concat([
+        pair("lstm-s", NOISE, iterations=15_000),
+        pair("alexnet-s", [-9.0], dense=54.0),
+        pair("lenet-300-100", [1.0], dense=2.0),
+    ])  # fmt: skip
     table = costs.differences(rows).set_index("model")
-    assert table.verdict["alexnet-s"] == costs.LEFT_OUT != table.verdict["lstm-s"]
-    assert costs.untrained(rows) == ["alexnet-s"]
-    assert costs.costs(rows).model.tolist() == ["lstm-s"]
-    shown = costs.cost_table(rows, planned={"lstm-s", "alexnet-s", "vgg-c"})
-    assert shown.loc["alexnet-s", "Δ"].endswith(f"({costs.LEFT_OUT})")
-    assert shown.loc["lstm-s", "Δ"] == "+0.00 ± 0.05"
-    assert shown.loc["vgg-c", "Δ"] == "not yet" and shown.loc["vgg-d", "Δ"] == "not planned"
-    assert shown.loc["resnet-18", "Δ, published"] == "+0.15"
-    assert shown.loc["resnet-34", "published by"] == "–"
-    assert shown.index[:14].tolist() == list(published.TABLE_I)
+    assert list(table.index) == ["lenet-300-100", "alexnet-s", "lstm-s"]  # by family
+    assert dict(table.trained_out) == {
+        **{"lenet-300-100": "unknown", "alexnet-s": "no", "lstm-s": "yes"},
+    }
+    assert dict(table.share) == {"lenet-300-100": 100, "alexnet-s": 50, "lstm-s": 20}
+    assert table.paper["lstm-s"] == pytest.approx(-0.31) and math.isnan(
+        table.class_report["lstm-s"]
+    )
+    assert table.class_report["alexnet-s"] == pytest.approx(2.24)
+
+
+def test_other_methods_and_sparsities_are_lines_of_their_own():
+    rows = pd.concat([
+        pair("alexnet-s", NOISE),
+        runs([20.0, 21.0, 22.0], method="random"),
+        runs([20.0, 21.0, 22.0], sparsity=0.99),
+    ])  # fmt: skip
+    table = costs.differences(rows)
+    assert list(table.network) == ["AlexNet-s", "AlexNet-s, random", "AlexNet-s, 99 %"]
+    assert table.paper.notna().tolist() == [True, False, False]
+    assert costs.costs(rows).network.tolist() == ["AlexNet-s"]
+    shown = costs.error_text(costs.error_table(rows))
+    assert shown["paper, Δ"].tolist() == ["+0.87", "–", "–"]
+    assert costs.initial_runs(rows).sparsity.tolist() == [0.9] * 3
+
+
+def test_the_table_of_errors_has_all_networks_and_shows_those_that_were_run():
+    rows = pd.concat([pair("lstm-s", NOISE), pair("googlenet", [1.0])])
+    table = costs.error_table(rows)
+    assert sorted(table.model) == sorted(published.systems())
+    assert table.difference.notna().sum() == 2
+    shown = costs.error_text(table).set_index("network")
+    assert list(shown.index) == ["GoogLeNet", "LSTM-s"]
+    assert shown["class report, dense"].tolist() == ["14.11", "–"]
+    assert shown["paper, Δ"].tolist() == ["–", "−0.31"]
+    assert shown["Δ"].tolist() == ["+1.00", "+0.00 ± 0.05"]
+
+
+def test_costs_go_along_with_the_class_reports():
+    theirs = {n: e.pruned - e.dense for n, e in published.CLASS_REPORT.items()}
+    alike = pd.concat([pair(name, [2 * change + 1]) for name, change in theirs.items()])
+    assert list(costs.correlations(alike).values()) == pytest.approx([1.0] * 3)
+    apart = alike.copy()
+    hit = (apart.model == "resnet-34") & (apart.method == "snip")
+    apart.loc[hit, "error"] += 30
+    found = costs.correlations(apart)
+    assert found["all"] < 0.9 and found["without_resnet-34"] == pytest.approx(1.0)
+    assert math.isnan(costs.correlations(pair("vgg-c", [1.0]))["all"])
 
 
 def test_statistics_are_compared_within_seeds():
@@ -403,78 +492,120 @@ def test_networks_cut_by_batch_statistics_are_shown_apart():
         runs([22.0], "vgg-c"),
     ])  # fmt: skip
     table = costs.batch_mask_table(rows)
-    assert table.model.tolist() == ["SqueezeNet-bypass", *["GoogLeNet"] * 3]
+    assert table.network.tolist() == ["SqueezeNet-bypass", *["GoogLeNet"] * 3]
     cut = table[table.path == "no"].iloc[0]
-    assert (cut.model, cut["scored with"], cut["layers lost"]) == (
+    assert (cut.network, cut["scored with"], cut["layers lost"]) == (
         *("GoogLeNet", "batch statistics", "2"),
     )
     assert table[table.method == "dense"]["scored with"].tolist() == [""]
     assert costs.batch_mask_table(rows[rows.norm != "batch"]).empty
 
 
-def test_the_table_for_latex():
-    rows = pair("alexnet-s", NOISE)
-    table = costs.cost_table(rows, planned={"alexnet-s", "wrn-16-8"})
-    text = costs.latex(table, rows, "50 % of A&B, run_1.")
-    lines = text.splitlines()
-    assert r"AlexNet-s & 90 & 5.07e6 & 5.07e5 & 14.12 +- 0.00 & 14.12 +- 0.05 & " in text
-    assert r"50 \% of A\&B, run\_1. Lost runs: none." in text
-    first = lines.index(r"\midrule") + 1
-    assert lines[first + 14] == r"\midrule" and lines[first].startswith("AlexNet-s")
-    (later,) = [line for line in lines if line.startswith("WRN-16-8")]
-    assert later.count(r"{\dots}") == 3 and later.endswith(r"& 6.21 & 6.63 & +0.42 \\")
-    (never,) = [line for line in lines if line.startswith("ResNet-34")]
-    assert never.count("{--}") == 6
-
-
 # ------------------------------------------------------------------------------- figures, numbers
 
 
-def test_the_figure_of_costs_shows_what_there_is():
-    rows = pd.concat([pair("lstm-s", NOISE), pair("alexnet-s", [-9.0] * 3, dense=54.0)])
-    figure = costs.draw_costs(costs.differences(rows), ["alexnet-s", "vgg-c", "lstm-s"])
-    (axis,) = figure.axes
-    assert [label.get_text() for label in axis.get_yticklabels()] == [
-        *("LSTM-s", "VGG-C", "AlexNet-s"),  # from below
-    ]
-    assert [text.get_text() for text in axis.texts] == ["not run yet"]
-    assert axis.texts[0].get_position()[1] == 1
+def test_the_figure_of_costs_tells_seeds_and_training_apart():
+    rows = pd.concat([
+        pair("lstm-s", NOISE),
+        pair("gru-s", [2.0]),
+        pair("alexnet-s", [-9.0] * 3, dense=54.0),
+    ])  # fmt: skip
+    figure = costs.draw_delta(costs.differences(rows))
+    plain, recurrent = figure.axes
+    assert [text.get_text() for text in recurrent.get_yticklabels()] == ["LSTM-s", "GRU-s"]
+    assert [text.get_text() for text in recurrent.texts] == ["100 %", "100 %"]  # the lengths
+    faces = {
+        c.get_label(): c[0].get_markerfacecolor() for axis in figure.axes for c in axis.containers
+    }
+    assert faces == {
+        "ours": costs.METHODS["snip"].colour,
+        "ours, one seed": "white",
+        "ours, dense not trained out": "0.55",
+    }
+    assert plain.containers[0][0].get_xdata().tolist() == [pytest.approx(-9)]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels[0] == "ours" and f"ours, {costs.LEFT_OUT}" in labels
-    ours, left_out = axis.containers
-    assert ours[0].get_xydata().tolist() == [[pytest.approx(0), 0]]
-    assert left_out[0].get_xydata().tolist() == [[pytest.approx(-9), 2]]
+    assert labels[0] == "ours" and labels[-2:] == ["published: paper", "published: class report"]
     plt.close(figure)
 
 
 def test_the_figure_of_layers_marks_those_that_are_lost():
-    kept = scored([("googlenet", "running", 4, 2), ("googlenet", "batch", 4, 0)], seeds=[0])
-    figure = layers.draw_layers(kept, ["googlenet", "gru-s"])
-    first, second = figure.axes
-    (lost,) = [line for line in first.lines if line.get_marker() == "x" and len(line.get_xdata())]
-    assert list(lost.get_xdata()) == [2]
-    assert [text.get_text() for text in second.texts] == ["not run yet"] and not first.texts
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels[-1] == "nothing kept, batch statistics"
+    kept = scored([
+        *(("googlenet", "running", 4, 2), ("googlenet", "batch", 4, 0)),
+        *(("vgg-c", "running", 4, 2), ("vgg-c", "batch", 4, 1), ("gru-s", "running", 3, 3)),
+    ])  # fmt: skip
+    kept.loc[(kept.model == "googlenet") & (kept.norm == "batch"), "path"] = False
+    figure = layers.draw_smallest(layers.survival(kept))
+    (axis,) = figure.axes
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["VGG-C", "GoogLeNet", "GRU-s"]
+    initial, batch, cut = (np.asarray(points.get_offsets()) for points in axis.collections)
+    assert initial.tolist() == [[0.02, 1], [0.02, 0], [0.03, 2]]
+    assert cut.tolist() == [batch[0].tolist()] and batch[0, 0] < 0.01 == batch[1, 0]
+    assert [text.get_text() for text in axis.texts] == ["1 of 2"]
     plt.close(figure)
+
+
+def test_a_figure_without_rows_is_drawn():
+    empty = pair("lstm-s", NOISE)[:0]
+    plt.close(costs.draw_delta(costs.differences(empty)))
+    plt.close(layers.draw_smallest(layers.survival(scored([]))))
+    assert costs.error_text(costs.error_table(empty)).empty
+    assert costs.batch_mask_table(empty).empty
+
+
+@pytest.mark.filterwarnings("ignore::sniplab.data.FallbackWarning")
+@pytest.mark.parametrize("method", ["dense", "random"])
+def test_a_network_and_method_that_the_tables_lack_run_to_the_end(method, tmp_path):
+    configs = architectures.plan("smoke", "lenet-300-100", method, 0.5)["trained"]
+    rows = lab.run_grid(configs, tmp_path / "rows.csv", n_jobs=1).assign(part="trained")
+    claims = architectures.claims(rows)
+    assert {claim["verdict"].partition(":")[0] for claim in claims} == {"untested"}
+    changes = costs.differences(rows)
+    assert changes.network.tolist() == ["LeNet-300-100, random, 50 %"] * (method == "random")
+    plt.close(costs.draw_delta(changes))
+    assert len(costs.error_text(costs.error_table(rows))) == len(changes)
+    assert architectures.values(rows)["networks_trained"] == "0"
+
+
+def test_the_layers_that_lose_most_are_weights():
+    model = snip.build_model("lenet-300-100")
+    masks = {name: weight == weight for name, weight in snip.prunable(model).items()}
+    masks["fc3.weight"][:5] = False
+    masks["fc1.bias"][:] = False
+    most = layers.most_pruned(lab.layers(model, masks), 2)
+    assert most.layer.tolist() == ["fc3.weight", "fc1.weight", "all"]
+
+
+def test_digits_fit_every_network():
+    x = torch.arange(784.0).view(1, 1, 28, 28)
+    assert layers.fitted(x, "gru-s") is x
+    padded = layers.fitted(x, "alexnet-s")
+    assert padded.shape == (1, 3, 32, 32) and padded[0, 2, 0, 0] == 0 == x[0, 0, 0, 0]
+    assert torch.equal(padded[0, 1, 2:-2, 2:-2], x[0, 0])
 
 
 def test_numbers_of_prose():
     rows = pd.concat([
         pair("lstm-s", [1.0, 1.1, 1.2], iterations=15_000),
+        pair("gru-s", [0.5, 0.6, 0.4], iterations=15_000),
         pair("alexnet-s", [2.0], dense=20.0, iterations=1500),
-        pair("vgg-c", [-9.0], dense=54.0),  # hardly trained
+        runs([3.0], "googlenet", norm="batch"),
+        pair("googlenet", [-4.0], dense=7.0),
     ])  # fmt: skip
     found = architectures.values(rows)
-    assert found["trained"] == "3" and found["of_one_seed"] == "1" and found["hours"] == "0.10"
-    assert (found["cost_least"], found["cost_least_in"]) == ("+1.10", "LSTM-s")
-    assert (found["cost_most"], found["cost_most_in"]) == ("+2.00", "AlexNet-s")
-    assert found["share.mnist"] == "20.0" and found["share.cifar10"] == "1.0"
-    assert found["dense_errors.cifar10"] == "20.0" and found["costs.mnist"] == "+1.10"
-    assert (found["larger_than_published"], found["published_differences"]) == ("2", "2")
-    assert found["worse"] == "LSTM-s" and found["better"] == "none"
-    assert found["cost.lstm-s"] == "+1.10 ± 0.25" and found["cost.gru-s"] == "–"
-    assert found["smallest_kept"] == "–" and found["counts_right"] == "14"
+    assert (found["networks_trained"], found["of_one_seed"]) == ("4", "2")
+    assert (found["share.mnist"], found["share.cifar10"]) == ("20.0", "1.0 to 50.0")
+    assert found["costs.mnist"] == "0.50 to 1.10" and found["costs.cifar10"] == "−4.00 to +2.00"
+    assert found["dense_errors.cifar10"] == "7.0 to 20.0"
+    assert (found["trained_out.mnist"], found["trained_out.cifar10"]) == ("2", "1")
+    assert found["dense_train_errors.mnist"] == "1.0" and found["late_change.mnist"] == "0.1"
+    assert found["cost.lstm-s"] == "1.10 ± 0.25" and found["cost.lstm-s.mean"] == "1.10"
+    assert found["cost.lstm-s.verdict"] == "higher" and "cost.lstm-b" not in found
+    assert found["batch_minus_initial.googlenet"] == "0.00"
+    assert found["class_report_correlation.networks"] == "2"
+    assert found["class_report_correlation.all"] == "–"
+    assert found["smallest_kept"] == "–" and found["counts.paper.right"] == "23"
+    assert found["m.wrn-16-8"] == "10.96"
+    assert not [name for name in found if re.search(r"[\s,]", name)]
 
 
 def test_numbers_of_what_masks_keep():

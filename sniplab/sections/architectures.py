@@ -14,24 +14,26 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from snipcore import check_known
+from snipcore import MODELS, check_known
+from sniplab.methods import METHODS
 from sniplab.runs import Config
-from sniplab.sections import check_counts, check_profile, several
+from sniplab.sections import COMMITTED, check_counts, check_profile, several
 from sniplab.sections.architectures_costs import (
     CUT,
     cost_values,
     dense_runs,
     initial_runs,
-    network_values,
+    not_trained_out,
+    share,
 )
 from sniplab.sections.architectures_layers import layer_counts, normalises, survival_values
 from sniplab.sections.architectures_published import (
     KINDS,
     TABLE_2,
-    TABLE_I,
-    counts_right,
     dense_error,
+    disagreeing,
     kind_of,
+    own_sparsity,
     parameter_counts,
     systems,
     titled,
@@ -74,6 +76,7 @@ class Numbers:
     batch_size: int = 0  # of training; 0: as in the protocol
     test_images: int = 0  # 0: all
     recurrent_schedule: str = ""  # default: by the length
+    other_iterations: int = 0  # of networks that it does not train; 0: as in the protocol
 
 
 def _cifar_epochs(count: int, seeds: int = 1) -> Length:
@@ -113,9 +116,22 @@ PAPER = {
 }
 NUMBERS = {
     "smoke": Numbers(
-        SMOKE, scored_seeds=1, only_small=True, scoring_batch=8, batch_size=8, test_images=100
+        SMOKE,
+        scored_seeds=1,
+        only_small=True,
+        scoring_batch=8,
+        batch_size=8,
+        test_images=100,
+        other_iterations=3,
     ),
-    "quick": Numbers(QUICK, scored_seeds=1, scoring_batch=32, batch_size=24, test_images=1000),
+    "quick": Numbers(
+        QUICK,
+        scored_seeds=1,
+        scoring_batch=32,
+        batch_size=24,
+        test_images=1000,
+        other_iterations=40,
+    ),
     # The published shape, shortened.
     "desktop": Numbers(DESKTOP, scored_seeds=5, recurrent_schedule="stages"),
     "paper": Numbers(PAPER, scored_seeds=20),
@@ -125,51 +141,88 @@ NUMBERS = {
 def plan(
     profile: str,
     models: str | Iterable[str] | None = None,
+    methods: str | Iterable[str] | None = None,
+    sparsities: float | Iterable[float] | None = None,
     epochs: int | None = None,
     seeds: int | None = None,
 ) -> dict[str, list[Config]]:
     """The runs that are trained, seed by seed: each network dense and pruned, and those of CUT with
-    the mask of batch statistics, too.
+    SNIP's mask of batch statistics, too.
 
     Args:
-        models: one or more of `systems`; None: those of the profile.
-        epochs, seeds: in place of the profile's own. A network that the profile does not train
-            takes one of each.
+        models: one or more of MODELS; None: those of the profile.
+        methods: in place of SNIP; sparsities: in place of the network's own.
+        epochs, seeds: in place of the profile's own.
 
-    Raises ValueError for an unknown profile or network, and for epochs or seeds below 1.
+    Raises ValueError for an unknown profile, network or method, and for epochs or seeds below 1.
     """
     check_profile(profile)
     check_counts(epochs=epochs, seeds=seeds)
-    models = NUMBERS[profile].trained if models is None else several(models)
+    numbers = NUMBERS[profile]
+    models = tuple(numbers.trained) if models is None else several(models)
+    methods, sparsities = several(methods) or ("snip",), several(sparsities)
     if not models:
         raise ValueError("models names no network; None for those of the profile")
+    for name in models:
+        check_known(name, MODELS, "model")
+    for method in methods:
+        check_known(method, METHODS, "method")
     configs = []
-    for name in dict.fromkeys(models):
-        check_known(name, systems(), "model")
-        configs += _runs_of(name, NUMBERS[profile], epochs, seeds)
+    for name in models:
+        cells = [
+            (method, sparsity, norm)
+            for method in methods
+            for sparsity in sparsities or (own_sparsity(name),)
+            for norm in ("running", "batch")
+            if method != "dense" and (norm == "running" or (method == "snip" and name in CUT))
+        ]
+        length = _length_of(name, numbers, epochs)
+        recipe = _recipe_of(name, numbers, length)
+        how = {
+            "scoring_batch": numbers.scoring_batch or recipe.batch_size,
+            "test_images": numbers.test_images,
+        }
+        for seed in range(length.seeds if seeds is None else seeds):
+            configs.append(Config(name, recipe, "dense", 0.0, seed, **how))
+            for method, sparsity, norm in cells:
+                configs.append(Config(name, recipe, method, sparsity, seed, norm=norm, **how))
     return {"trained": sorted(configs, key=lambda config: config.seed)}
 
 
-def _runs_of(name: str, numbers: Numbers, epochs: int | None, seeds: int | None) -> list[Config]:
-    spec = systems()[name]
-    length = numbers.trained.get(name, Length(EPOCH[spec.dataset]))
+def _length_of(name: str, numbers: Numbers, epochs: int | None) -> Length:
+    dataset = MODELS[name].dataset
+    iterations = numbers.other_iterations or PROTOCOLS[dataset].iterations
+    length = numbers.trained.get(name, Length(iterations))
     if epochs is not None:
-        length = Length(epochs * EPOCH[spec.dataset], epochs, length.seeds)
+        length = Length(epochs * EPOCH[dataset], epochs, length.seeds)
+    return length
+
+
+def _recipe_of(name: str, numbers: Numbers, length: Length) -> Recipe:
     recipe = recipe_for(name, length.iterations, length.checkpoints)
-    if spec.family == "Recurrent" and numbers.recurrent_schedule:
+    if MODELS[name].family == "Recurrent" and numbers.recurrent_schedule:
         recipe = dataclasses.replace(recipe, schedule=numbers.recurrent_schedule)
-    recipe = dataclasses.replace(recipe, batch_size=numbers.batch_size or recipe.batch_size)
-    how = {
-        "scoring_batch": numbers.scoring_batch or recipe.batch_size,
-        "test_images": numbers.test_images,
+    return dataclasses.replace(recipe, batch_size=numbers.batch_size or recipe.batch_size)
+
+
+def recurrent_plan(profile: str) -> dict[str, list[Config]]:
+    """Longer runs of the recurrent networks: half of the published length, three seeds of LSTM-s
+    and five of GRU-s, dense and pruned to 95 %. They are collected, and not shown before all are
+    there.
+
+    Raises ValueError for an unknown profile.
+    """
+    check_profile(profile)
+    if profile != COMMITTED:
+        return {"recurrent": []}
+    return {
+        "recurrent": [
+            Config(name, recipe_for(name, 37_500, 15), method, sparsity, seed)
+            for name, seeds in (("lstm-s", 3), ("gru-s", 5))
+            for seed in range(seeds)
+            for method, sparsity in (("dense", 0.0), ("snip", 0.95))
+        ]
     }
-    configs = []
-    for seed in range(length.seeds if seeds is None else seeds):
-        configs.append(Config(name, recipe, "dense", 0.0, seed, **how))
-        configs.append(Config(name, recipe, "snip", spec.sparsity, seed, **how))
-        if name in CUT:
-            configs.append(Config(name, recipe, "snip", spec.sparsity, seed, norm="batch", **how))
-    return configs
 
 
 def survival_plan(profile: str) -> dict[str, list[Config]]:
@@ -252,7 +305,7 @@ def within_a_point(rows: pd.DataFrame, kind: str) -> dict:
     if lost := int(trained.lost.sum()):
         parts.append(f"{counted(lost, 'pair')} lost")
     if behind:
-        parts.append(f"dense not trained out: {_at_length(behind)}")
+        parts.append(f"dense not trained out in {len(behind)}: {_errors(behind)}")
     if unknown:
         parts.append(f"no dense error published of {titled(unknown)}")
     if absent := [name for name in names if name not in table.index]:
@@ -266,22 +319,6 @@ def within_a_point(rows: pd.DataFrame, kind: str) -> dict:
     return claim | {"verdict": verdict}
 
 
-def not_trained_out(rows: pd.DataFrame, names: Iterable[str]) -> tuple[dict[str, float], list[str]]:
-    """The networks whose pruned error says nothing yet beside a published one, by the rule of
-    `undertrained`: with the mean error of the dense network, percent (NaN: none ended well). And
-    those of which nothing published says whether they are trained out."""
-    dense = dense_runs(rows)
-    errors = dense[dense.status == "ok"].groupby("model").error.mean()
-    behind, unknown = {}, []
-    for name in names:
-        error, published = errors.get(name, math.nan), dense_error(name)
-        if published is None:
-            unknown.append(name)
-        elif undertrained(error, published):
-            behind[name] = error
-    return behind, unknown
-
-
 def _in_short(behind: Mapping[str, float]) -> str:
     """Why no network of a claim is told."""
     if not behind:
@@ -292,20 +329,19 @@ def _in_short(behind: Mapping[str, float]) -> str:
     return undertrained(error, dense_error(name))
 
 
-def _at_length(behind: Mapping[str, float]) -> str:
-    """Which dense networks are not trained out, with our error and the published one."""
-    return ", ".join(
-        f"{systems()[name].title} ({error:.1f} %, published {dense_error(name):g})"
-        if error == error
-        else f"{systems()[name].title} (lost)"
-        for name, error in behind.items()
-    )
+def _errors(behind: Mapping[str, float]) -> str:
+    """How far dense networks are from trained out: "16.5 to 33.6 %, published 8.2 to 18.4 %"."""
+    ours = [error for error in behind.values() if not math.isnan(error)]
+    if not ours:
+        return "lost"
+    theirs = [dense_error(name) for name in behind]
+    return f"{spanned(ours, '{:.1f}')} %, published {spanned(theirs, '{:.1f}')} %"
 
 
 def _shares(rows: pd.DataFrame) -> str:
     """How long some runs are, in percent of the protocol's length: "13 to 20"."""
-    whole = [PROTOCOLS[dataset].iterations for dataset in rows.dataset]
-    return spanned(100 * rows.iterations / whole, "{:.0f}")
+    shares = [share(*run) for run in zip(rows.model, rows.iterations, strict=True)]
+    return spanned(shares, "{:.0f}")
 
 
 def connected(kept: pd.DataFrame) -> dict:
@@ -348,12 +384,15 @@ def connected(kept: pd.DataFrame) -> dict:
 
 
 def values(rows: pd.DataFrame, scored: pd.DataFrame | None = None) -> dict[str, str]:
-    """The numbers that prose quotes of the committed report, formatted; "–" where there are none.
-    Errors in percent, differences in points. Arguments as for `claims`."""
+    """The numbers that prose quotes, by name; "–" where there are none. Errors in percent,
+    differences in points. Arguments as for `claims`."""
     kept = layer_counts(rows[:0] if scored is None else scored)
-    counts = {
-        "counts_right": str(counts_right(parameter_counts())),
-        "counts_published": str(len(TABLE_I)),
-        "networks": str(len(systems())),
-    }
-    return counts | survival_values(kept) | cost_values(rows) | network_values(rows)
+    counts = parameter_counts()
+    found = {"m.wrn-16-8": f"{counts.set_index('model').m['wrn-16-8'] / 1e6:.2f}"}
+    for source in ("paper", "class_report"):
+        printed = counts[[source, f"{source}_kept"]].ne("").to_numpy().sum()
+        wrong = disagreeing(counts, source)
+        found[f"counts.{source}"] = str(printed)
+        found[f"counts.{source}.right"] = str(printed - len(wrong))
+        found[f"counts.{source}.wrong"] = ", ".join(wrong) or "none"
+    return found | survival_values(kept) | cost_values(rows)

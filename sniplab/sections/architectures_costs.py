@@ -1,30 +1,30 @@
 """What pruning costs each architecture in test error: differences, tables and their figure."""
 
-from collections.abc import Collection
+from collections.abc import Iterable
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from snipcore import MODELS
 from sniplab.methods import METHODS
 from sniplab.sections.architectures_layers import STATISTICS
 from sniplab.sections.architectures_published import (
-    TABLE_I,
-    in_order,
-    parameter_counts,
+    SOURCES,
+    by_family,
+    dense_error,
+    own_sparsity,
     published_errors,
     systems,
-    titled,
 )
 from sniplab.show import spanned
 from sniplab.stats import paired, points, summarize
 from sniplab.training import PROTOCOLS
-from sniplab.verdicts import UNTRAINED, from_to
-
-LEFT_OUT = "dense hardly trained"  # in place of a verdict
+from sniplab.verdicts import from_to, undertrained
 
 # Networks that batch statistics cut, and that are cheap to train.
 CUT = ("squeezenet-vanilla", "squeezenet-bypass", "googlenet")
+BY = ["model", "method", "sparsity", "norm"]  # what tells one mask from another
 
 
 def dense_runs(rows: pd.DataFrame) -> pd.DataFrame:
@@ -32,43 +32,79 @@ def dense_runs(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows.method == "dense"]
 
 
+def is_own(rows: pd.DataFrame) -> pd.Series:
+    """Which rows are as the tables have it: SNIP, at the sparsity of the network."""
+    return (rows.method == "snip") & (rows.sparsity == rows.model.map(own_sparsity))
+
+
 def initial_runs(rows: pd.DataFrame) -> pd.DataFrame:
-    """Those of `rows` that SNIP pruned by initial statistics."""
-    return rows[(rows.method == "snip") & (rows.norm == "running")]
+    """Those of `rows` that SNIP pruned as the tables have it, by initial statistics."""
+    return rows[is_own(rows) & (rows.norm == "running")]
 
 
-def untrained(rows: pd.DataFrame) -> list[str]:
-    """The networks that err by more than UNTRAINED when dense, in the mean: they are hardly
-    trained, and what pruning costs them is not told."""
-    errors = dense_runs(rows).groupby("model", sort=False).error.mean()
-    return list(errors.index[errors > UNTRAINED])
+def not_trained_out(rows: pd.DataFrame, names: Iterable[str]) -> tuple[dict[str, float], list[str]]:
+    """The networks whose pruned error says nothing yet beside a published one, by the rule of
+    `undertrained`: with the mean error of the dense network, percent (NaN: none ended well). And
+    those of which nothing published says whether they are trained out."""
+    dense = dense_runs(rows)
+    errors = dense[dense.status == "ok"].groupby("model").error.mean()
+    behind, unknown = {}, []
+    for name in dict.fromkeys(names):
+        error, published = errors.get(name, np.nan), dense_error(name)
+        if published is None:
+            unknown.append(name)
+        elif undertrained(error, published):
+            behind[name] = error
+    return behind, unknown
+
+
+def share(model: str, iterations: int) -> float:
+    """How long a run is, in percent of the published length."""
+    return 100 * iterations / PROTOCOLS[MODELS[model].dataset].iterations
+
+
+def label(model: str, method: str, sparsity: float) -> str:
+    """A network, and what of its pruning is not as in the tables: "AlexNet-s, random, 99 %"."""
+    parts = [MODELS[model].title]
+    if method != "snip":
+        parts.append(METHODS[method].label)
+    if sparsity != own_sparsity(model):
+        parts.append(f"{100 * sparsity:g} %")
+    return ", ".join(parts)
 
 
 def differences(rows: pd.DataFrame) -> pd.DataFrame:
-    """Pruned minus dense by network and norm, as from `paired`; LEFT_OUT is the verdict on networks
-    that are hardly trained.
+    """Pruned minus dense within seeds, as from `paired` by BY, family by family.
+
+    Further columns: `network` (as from `label`), `share` (of the published length, percent),
+    `trained_out` (of the dense network: "yes", "no", or "unknown", where no error of it is
+    published), and, for what the tables have, the published differences `paper` and `class_report`.
 
     Raises ValueError where a run is there twice.
     """
-    table = paired(rows[rows.method == "snip"], dense_runs(rows), ["model", "norm"])
-    table.loc[table.model.isin(untrained(rows)), "verdict"] = LEFT_OUT
-    return table
-
-
-def pairs(changes: pd.DataFrame) -> pd.DataFrame:
-    """Those of `differences` with initial statistics of which any pair ended well, by model."""
-    initial = changes[changes.norm == "running"]
-    return initial.dropna(subset="mean").set_index("model")
+    table = paired(rows[rows.method != "dense"], dense_runs(rows), BY).astype({"sparsity": float})
+    table = table.sort_values(
+        "model", key=lambda names: names.map(by_family().index), kind="stable"
+    )
+    cells = table[["model", "method", "sparsity"]].to_numpy()
+    table.insert(0, "network", [label(*cell) for cell in cells])
+    lengths = rows.groupby("model").iterations.max()
+    table["share"] = [share(model, lengths[model]) for model in table.model]
+    behind, unknown = not_trained_out(rows, table.model)
+    words = dict.fromkeys(behind, "no") | dict.fromkeys(unknown, "unknown")
+    table["trained_out"] = [words.get(model, "yes") for model in table.model]
+    for source, some in published_errors().groupby("source", sort=False):
+        changes = table.model.map(some.set_index("model").change)
+        table[source.replace(" ", "_")] = changes.where(is_own(table))
+    return table.reset_index(drop=True)
 
 
 def costs(rows: pd.DataFrame) -> pd.DataFrame:
-    """Pruned minus dense by `model`, as from `paired`, with initial statistics alone; without
-    networks that are hardly trained.
-
-    Raises ValueError where a run is there twice.
-    """
-    table = paired(initial_runs(rows), dense_runs(rows), ["model"])
-    return table[(table.n > 0) & ~table.model.isin(untrained(rows))]
+    """Those of `differences` that are as the tables have it, with initial statistics, and of which
+    any pair ended well; by model, the index."""
+    table = differences(rows)
+    table = table[is_own(table) & (table.norm == "running") & (table.n > 0)]
+    return table.set_index("model")
 
 
 def between_statistics(rows: pd.DataFrame) -> pd.DataFrame:
@@ -77,259 +113,219 @@ def between_statistics(rows: pd.DataFrame) -> pd.DataFrame:
 
     Raises ValueError where a run is there twice.
     """
-    batch = rows[(rows.method == "snip") & (rows.norm == "batch")]
-    return paired(batch, initial_runs(rows), ["model"])
+    return paired(rows[is_own(rows) & (rows.norm == "batch")], initial_runs(rows), ["model"])
+
+
+EXTREMES = ("squeezenet-vanilla", "squeezenet-bypass", "densenet-201", "densenet-264")
+
+
+def correlations(rows: pd.DataFrame) -> dict[str, float]:
+    """How our costs go along with the class report's (Pearson's r): over all networks that both
+    have; without ResNet-34, whose dense run of the class report errs more than its pruned one, and
+    than a dense ResNet-18; and without EXTREMES, which cost most and least in both. NaN below three
+    networks."""
+    both = costs(rows)[["mean", "class_report"]].dropna()
+    left_out = {"all": (), "without_resnet-34": ("resnet-34",), "without_extremes": EXTREMES}
+    groups = {name: both.drop([*out], errors="ignore") for name, out in left_out.items()}
+    return {
+        name: some["mean"].corr(some.class_report) if len(some) > 2 else np.nan
+        for name, some in groups.items()
+    }
 
 
 # ------------------------------------------------------------------------------------------ tables
 
 
-def cost_table(rows: pd.DataFrame, planned: Collection[str]) -> pd.DataFrame:
-    """Table I and Table 2 in one, by network: parameters, test errors dense and pruned and their
-    difference, ours and published, as text. The index is the model, in the order of `in_order`.
-
-    Args:
-        planned: the networks that are trained; of these a missing run is "not yet", of others "not
-            planned".
-    """
-    names, counts, published = in_order(), parameter_counts(), published_errors()
-    table = pd.DataFrame({"network": [systems()[name].title for name in names]}, names)
-    table["κ̄ (%)"] = [f"{100 * systems()[name].sparsity:.0f}" for name in names]
-    table["m"], table["κ"] = counts.m, counts.kept
-    for key, runs in (("dense", dense_runs(rows)), ("pruned", initial_runs(rows))):
-        text = summarize(runs, ["model"]).set_index("model").text
-        table[f"{key} (%)"] = text.reindex(names)
-    changes = differences(rows)
-    changes = changes[changes.norm == "running"].set_index("model")
-    hardly = changes.text + f" ({LEFT_OUT})"
-    change = changes.text.mask(changes.verdict == LEFT_OUT, hardly)
-    table["Δ"] = change.reindex(names)
-    absent = pd.Series({name: "not yet" if name in planned else "not planned" for name in names})
-    for column in ("dense (%)", "pruned (%)", "Δ"):
-        table[column] = table[column].fillna(absent)
-    for key in ("dense", "pruned"):
-        errors = published[f"error_{key}"].reindex(names)
-        table[f"{key}, published"] = errors.map("{:.2f}".format, na_action="ignore")
-    table["Δ, published"] = published.change.reindex(names).map(points)
-    table["published by"] = published.by.reindex(names)
-    return table.astype(object).where(table.notna(), "–")
-
-
-def paired_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """`differences` beside the mean training losses ("dense loss", "pruned loss") and the
-    published difference ("published")."""
+def error_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Table 2, Table I and ours in one, family by family: test errors dense and pruned and their
+    difference, published and ours, the latter as text; a line also for each network of the tables
+    that has not been run."""
     table = differences(rows)
-    table["dense loss"] = table.model.map(dense_runs(rows).groupby("model").train_loss.mean())
-    pruned = rows[rows.method == "snip"]
-    losses = pruned.groupby(["model", "norm"]).train_loss.mean().rename("pruned loss")
-    table = table.join(losses, on=["model", "norm"])
-    return table.assign(published=table.model.map(published_errors().change))
+    table = table[table.norm == "running"]
+    dense = summarize(dense_runs(rows), ["model"])[["model", "text"]]
+    pruned = summarize(rows[rows.method != "dense"], BY)[[*BY, "text"]]
+    table = table.merge(dense.rename(columns={"text": "dense"}), "left", on="model")
+    table = table.merge(pruned.rename(columns={"text": "pruned"}), "left", on=BY)
+    table = table.rename(columns={"text": "difference"})
+    absent = [name for name in systems() if name not in set(table.model)]
+    more = {
+        "network": [MODELS[name].title for name in absent],
+        "model": absent,
+        "sparsity": [own_sparsity(name) for name in absent],
+    }
+    columns = ["network", "model", "sparsity", "share", "dense", "pruned", "difference", "verdict"]
+    table = pd.concat([table[columns].astype(object), pd.DataFrame(more)], ignore_index=True)
+    own = table.network == table.model.map({name: spec.title for name, spec in MODELS.items()})
+    for source, errors in SOURCES.items():
+        column = source.replace(" ", "_")
+        known = table.model.map(errors)
+        table[f"{column}_dense"] = [getattr(error, "dense", np.nan) for error in known]
+        table[f"{column}_pruned"] = [getattr(error, "pruned", np.nan) for error in known.where(own)]
+    order = table.model.map(by_family().index).sort_values(kind="stable").index
+    return table.loc[order].reset_index(drop=True)
+
+
+def error_text(table: pd.DataFrame) -> pd.DataFrame:
+    """`error_table` as it is shown: what has been run."""
+    table = table[table.difference.notna()]
+    shown = {
+        "network": table.network,
+        "sparsity": [f"{100 * sparsity:g} %" for sparsity in table.sparsity],
+        "dense": table.dense,
+        "pruned": table.pruned,
+        "Δ": table.difference,
+    }
+    for source in SOURCES:
+        dense, pruned = (table[f"{source.replace(' ', '_')}_{k}"] for k in ("dense", "pruned"))
+        shown[f"{source}, dense"] = [f"{e:.2f}" if e == e else "–" for e in dense]
+        shown[f"{source}, Δ"] = (pruned - dense).map(points)
+    return pd.DataFrame(shown)
 
 
 def batch_mask_table(rows: pd.DataFrame) -> pd.DataFrame:
     """The networks of CUT dense and with either mask, for a reader: layers lost, whether a path is
     left, and how they end. Empty where none was trained with a mask of batch statistics."""
-    rows = rows[rows.model.isin(CUT)]
+    rows = rows[rows.model.isin(CUT) & (is_own(rows) | (rows.method == "dense"))]
     if not (rows.norm == "batch").any():
-        return pd.DataFrame()
+        rows = rows[:0]
     rows = rows.assign(
-        path=np.where(rows.collapsed.str.contains("no path"), "no", "yes"),
+        path=np.where(rows.collapsed.str.contains("no path").astype(bool), "no", "yes"),
         lost=rows.collapsed.str.count("weight"),
     )
     by = ["model", "method", "norm", "path"]
     table = summarize(rows, by)
-    table["training loss"] = summarize(rows, by, "train_loss")["mean"]
     table["layers lost"] = rows.groupby(by, sort=False).lost.apply(spanned).to_numpy()
     table = table.sort_values("model", key=lambda names: names.map(CUT.index), kind="stable")
-    scored = table.norm.map(lambda norm: STATISTICS[norm].label)
+    scored = [STATISTICS[norm].label for norm in table.norm]
     return pd.DataFrame({
-        "model": [systems()[name].title for name in table.model],
+        "network": [MODELS[name].title for name in table.model],
         "method": [METHODS[name].label for name in table.method],
-        "scored with": scored.where(table.method == "snip", ""),
+        "scored with": pd.Series(scored, table.index, dtype=str).where(table.method == "snip", ""),
         "layers lost": table["layers lost"],
         "path": table.path,
         "seeds": table.n,
-        "training loss": table["training loss"],
         "test error (%)": table.text,
     })  # fmt: skip
-
-
-def stored_costs(rows: pd.DataFrame) -> pd.DataFrame:
-    """What pruning costs each network, for a reader: iterations, errors, Δ, n and lost by title."""
-    table = paired(initial_runs(rows), dense_runs(rows), ["model", "iterations"])
-    table = table.set_index("model")
-    for key, runs in (("pruned (%)", initial_runs(rows)), ("dense (%)", dense_runs(rows))):
-        text = summarize(runs, ["model"]).set_index("model").text
-        table.insert(1, key, text.reindex(table.index))
-    table.loc[table.index.isin(untrained(rows)), "text"] += f" ({LEFT_OUT})"
-    table = table.rename(index=lambda name: systems()[name].title, columns={"text": "Δ"})
-    return table[["iterations", "dense (%)", "pruned (%)", "Δ", "n", "lost"]].rename_axis(None)
 
 
 # ------------------------------------------------------------------------------ numbers for prose
 
 
 def cost_values(rows: pd.DataFrame) -> dict[str, str]:
-    """What pruning costs, from the least to the most, all in all and by data set: numbers of
-    prose."""
-    found = pairs(differences(rows))
-    cost = found[found.verdict != LEFT_OUT]
-    values = {
-        "trained": str(len(found)),
-        "hours": f"{rows.seconds.sum() / 3600:.2f}",
-        "iterations": spanned(rows.iterations) if len(rows) else "–",
-        "of_one_seed": str((cost.n == 1).sum()),
-    }
-    for name, index in (("least", cost["mean"].idxmin), ("most", cost["mean"].idxmax)):
-        model = index() if len(cost) else ""
-        values[f"cost_{name}"] = points(cost["mean"][model]) if model else "–"
-        values[f"cost_{name}_in"] = titled([model]) if model else "–"
+    """Numbers of prose: errors and differences of each network, as "dense.gru-s", "cost.gru-s",
+    "cost.gru-s.mean", "….tenths" and "….verdict"; by data set the spans of lengths, errors and
+    differences, as "costs.mnist"; how our differences go along with the class report's."""
+    cost = costs(rows)
+    between = between_statistics(rows).set_index("model")
+    found = {"networks_trained": str(len(cost)), "of_one_seed": str((cost.n == 1).sum())}
+    for kind, runs in (("dense", dense_runs(rows)), ("pruned", initial_runs(rows))):
+        texts = summarize(runs, ["model"]).set_index("model").text
+        found |= {f"{kind}.{name}": texts.get(name, "–") for name in systems()}
+    for kind, table in (("cost", cost), ("batch_minus_initial", between)):
+        for name, row in table.iterrows():
+            found[f"{kind}.{name}"] = row["text"].removeprefix("+")
+            found[f"{kind}.{name}.mean"] = points(row["mean"]).removeprefix("+")
+            found[f"{kind}.{name}.tenths"] = f"{row['mean']:.1f}".replace("-", "−")
+            found[f"{kind}.{name}.verdict"] = row["verdict"]
     for dataset in ("cifar10", "mnist"):
-        names = [name for name in cost.index if systems()[name].dataset == dataset]
-        dense = dense_runs(rows)[dense_runs(rows).model.isin(names)]
-        dense = dense[dense.status == "ok"]
-        shares = 100 * dense.iterations / PROTOCOLS[dataset].iterations
-        values[f"networks.{dataset}"] = str(len(names))
-        values[f"share.{dataset}"] = spanned(shares, "{:.1f}") if names else "–"
-        values[f"dense_errors.{dataset}"] = spanned(dense.error, "{:.1f}") if names else "–"
-        values[f"costs.{dataset}"] = from_to(cost["mean"][names]) if names else "–"
-    known = published_errors().change.reindex(cost.index).dropna()
-    beyond = (cost["mean"][known.index] - known).round(2)  # digits, as the errors are published
-    return values | {
-        "published_differences": str(len(known)),
-        "larger_than_published": str((beyond > 0).sum()),
-        "equal_to_published": str((beyond == 0).sum()),
-        "worse": titled(cost.index[cost.verdict == "higher"]),
-        "better": titled(cost.index[cost.verdict == "lower"]),
-    }
-
-
-def network_values(rows: pd.DataFrame) -> dict[str, str]:
-    """Errors and differences of each network, as "dense.alexnet-s", "cost.alexnet-s": numbers of
-    prose."""
-    tables = {
-        "dense": summarize(dense_runs(rows), ["model"]),
-        "pruned": summarize(initial_runs(rows), ["model"]),
-        "cost": pairs(differences(rows)).reset_index(),
-        "batch_minus_initial": between_statistics(rows),
-    }
-    found = {}
-    for name, table in tables.items():
-        texts = table.set_index("model").text
-        asked = CUT if name == "batch_minus_initial" else systems()
-        found |= {f"{name}.{model}": texts.get(model, "–") for model in asked}
+        found |= _of_data(rows[rows.dataset == dataset], cost, dataset)
+    found["class_report_correlation.networks"] = str(len(cost.class_report.dropna()))
+    for name, r in correlations(rows).items():
+        found[f"class_report_correlation.{name}"] = (
+            "–" if np.isnan(r) else f"{r:.2f}".replace("-", "−")
+        )
     return found
+
+
+def _of_data(rows: pd.DataFrame, cost: pd.DataFrame, dataset: str) -> dict[str, str]:
+    """Spans over the networks of a data set."""
+    some = cost[cost.index.isin(rows.model)]
+    rows = rows[rows.model.isin(some.index) & (rows.status == "ok")]
+    names = ("share", "dense_errors", "dense_train_errors", "pruned_train_errors", "costs")
+    if some.empty:
+        found = dict.fromkeys(names, "–")
+    else:
+        trained = [
+            runs.groupby("model").train_error.mean()
+            for runs in (dense_runs(rows), initial_runs(rows))
+        ]
+        errors = [dense_runs(rows).groupby("model").error.mean(), *trained]
+        texts = [spanned(values, "{:.1f}") for values in (some.share, *errors)]
+        found = dict(zip(names, [*texts, from_to(some["mean"])], strict=True))
+        found["costs"] = (
+            found["costs"].replace("+", "") if (some["mean"] > 0).all() else found["costs"]
+        )
+    found["trained_out"] = str((some.trained_out == "yes").sum())
+    found["late_change"] = _late_change(initial_runs(rows))
+    return {f"{name}.{dataset}": text for name, text in found.items()}
+
+
+def _late_change(rows: pd.DataFrame) -> str:
+    """By how much the test error of a run still changes over the last third of its checkpoints, at
+    most, in points; "–" where there are too few of them."""
+    curves = [np.array(text.split(), dtype=float) for text in rows.test_curve]
+    changes = [abs(curve[-1] - curve[-(len(curve) // 3)]) for curve in curves if len(curve) > 5]
+    return f"{max(changes):.1f}" if changes else "–"
 
 
 # ----------------------------------------------------------------------------------------- figure
 
+FAMILIES = {"Convolutional": "Plain", "Squeeze": "SqueezeNet", "Dense": "DenseNet"}  # in the figure
+OURS = {  # by whether the dense network is trained out, and whether there are several seeds
+    ("yes", True): "ours",
+    ("yes", False): "ours, one seed",
+    ("no", True): "ours, dense not trained out",
+    ("no", False): "ours, dense not trained out, one seed",
+    ("unknown", True): "ours, no dense error published",
+    ("unknown", False): "ours, no dense error published, one seed",
+}
+PUBLISHED_MARKERS = {"paper": "*", "class_report": "P"}
 
-def draw_costs(changes: pd.DataFrame, names: list[str]) -> plt.Figure:
-    """Pruned minus dense of each network, ours and published, a line a network.
+
+def draw_delta(changes: pd.DataFrame) -> plt.Figure:
+    """Pruned minus dense of each network, ours and published, a panel for each family; at the right
+    the share of the published length that ours were trained for. Hollow: one seed.
 
     Args:
         changes: as from `differences`.
-        names: the networks, from the top.
     """
-    found, published = pairs(changes), published_errors()
-    hardly = found[found.verdict == LEFT_OUT]
-    ours = found.drop(hardly.index)
-    place = {name: y for y, name in enumerate(reversed(names))}
-    figure, axis = plt.subplots(figsize=(8, 1.6 + 0.29 * len(names)))
-    blue = METHODS["snip"].colour
-    ours = ours.reindex(names).dropna(subset="mean")
-    _draw_intervals(axis, ours, place, color=blue, label="ours")
-    if len(hardly):
-        look = {"color": "0.55", "mfc": "white", "label": f"ours, {LEFT_OUT}"}
-        _draw_intervals(axis, hardly, place, **look)
-    for by, data, marker in (
-        ("the paper", "CIFAR-10 or MNIST", "*"),
-        ("the class report", "CIFAR-10", "P"),
-    ):
-        part = published[(published.by == by) & published.index.isin(names)]
-        look = {"marker": marker, "c": "#f0e442", "ec": "black", "s": 150, "zorder": 5}
-        label = f"{by} (full length, {data})"
-        axis.scatter(part.change, part.index.map(place), **look, label=label)
-    axis.axvline(0, color="0.3", lw=1)
-    for name in place.keys() - set(found.index):
-        look = {"fontsize": 8, "color": "0.35", "va": "center"}
-        where = axis.get_yaxis_transform()
-        axis.text(1.01, place[name], "not run yet", transform=where, **look)
-    axis.margins(x=0.12)
-    axis.set_ylim(-0.6, len(names) - 0.4)
-    axis.set_yticks(list(place.values()), [systems()[name].title for name in place])
-    axis.set_xlabel("error, pruned minus dense (points)")
-    handles, labels = axis.get_legend_handles_labels()
-    order = sorted(range(len(labels)), key=lambda i: labels[i] != "ours")  # ours first
-    look = {"fontsize": 8.5, "frameon": False, "columnspacing": 1.2}
-    figure.legend(
-        [handles[i] for i in order],
-        [labels[i] for i in order],
-        loc="outside upper center",
-        ncols=3 if len(labels) < 4 else 2,
-        **look,
+    changes = changes[(changes.norm == "running") & (changes.n > 0)]
+    families = changes.model.map(lambda name: MODELS[name].family)
+    groups = dict(list(changes.groupby(families, sort=False))) or {"": changes}
+    heights = [0.3 + len(some) for some in groups.values()]
+    size = (8, 1.6 + 0.32 * sum(heights) + 0.2 * len(groups))
+    figure, axes = plt.subplots(
+        len(groups), 1, figsize=size, sharex=True, squeeze=False, height_ratios=heights
     )
+    for axis, (family, some) in zip(axes.flat, groups.items(), strict=True):
+        _draw_family(axis, some.reset_index(drop=True))
+        axis.set_title(FAMILIES.get(family, family), loc="left", fontsize=10, pad=3)
+    axes[0, 0].set_title("length", loc="right", fontsize=9, pad=3, weight="normal", x=1.08)
+    axes[-1, 0].set_xlabel("test error, pruned − dense (points)")
+    found = [axis.get_legend_handles_labels() for axis in axes.flat]
+    handles = {text: handle for pair in found for handle, text in zip(*pair, strict=True)}
+    order = sorted(handles, key=[*OURS.values(), *handles].index)  # ours first
+    if order:
+        lines = [handles[text] for text in order]
+        figure.legend(lines, order, loc="outside upper center", ncols=2, fontsize=9)
     return figure
 
 
-def _draw_intervals(axis: plt.Axes, table: pd.DataFrame, place: dict[str, int], **look) -> None:
-    """Means with 95 % intervals, where there are several seeds."""
-    look = {"fmt": "o", "ms": 6.5, "capsize": 3, "zorder": 6} | look
-    axis.errorbar(table["mean"], table.index.map(place), xerr=table.half.fillna(0), **look)
-
-
-# ------------------------------------------------------------------------------------------ LaTeX
-
-HEAD = r"""% In the preamble: \usepackage{booktabs} and \usepackage{siunitx} (version 2 or later).
-% 22.41(12) is 22.41 ± 0.12. As wide as the text of an article with margins of 2 cm.
-\begingroup\footnotesize\setlength{\tabcolsep}{3pt}\sisetup{retain-explicit-plus}
-\begin{tabular}{lr*{2}{S[table-format=1.2e1]}
-  *{2}{S[table-format=2.2(3)]}S[table-format=+1.2(3)]*{2}{S[table-format=2.2]}S[table-format=+1.2]}
-\toprule
-& & \multicolumn{2}{c}{parameters} & \multicolumn{3}{c}{test error (\%)}
-  & \multicolumn{3}{c}{published (\%)} \\
-\cmidrule(lr){3-4} \cmidrule(lr){5-7} \cmidrule(lr){8-10}
-network & {$\bar\kappa$ (\%)} & {$m$} & {$\kappa$} & {dense} & {pruned} & {$\Delta$}
-  & {dense} & {pruned} & {$\Delta$} \\
-\midrule
-"""
-FOOT = r"""\bottomrule
-\end{tabular}\par\smallskip
-\parbox{0.9\linewidth}{\footnotesize NOTE}
-\endgroup
-"""
-TEXTS = [  # the columns of `cost_table` that are numbers as text
-    *("dense (%)", "pruned (%)", "Δ", "dense, published", "pruned, published", "Δ, published"),
-]
-
-
-def latex(table: pd.DataFrame, rows: pd.DataFrame, note: str) -> str:
-    """`cost_table` for LaTeX, of `rows`; `note`: their provenance, set under it."""
-    lines = [_latex_row(row) for row in table.to_dict("records")]
-    lines.insert(len(TABLE_I), r"\midrule")  # below it, what the class report does not have
-    found = pairs(differences(rows))
-    lost = int((rows.status != "ok").sum())
-    foot = (
-        f"Pruned before training, scored with initial statistics. {note} Lost runs: "
-        f"{lost or 'none'}. Published: the paper's Table 2, for ResNet-18 the class report's Table "
-        r"I, at full length. \dots: not run yet; --: not planned, or nothing published. "
-        f"{LEFT_OUT.capitalize()} (above {UNTRAINED:g} %): "
-        f"{titled(found.index[found.verdict == LEFT_OUT])}."
-    )
-    for sign in "%&_#":
-        foot = foot.replace(sign, rf"\{sign}")
-    return HEAD + "\n".join(lines) + "\n" + FOOT.replace("NOTE", foot)
-
-
-def _latex_row(row: dict[str, str]) -> str:
-    cells = [row["network"], row["κ̄ (%)"], *(f"{row[head]:.2e}" for head in ("m", "κ"))]
-    cells += [_latex_number(row[head]) for head in TEXTS]
-    return " & ".join(cells).replace("e+0", "e") + r" \\"
-
-
-def _latex_number(text: str) -> str:
-    """A cell for siunitx, without what is in brackets; a run to come is dots."""
-    if text == "not yet":
-        return r"{\dots}"
-    text = text.partition(" (")[0].replace("−", "-").replace("±", "+-")
-    return text if any(map(str.isdigit, text)) else "{--}"
+def _draw_family(axis: plt.Axes, changes: pd.DataFrame) -> None:
+    """Ours a little above the published ones of the same network."""
+    for (state, several), some in changes.groupby(["trained_out", changes.n > 1], sort=False):
+        look = {"fmt": "o", "ms": 6.5, "capsize": 3, "zorder": 6, "label": OURS[state, several]}
+        look["color"] = METHODS["snip"].colour if state == "yes" else "0.55"
+        look["mfc"] = look["color"] if several else "white"
+        axis.errorbar(some["mean"], some.index - 0.17, xerr=some.half.fillna(0), **look)
+    for source, marker in PUBLISHED_MARKERS.items():
+        look = {"marker": marker, "c": "#f0e442", "ec": "black", "s": 90, "lw": 0.7, "zorder": 5}
+        text = f"published: {source.replace('_', ' ')}"
+        axis.scatter(changes[source], changes.index + 0.17, label=text, **look)
+    axis.axvline(0, color="0.3", lw=1)
+    where = {"transform": axis.get_yaxis_transform(), "va": "center", "fontsize": 9}
+    for y, length in changes["share"].items():
+        axis.text(1.015, y, f"{round(length, 1):g} %", color="0.35", **where)
+    axis.set_yticks(changes.index, changes.network)
+    axis.set_ylim(len(changes) - 0.4, -0.6)
+    axis.grid(axis="x", visible=True)

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import pandas as pd
+import torch
+from torch import Tensor
 
-from snipcore import prunable
-from sniplab.sections.architectures_published import shapes, systems, titled
+from snipcore import MODELS, prunable
+from sniplab.sections.architectures_published import by_family, shapes, titled
 from sniplab.show import spanned
 
 
@@ -17,19 +19,17 @@ class Statistics:
     label: str
     colour: str
     marker: str
-    line: str
-    lost: str  # the mark of a layer of which nothing is kept
 
 
 STATISTICS = {  # by `Config.norm`
-    "running": Statistics("initial statistics", "#0072b2", "o", "-", "+"),
-    "batch": Statistics("batch statistics", "#d55e00", "s", "--", "x"),
+    "running": Statistics("initial statistics", "#0072b2", "o"),
+    "batch": Statistics("batch statistics", "#d55e00", "s"),
 }
 
 
 def normalises(name: str) -> bool:
     """Whether a network has normalisation layers, so that STATISTICS matter to it."""
-    return systems()[name].family != "Recurrent"
+    return MODELS[name].family not in ("Recurrent", "LeNet")
 
 
 def layer_counts(rows: pd.DataFrame) -> pd.DataFrame:
@@ -85,33 +85,6 @@ def survival(kept: pd.DataFrame) -> pd.DataFrame:
     return over_seeds.reset_index()
 
 
-def of(part: int, whole: int) -> str:
-    """ "all 22", "none of the 22" or "14 of the 22"."""
-    return f"all {whole}" if part == whole > 2 else f"{part or 'none'} of the {whole}"
-
-
-def survival_table(survived: pd.DataFrame) -> pd.DataFrame:
-    """For a reader: layers, and for each of STATISTICS the smallest fraction kept, layers lost and
-    with how many seeds a path is left. `survived`: as from `survival`."""
-    parts = {}
-    for norm, statistics in STATISTICS.items():
-        part = survived[survived.norm == norm].set_index("model")
-        if (part.seeds > 1).any():
-            path = [of(n, seeds) for n, seeds in zip(part.paths, part.seeds, strict=True)]
-        else:
-            path = ["yes" if n else "no" for n in part.paths]
-        parts[statistics.label] = pd.DataFrame({
-            "smallest kept": part.smallest.map(lambda share: f"{100 * share:.2f} %"),
-            "layers lost": part.lost_text,
-            "path": pd.Series(path, part.index, dtype=str),
-        })  # fmt: skip
-    table = pd.concat(parts, axis=1)
-    initial = survived[survived.norm == "running"].set_index("model")
-    table.insert(0, ("", "layers"), initial.layers)
-    table = table.fillna({("batch statistics", "smallest kept"): "nothing to normalise"})
-    return table.fillna("").rename(index=lambda name: systems()[name].title).rename_axis(None)
-
-
 def towards_input(kept: pd.DataFrame) -> pd.Series:
     """Whether batch statistics move what a network keeps towards its input: a lower rank
     correlation of the fraction kept with the layer's number, by network that normalises."""
@@ -124,12 +97,33 @@ def towards_input(kept: pd.DataFrame) -> pd.Series:
     return pd.Series(lower, dtype=bool)
 
 
+def most_pruned(kept: pd.DataFrame, count: int = 10) -> pd.DataFrame:
+    """The weight tensors of which least is kept, and all together; biases, which start at zero and
+    go first, are left out. `kept`: as from `sniplab.trial.layers`."""
+    weights = kept[kept.layer.str.contains("weight")]
+    return pd.concat([weights.nlargest(count, "sparsity"), kept.tail(1)])
+
+
+def fitted(x: Tensor, name: str) -> Tensor:
+    """Grey images of 28×28 pixels as a network of MODELS takes them: padded by their edges and in
+    three channels for those of CIFAR-10. x: (B, 1, 28, 28)."""
+    if MODELS[name].dataset == "mnist":
+        return x
+    return torch.nn.functional.pad(x, (2, 2, 2, 2), mode="replicate").repeat(1, 3, 1, 1)
+
+
 def survival_values(kept: pd.DataFrame) -> dict[str, str]:
     """How many networks keep something of every layer, and a path, with every seed: numbers of
     prose. `kept`: as from `layer_counts`."""
     survived = survival(kept)
     initial, batch = (survived[survived.norm == norm] for norm in ("running", "batch"))
-    found = {"scored_seeds": str(kept.seed.nunique()), "smallest_kept": "–", "smallest_in": "–"}
+    towards = towards_input(kept)
+    found = {
+        "scored_seeds": str(kept.seed.nunique()),
+        "towards_input": str(towards.sum()),
+        "smallest_kept": "–",
+        "smallest_in": "–",
+    }
     for name, part in (("initial", initial), ("batch", batch)):
         found[f"scored_{name}"] = str(len(part))
         found[f"whole_{name}"] = str((part.lost == 0).sum())
@@ -142,44 +136,45 @@ def survival_values(kept: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def draw_layers(kept: pd.DataFrame, names: list[str]) -> plt.Figure:
-    """The fraction kept of each layer, from input to output, one panel a network, a line a seed.
-    `kept`: as from `layer_counts`; `names`: an even number of networks."""
-    size = (8, 8.4 * (len(names) // 2) / 3)
-    figure, axes = plt.subplots(len(names) // 2, 2, figsize=size, sharey=True, squeeze=False)
-    floor = 0.3 * kept[kept.kept > 0].fraction.min()  # where lost layers are marked
-    for axis, name in zip(axes.flat, names, strict=True):
-        _draw_network(axis, kept[kept.model == name], name, floor)
-    figure.supylabel("fraction of the layer's weights kept", fontsize=10)
-    for axis in axes[-1]:
-        axis.set_xlabel("layer, from the input")
-    handles = [
-        plt.Line2D([], [], color=s.colour, marker=s.marker, ls=s.line, label=s.label)
-        for s in STATISTICS.values()
-    ]
-    handles.append(plt.Line2D([], [], color="0.4", ls=":", label="whole network"))
+def draw_smallest(survived: pd.DataFrame) -> plt.Figure:
+    """The smallest fraction kept of any layer of each network, with initial and with batch
+    statistics, a dumbbell a network; crossed where some mask leaves no path.
+
+    Args:
+        survived: as from `survival`.
+    """
+    names = [name for name in by_family() if name in set(survived.model)]
+    size = (7.5, 1.2 + 0.24 * len(names))
+    figure, axis = plt.subplots(figsize=size)
+    found = survived[survived.lost == 0].smallest
+    floor = 0.3 * (found.min() if len(found) else 1)  # where "nothing" stands on the log axis
+    at = survived.assign(
+        y=survived.model.map(names.index), x=survived.smallest.where(survived.lost == 0, floor)
+    )
+    for _, pair in at.groupby("model"):
+        axis.plot(pair.x, pair.y, color="0.7", lw=2, zorder=1)
     for norm, s in STATISTICS.items():
-        if (kept.kept[kept.norm == norm] == 0).any():
-            look = {"color": s.colour, "marker": s.lost, "ls": "", "mew": 1.2}
-            handles.append(plt.Line2D([], [], **look, label=f"nothing kept, {s.label}"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=9, frameon=False)
+        some = at[at.norm == norm]
+        look = {"c": s.colour, "marker": s.marker, "s": 42, "zorder": 3, "label": s.label}
+        axis.scatter(some.x, some.y, **look)
+    cut = at[~at.path.astype(bool)]
+    if len(cut):
+        look = {"c": "black", "marker": "x", "s": 42, "zorder": 4, "label": "no path left"}
+        axis.scatter(cut.x, cut.y, **look)
+    axis.set(xscale="log", xlabel="smallest fraction kept of any layer", xlim=(0.6 * floor, 0.15))
+    ticks = [10**-k for k in (1, 2, 3, 4) if 10**-k > 2 * floor]
+    axis.set_xticks([*ticks, floor], [*(f"{100 * tick:g} %" for tick in ticks), "nothing"])
+    axis.minorticks_off()
+    axis.set_yticks(range(len(names)), [MODELS[name].title for name in names])
+    axis.set_ylim(len(names) - 0.4, -0.6)
+    _write_lost(axis, at[at.norm == "batch"])
+    figure.legend(loc="outside upper center", ncols=3)
     return figure
 
 
-def _draw_network(axis: plt.Axes, kept: pd.DataFrame, name: str, floor: float) -> None:
-    for norm, s in STATISTICS.items():
-        if norm == "batch" and not normalises(name):
-            continue
-        part = kept[kept.norm == norm]
-        size = 4 if part.number.max() < 60 else 2
-        for _, run in part.groupby("seed"):
-            fraction = run.fraction.where(run.kept > 0)
-            look = {"color": s.colour, "ms": size, "lw": 0.8, "mew": 0, "alpha": 0.5}
-            axis.plot(run.number, fraction, s.line, marker=s.marker, **look)
-        lost = part.number[part.kept == 0].unique()
-        axis.plot(lost, [floor] * len(lost), s.lost, color=s.colour, ms=6, mew=1.2)
-    if kept.empty:
-        axis.text(0.5, 0.5, "not run yet", ha="center", va="center", transform=axis.transAxes)
-    axis.axhline(1 - systems()[name].sparsity, color="0.4", ls=":", lw=1.2)
-    axis.set(title=systems()[name].title, yscale="log", ylim=(0.5 * floor, 1.6))
-    axis.xaxis.get_major_locator().set_params(integer=True)
+def _write_lost(axis: plt.Axes, batch: pd.DataFrame) -> None:
+    """At the right, how many layers of how many batch statistics lose with some seed."""
+    where = {"transform": axis.get_yaxis_transform(), "fontsize": 9, "color": "0.35"}
+    axis.set_title("layers lost", loc="right", x=1.16, pad=3, fontsize=9, weight="normal")
+    for row in batch[batch.lost > 0].itertuples():
+        axis.text(1.02, row.y, f"{row.lost_text} of {row.layers}", va="center", **where)

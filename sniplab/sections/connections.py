@@ -11,11 +11,14 @@ import pandas as pd
 import scipy.stats
 
 from snipcore import check_known
+from sniplab.sections import stored_table
 from sniplab.sections.connections_scored import (
     CHECKED,
     CHECKS,
     MAGNITUDE,
     MEAN_IMAGE,
+    OTHER_IMAGES,
+    OTHER_LABEL,
     PLAIN,
     SPARSITIES,
     TITLES,
@@ -338,6 +341,13 @@ def values(tables: Tables) -> dict[str, str]:
         for label, r in zip(classes(title), own, strict=True):
             found[f"pictures.own.{name}.{label}"] = span([r], "{:.2f}")
         found |= _ties(of, name) | _kernel(inside[inside.data == title], name)
+    names = {title: name for name, title in TITLES.items()}
+    endings = {OTHER_IMAGES: "other_images", OTHER_LABEL: "wrong_label"}
+    again = stored_table("3_kept_again").groupby(["data", "change"])["kept again"].mean()
+    for (title, change), share in again.items():
+        if change in endings:
+            name = f"pictures.kept_again.{names[title]}.{endings[change]}"
+            found[name] = f"{100 * share:.0f}"
     return found
 
 
