@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 from matplotlib import pyplot as plt
 
-import snipcore as snip
+import sniplab as lab
 from sniplab import methods
 from sniplab.runs import Config
 from sniplab.sections import COMMITTED, PROFILES, RESULTS, random_labels, select, stored_table
@@ -208,7 +208,7 @@ def test_curves_of_runs_that_ended_well():
 
 
 HIGHER, LOWER, EQUAL = (50.0, 51.2, 51.8), (30.0, 31.2, 31.8), (10.0, 41.0, 90.0)
-SURE = "control − SNIP: +10.00 points of training error in LeNet-5-Caffe"
+SURE = "+10.00 points of training error"
 
 
 def choices(dense=(2.0, 3.0, 1.0), snip=(40.0, 41.0, 42.0), cut=(), **others):
@@ -273,9 +273,6 @@ def test_a_table_is_one_family():
     table = comparisons.other_choices(usual)
     assert len(table) == 3
     assert list(table.q) == pytest.approx(list(scipy.stats.false_discovery_control(table.p)))
-    alone = comparisons.against_dense(usual)
-    assert len(alone) == 2
-    assert list(alone.q) == pytest.approx(list(scipy.stats.false_discovery_control(alone.p)))
 
 
 def test_what_has_no_verdict_says_why_and_is_not_corrected_for():
@@ -292,22 +289,23 @@ def test_what_has_no_verdict_says_why_and_is_not_corrected_for():
     assert set(comparisons.usual_runs(usual[usual.method != "dense"]).silent) == {"dense not run"}
 
 
-def test_rescaling_is_compared_with_the_same_masks():
-    # Whatever the dense network does: neither of the two is compared with it.
-    rows = choices(dense=(50.0,) * 3, random=(60.0, 61.0, 62.0), rescaled=(50.0, 51.1, 52.0))
-    (row,) = comparisons.rescaling(comparisons.usual_runs(rows)).itertuples()
-    assert (row.method, row.verdict) == ("rescaled", "lower")
-    assert row.mean == pytest.approx(-9.9666667)
+def test_where_snip_memorises_most():
+    rows = together(
+        choices(random=LOWER),  # at 90 %
+        made({"snip": (60.0, 70.0), "random": (80.0, 81.0)}, sparsity=0.99),
+    )
+    assert comparisons.snip_first(comparisons.usual_runs(rows)) == "1 of 2"
+    true = comparisons.usual_runs(rows.assign(labels="true"))
+    assert comparisons.snip_first(true) == "–"
 
 
 def test_a_longer_run_is_compared_with_the_usual_one():
     usual = made({"snip": (86.0, 87.0)}, sparsity=0.99, model=SECOND)
     longer = made({"snip": (85.0, 85.5)}, sparsity=0.99, model=SECOND, part="longer")
     others = made({"snip": (10.0, 20.0), "random": (30.0, 40.0)}, sparsity=0.9, model=SECOND)
-    rows = together(usual, longer, others).assign(error_curve="90 88 86 84 82 80 78 76")
+    rows = together(usual, longer, others)
     (row,) = random_labels.longer_minus_usual(rows).itertuples()
     assert row.n == 2 and row.mean == pytest.approx(-1.25)
-    assert list(random_labels.hard_runs(rows).part) == ["usual"] * 2 + ["longer"] * 2
     assert random_labels.longer_minus_usual(rows[:2]).empty
 
 
@@ -322,6 +320,7 @@ def test_bits_about_random_labels():
     assert 54_000 * capacity.label_bits(error) <= 32 * 4311
     assert 54_000 * capacity.label_bits(error - 0.01) > 32 * 4311
     assert capacity.least_error(4311, 500) == 0
+    assert capacity.least_error(4311, 54_000, bits=1) > 2 * error
     assert capacity.parameters(SECOND) == 266_610
 
 
@@ -348,28 +347,28 @@ def test_the_stored_number_of_images_is_what_is_measured():
 # ------------------------------------------------------------------------------------ a first trial
 
 
-def test_a_dense_network_memorises_more_than_what_is_cut_in_two(digits):
-    model = snip.build_model(SECOND)
-    nothing = {name: weight != weight for name, weight in snip.prunable(model).items()}
-    course = random_labels.memorise(SECOND, nothing, digits, steps=300, images=100)
-    ends = course.groupby("network").error.last()
-    assert list(course.iteration[course.network == "dense"]) == list(range(30, 301, 30))
-    assert ends.dense < 50 and ends.pruned > 75  # percent; one class in ten by guessing
-    alone = random_labels.memorise(SECOND, None, digits, steps=10, images=100)
-    assert set(alone.network) == {"dense"}
+def test_what_is_trained_on_random_labels_is_tested_on_them(digits):
+    few = random_labels.relabelled(digits, images=200)
+    assert len(few.y_train) == 200 and few.x_test.equal(digits.x_train[:200])
+    assert few.y_test.equal(few.y_train) and not few.y_train.equal(digits.y_train[:200])
+    course = lab.compare(SECOND, None, few, steps=100, images=200)
+    assert course.error.iloc[-1] < 20  # percent; 90 by guessing
 
 
 def test_values_of_the_committed_rows():
     plan = random_labels.plan(COMMITTED)
     values = random_labels.values(select(plan, RESULTS / "5_random_labels.csv"), plan)
     table = pd.read_csv(RESULTS.parent / "figures" / "5_table.csv").set_index("curve")
-    assert values["error_pruned_random"] == table["training error (%)"]["pruned, random labels"]
+    ours = table["training error (%)"]["pruned, random labels"]
+    assert values["memory.error.lenet-5-caffe.snip.random.99"] == ours
     differences = pd.read_csv(RESULTS.parent / "figures" / "5_differences.csv")
     asked = differences[(differences.labels == "random") & differences.q.notna()]
-    assert values["controls_higher"] == str((asked.verdict == "higher").sum())
-    at = asked[(asked.network == "LeNet-5-Caffe") & (asked.method == "random")]
-    assert values["random_minus_snip_random_90.lenet-5-caffe"] == at.text.iloc[0]
-    assert values["images"] == "54,000" and values["least_error.lenet-5-caffe"] == "9.7"
+    assert values["memory.controls.higher"] == str((asked.verdict == "higher").sum())
+    at = asked[(asked.network == "LeNet-5-Caffe") & (asked.method == "random")].iloc[0]
+    name = "memory.control.lenet-5-caffe.random.random.90"
+    assert values[name] == at.text.removeprefix("+") and values[f"{name}.verdict"] == at.verdict
+    assert values[f"{name}.tenths"] == f"{at['mean']:.1f}" and values["memory.images"] == "54,000"
+    assert values["memory.least_error.all_bits.lenet-5-caffe"] == "9.7"
 
 
 # ----------------------------------------------------------------------------------------- figures
@@ -384,11 +383,22 @@ def no_figures_left():
 def test_the_figure_by_method_takes_its_methods_from_the_table(monkeypatch, no_figures_left):
     new = methods.Method("new", "a new one", "a new one", "#123456", "*", ":", None)
     monkeypatch.setitem(methods.METHODS, "new", new)
-    rows = together(choices(new=LOWER), made({"snip": (60.0, 70.0)}, sparsity=0.99, model=SECOND))
-    left, right = figures.draw_memory(rows).axes
-    assert [text.get_text() for text in left.get_yticklabels()] == ["dense", "SNIP", "a new one"]
-    assert left.get_title() == "LeNet-5-Caffe" and right.get_title() == "LeNet-300-100"
-    assert len(figures.draw_memory(rows[:0]).axes) == 1
+    rows = together(
+        choices(new=LOWER),
+        made({"snip": (60.0, 70.0), "new": (20.0, 30.0)}, sparsity=0.99),
+        made({"new": (1.0, 3.0)}, sparsity=0.99, labels="true"),
+        made({"snip": (60.0, 70.0)}, sparsity=0.95, model=SECOND),
+    )
+    above, below = figures.draw_memory(comparisons.usual_runs(rows)).axes
+    assert [text.get_text() for text in above.get_yticklabels()] == ["dense", "SNIP", "a new one"]
+    assert above.get_title() == "LeNet-5-Caffe" and below.get_title() == "LeNet-300-100"
+    assert [text.get_text() for text in below.texts] == ["95"]
+    drawn = [bars.lines[0] for bars in above.containers if bars.lines[0].get_marker() == "*"]
+    random, true = drawn
+    assert list(random.get_xdata()) == pytest.approx([31.0, 25.0]) and list(true.get_xdata()) == [2]
+    assert random.get_color() == "#123456" and true.get_markerfacecolor() == "white"
+    assert true.get_ydata()[0] > random.get_ydata()[0]  # beside it, or one hides the other
+    assert len(figures.draw_memory(comparisons.usual_runs(rows[:0])).axes) == 1
 
 
 def test_the_figure_of_curves(no_figures_left):

@@ -9,32 +9,31 @@ generalization. ICLR 2017.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
-from snipcore import MODELS, apply_masks, build_model, check_known, kept_count
+from snipcore import check_known, kept_count
 from sniplab.data import Data, load_data, random_labels
 from sniplab.runs import Config
 from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, several, stored_table
-from sniplab.sections.random_labels_capacity import least_error, parameters
+from sniplab.sections.random_labels_capacity import BITS, least_error, parameters
 from sniplab.sections.random_labels_comparisons import (
     HARDLY,
+    KIND,
     PRUNED,
     TOLD,
     TRIED,
-    against_dense,
     bits_per_parameter,
     other_choices,
-    rescaling,
+    snip_first,
     usual_runs,
 )
 from sniplab.show import spanned
-from sniplab.stats import paired, summarize
-from sniplab.training import recipe_for, train
+from sniplab.stats import paired, points, summarize
+from sniplab.training import recipe_for
 from sniplab.verdicts import (
     ADDED,
     FAILED,
@@ -176,25 +175,11 @@ def images_seen(plan: Plan, profile: str) -> int:
 # ----------------------------------------------------------------------------------- a first trial
 
 
-def memorise(
-    network: str, masks: Mapping[str, Tensor] | None, data: Data, steps: int, images: int = 500
-) -> pd.DataFrame:
-    """Train a network of MODELS dense and under masks on random labels of a few images: as from
-    `sniplab.compare`, but with the training error, in percent, of each tenth of the steps."""
-    y = random_labels(data.y_train[:images], seed=0)
-    small = dataclasses.replace(data, x_train=data.x_train[:images], y_train=y)
-    small = dataclasses.replace(small, x_test=data.x_test[:100], y_test=data.y_test[:100])
-    recipe = dataclasses.replace(recipe_for(network, steps, 1), lr=0.02, weight_decay=0.0)
-    found = []
-    for name, kept in {"dense": None, **({} if masks is None else {"pruned": masks})}.items():
-        model = build_model(network, seed=0).to(data.x_train.device)
-        if kept is not None:
-            apply_masks(model, kept)
-        errors = np.array_split(train(model, small, recipe, kept).train_error, 10)
-        ends = np.cumsum([len(part) for part in errors])
-        means = [part.mean() for part in errors]
-        found.append(pd.DataFrame({"iteration": ends, "network": name, "error": means}))
-    return pd.concat(found, ignore_index=True)
+def relabelled(data: Data, images: int, seed: int = 0) -> Data:
+    """The first train images with random labels, to be trained and tested on: the test error that
+    `sniplab.compare` follows is then the training error."""
+    x, y = data.x_train[:images], random_labels(data.y_train[:images], seed)
+    return dataclasses.replace(data, x_train=x, y_train=y, x_test=x, y_test=y)
 
 
 # ---------------------------------------------------------------------------------- what is claimed
@@ -320,8 +305,7 @@ def held_back(rows: pd.DataFrame, plan: Plan) -> dict:
     )
     if table.empty:
         return claim
-    claim["ours"] = f"control − SNIP: {from_to(table['mean'])} points of training error in "
-    claim["ours"] += " and ".join(table.network.unique())
+    claim["ours"] = f"{from_to(table['mean'])} points of training error"
     if absent:
         return claim | {"verdict": f"untested: {absent} of {len(plan['usual'])} runs missing"}
     whole = table.lost == 0
@@ -369,106 +353,68 @@ def _agreement(claim: dict) -> str:
     return grades.get(claim["verdict"], "cannot tell")
 
 
-# ----------------------------------------------------------------------------------- a longer run
-def _hard(rows: pd.DataFrame, part: str) -> pd.DataFrame:
-    """SNIP's runs of SECOND at HARDEST on random labels."""
-    hard = (rows.method == "snip") & (rows.sparsity == HARDEST) & (rows.labels == "random")
-    return rows[hard & (rows.part == part) & (rows.model == SECOND)]
-
-
-def hard_runs(rows: pd.DataFrame) -> pd.DataFrame:
-    """The runs that are made at the usual length and LONGER."""
-    hard = pd.concat([_hard(rows, "usual"), _hard(rows, "longer")])
-    return hard.assign(network=MODELS[SECOND].title)
-
-
 def longer_minus_usual(rows: pd.DataFrame) -> pd.DataFrame:
-    """What LONGER training changes in the training error of `hard_runs`, as from `paired`."""
-    hard = hard_runs(rows)
+    """What LONGER training changes in the training error of SECOND, pruned by SNIP to HARDEST, on
+    random labels: as from `paired`."""
+    hard = (rows.method == "snip") & (rows.sparsity == HARDEST) & (rows.labels == "random")
+    hard = rows[hard & (rows.model == SECOND)]
     longer, usual = hard[hard.part == "longer"], hard[hard.part == "usual"]
-    return paired(longer, usual, ["network"], ("model", "seed"), "train_error")
+    return paired(longer, usual, ["model"], ("model", "seed"), "train_error")
 
 
 # ------------------------------------------------------------------------------ numbers for prose
 
 
 def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
-    """The numbers that prose quotes of the committed report, formatted; "–" where there are none.
+    """The numbers that prose quotes, by name; "–" where there are none.
 
-    Errors are of training, in percent; differences in points. What is measured without training
-    comes from RESULTS.
+    "memory.error.lenet-5-caffe.snip.random.99" is a training error, in percent, on random labels at
+    99 %; "memory.control.lenet-5-caffe.shuffled.random.90" what a control adds to SNIP's, in
+    points. Each is there as "….mean" and "….tenths" without the interval, too, with two digits and
+    one, and a control has a "….verdict".
     """
     usual, longer = usual_runs(rows), longer_minus_usual(rows)
-    on_snip, on_dense, rescaled = other_choices(usual), against_dense(usual), rescaling(usual)
-    ends = summarize(published_runs(rows), ["curve"], "train_error").set_index("curve").text
-    found = {f"error_{key}": ends.get(curve.name, "–") for key, curve in CURVES.items()}
-    found |= _cells(on_snip, "minus_snip")
-    found |= _cells(on_dense, "minus_dense")
-    found |= _cells(rescaled, "minus_random")
-    for name, table in (("controls", on_snip), ("snip", on_dense), ("rescaled", rescaled)):
-        found |= _counts(table[table.labels == "random"], name)
+    errors, controls = (
+        summarize(usual, [*KIND, "method"], "train_error"),
+        other_choices(usual),
+    )
+    found = {}
+    for kind, table in (("error", errors), ("control", controls)):
+        for row in table.to_dict("records"):
+            words = [row["model"], row["method"], row["labels"], f"{100 * row['sparsity']:g}"]
+            name = ".".join(["memory", kind, *words])
+            found[name] = row["text"].removeprefix("+")
+            found[f"{name}.mean"] = points(row["mean"]).removeprefix("+")
+            found[f"{name}.tenths"] = f"{row['mean']:.1f}".replace("-", "−")
+            found[f"{name}.verdict"] = row.get("verdict", "–")
+    on_random = controls[controls.labels == "random"]
+    told = on_random[on_random.verdict.isin(TOLD)]
+    found |= {f"memory.controls.{word}": str((told.verdict == word).sum()) for word in TOLD}
+    hardly = on_random[on_random.verdict == HARDLY]
     return found | {
-        "longer": longer.text[0] if len(longer) else "–",
-        "longer_verdict": longer.verdict[0] if len(longer) else "–",
-        "longer_gain": f"{-longer['mean'][0]:.1f}" if len(longer) else "–",
-        **_gains(on_snip, rescaled),
-        **_lengths(plan),
+        "memory.controls.compared": str(len(told)),
+        "memory.controls.span": spanned(told["mean"], "{:.1f}") if len(told) else "–",
+        "memory.controls.hardly_span": spanned(hardly["mean"], "{:.1f}") if len(hardly) else "–",
+        "memory.snip_first": snip_first(usual),
+        "memory.longer.gain": f"{-longer['mean'][0]:.1f}" if len(longer) else "–",
+        "memory.longer.verdict": longer.verdict[0] if len(longer) else "–",
         **_capacity(usual, plan),
     }
 
 
-def _cells(table: pd.DataFrame, name: str) -> dict[str, str]:
-    """Every difference of a table, as "shuffled_minus_snip_random_90.lenet-5-caffe"."""
-    models = {MODELS[model].title: model for model in (NETWORK, SECOND)}
-    return {
-        f"{r.method}_{name}_{r.labels}_{100 * r.sparsity:.0f}.{models[r.network]}": r.text
-        for r in table.itertuples()
-    }
-
-
-def _gains(on_snip: pd.DataFrame, rescaled: pd.DataFrame) -> dict[str, str]:
-    """By how much rescaling lowers the error of random pruning on random labels, and how far that
-    is behind SNIP: "rescaled_gain.lenet-5-caffe.90", "random_gap.lenet-5-caffe.90"."""
-    models = {MODELS[model].title: model for model in (NETWORK, SECOND)}
-    found = {}
-    for name, sign, table in (("rescaled_gain", -1, rescaled), ("random_gap", 1, on_snip)):
-        method = "rescaled" if sign < 0 else "random"
-        for row in table[(table.labels == "random") & (table.method == method)].to_dict("records"):
-            key = f"{name}.{models[row['network']]}.{100 * row['sparsity']:.0f}"
-            found[key] = f"{sign * row['mean']:.1f}".replace("-", "−")
-    return found
-
-
-def _counts(table: pd.DataFrame, name: str) -> dict[str, str]:
-    """How many comparisons of a table have which verdict, and how far they go."""
-    told = table[table.verdict.isin(TOLD)]
-    found = {f"{name}_{word.replace(' ', '_')}": str((told.verdict == word).sum()) for word in TOLD}
-    hardly = table[table.verdict == HARDLY]
-    return found | {
-        f"{name}_compared": str(len(told)),
-        f"{name}_span": from_to(told["mean"]) if len(told) else "–",
-        f"{name}_hardly": str(len(hardly)),
-        f"{name}_hardly_span": from_to(hardly["mean"]) if len(hardly) else "–",
-    }
-
-
-def _lengths(plan: Plan) -> dict[str, str]:
-    """Iterations and seeds of each network, as planned."""
-    found = {}
-    for model in dict.fromkeys(c.model for c in plan["usual"]):
-        configs = [c for c in plan["usual"] if c.model == model]
-        found[f"iterations.{model}"] = f"{configs[0].recipe.iterations:,}"
-        found[f"seeds.{model}"] = str(len({c.seed for c in configs}))
-    return found
-
-
 def _capacity(usual: pd.DataFrame, plan: Plan) -> dict[str, str]:
-    """What counting says of HARDEST, and the most bits that a parameter has learned."""
+    """Iterations of each network, what counting says of HARDEST, and the most that was learned."""
     images = images_seen(plan, COMMITTED)
-    found = {"images": f"{images:,}"}
-    for model in dict.fromkeys(c.model for c in plan["usual"]):
-        kept = kept_count(parameters(model), HARDEST)
-        found[f"least_error.{model}"] = f"{least_error(kept, images):.1f}"
-        found[f"bits_needed.{model}"] = f"{images * np.log2(10) / kept:.1f}"
+    found = {"memory.images": f"{images:,}"}
     most = bits_per_parameter(usual, images)[list(TRIED)].max(axis=None)
-    return found | {"bits_learned": "–" if pd.isna(most) else f"{most:.2f}"}
+    found["memory.bits.learned"] = "–" if pd.isna(most) else f"{most:.2f}"
+    for model, iterations in {c.model: c.recipe.iterations for c in plan["usual"]}.items():
+        kept = kept_count(parameters(model), HARDEST)
+        found[f"memory.iterations.{model}"] = f"{iterations:,}"
+        found[f"memory.kept.{model}"] = f"{kept:,}"
+        found[f"memory.bits.needed.{model}"] = f"{images * np.log2(10) / kept:.1f}"
+        for name, bits in (("all_bits", BITS), ("learned_bits", most)):
+            known = not pd.isna(bits)
+            least = f"{least_error(kept, images, bits):.1f}" if known else "–"
+            found[f"memory.least_error.{name}.{model}"] = least
+    return found

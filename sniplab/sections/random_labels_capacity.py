@@ -1,5 +1,4 @@
-"""§5.6 without any training: how much so many parameters can remember, and how large the logits of
-pruned networks are before it."""
+"""§5.6 without any training: how much so many parameters can remember."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +8,8 @@ import pandas as pd
 
 from snipcore import build_model, prunable
 from sniplab.data import load_data
+
+BITS = 32  # of a parameter
 
 
 def parameters(model: str) -> int:
@@ -24,11 +25,11 @@ def label_bits(error):
     return np.log2(10) - h - e * np.log2(9)
 
 
-def least_error(kept: int, images: int) -> float:
+def least_error(kept: int, images: int, bits: float = BITS) -> float:
     """The smallest training error, in percent to a hundredth, at which what a network holds of so
-    many random labels fits into so many parameters of 32 bits."""
+    many random labels fits into so many parameters of so many bits."""
     errors = np.linspace(0, 90, 9001)
-    return float(errors[np.argmax(images * label_bits(errors) <= 32 * kept)])
+    return float(errors[np.argmax(images * label_bits(errors) <= bits * kept)])
 
 
 def measure_train_images(datasets: Iterable[str]) -> pd.DataFrame:

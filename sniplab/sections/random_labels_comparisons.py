@@ -19,7 +19,7 @@ PRUNED = ("snip", "shuffled", "magnitude", "random", "rescaled")
 TRIED = ("dense", *PRUNED)
 TOLD = ("higher", "lower", "undecided")  # verdicts of `paired` on several pairs
 HARDLY = "both fit hardly any"  # in place of a verdict
-KIND = ["labels", "network", "sparsity"]  # what a comparison of training errors is of
+KIND = ["labels", "network", "model", "sparsity"]  # what a comparison of training errors is of
 TWIN = ["model", "sparsity", "labels", "seed"]  # what two pruned networks that are compared share
 
 
@@ -43,41 +43,31 @@ def cut_in_two(usual: pd.DataFrame) -> pd.Series:
     return usual.collapsed.str.contains("no path").astype(bool)
 
 
-def compare_memory(runs: pd.DataFrame, base: pd.DataFrame, on: list[str]) -> pd.DataFrame:
-    """Training errors of usual runs minus those of `base` with the same `on`, as from `paired`; in
-    place of a verdict, why there is none: the runs are silent, or both fit hardly any labels. One
-    correction over all that have a verdict."""
-    twin = runs.join(base.set_index(on).level.rename("twin"), on=on).twin
-    why = runs.silent.mask(np.minimum(runs.level, twin) >= FAILED, HARDLY)
-    how = {"by": [*KIND, "method"], "on": on, "value": "train_error"}
+def other_choices(usual: pd.DataFrame) -> pd.DataFrame:
+    """Training errors of the controls minus SNIP's at equal sparsity, as from `paired`, but for
+    networks that a mask cuts in two; in place of a verdict, why there is none: the dense network
+    does not fit such labels, or both fit hardly any. One correction over all that have a
+    verdict."""
+    snip = usual[usual.method == "snip"]
+    controls = usual[~usual.method.isin(("dense", "snip")) & ~cut_in_two(usual)]
+    twin = controls.join(snip.set_index(TWIN).level.rename("twin"), on=TWIN).twin
+    why = controls.silent.mask(np.minimum(controls.level, twin) >= FAILED, HARDLY)
+    how = {"by": [*KIND, "method"], "on": TWIN, "value": "train_error"}
     tables = []
-    for reason, part in runs.groupby(why.mask(runs.silent != "", runs.silent)):
-        table = paired(part, base, **how)
+    for reason, part in controls.groupby(why.mask(controls.silent != "", controls.silent)):
+        table = paired(part, snip, **how)
         if reason:
             table = table.assign(q=math.nan, verdict=reason)
         if len(table):
             tables.append(table)
-    return pd.concat(tables, ignore_index=True) if tables else paired(runs[:0], base, **how)
+    return pd.concat(tables, ignore_index=True) if tables else paired(controls[:0], snip, **how)
 
 
-def other_choices(usual: pd.DataFrame) -> pd.DataFrame:
-    """Controls minus SNIP at equal sparsity, as from `compare_memory`, but for networks that a mask
-    cuts in two."""
-    controls = usual[~usual.method.isin(("dense", "snip")) & ~cut_in_two(usual)]
-    return compare_memory(controls, usual[usual.method == "snip"], TWIN)
-
-
-def against_dense(usual: pd.DataFrame) -> pd.DataFrame:
-    """SNIP minus dense, as from `compare_memory`."""
-    snip = usual[usual.method == "snip"]
-    return compare_memory(snip, usual[usual.method == "dense"], ["model", "labels", "seed"])
-
-
-def rescaling(usual: pd.DataFrame) -> pd.DataFrame:
-    """Random pruning with rescaled weights minus random pruning, by the same masks, as from
-    `compare_memory`; whatever the dense network does, since neither is compared with it."""
-    whole = usual[~cut_in_two(usual)].assign(silent="")
-    return compare_memory(whole[whole.method == "rescaled"], whole[whole.method == "random"], TWIN)
+def snip_first(usual: pd.DataFrame) -> str:
+    """In how many cases, a network at a sparsity, SNIP's network memorises most: "7 of 7"."""
+    pruned = usual[(usual.labels == "random") & (usual.method != "dense")]
+    best = pruned.sort_values("level").groupby(["network", "sparsity"]).method.first()
+    return f"{(best == 'snip').sum()} of {len(best)}" if len(best) else "–"
 
 
 def shown_pairs(pairs: pd.DataFrame) -> dict:
@@ -102,3 +92,10 @@ def bits_per_parameter(usual: pd.DataFrame, images: int) -> pd.DataFrame:
     means["need"] = images * np.log2(10) / means.kept
     table = means.pivot(index=[*place, "need"], columns="method", values="used")
     return table.reindex(columns=TRIED).reset_index().rename_axis(columns=None)
+
+
+def shown_bits(bits: pd.DataFrame) -> dict:
+    """What `Section.table` shows of `bits_per_parameter`: the paper's network first."""
+    shown = bits.sort_values(["network", "sparsity"], ascending=[False, True])
+    shown = shown.rename(columns={"kept": "κ", "need": "needed", "snip": "SNIP"})
+    return {"shown": shown, "form": {"sparsity": "{:.0%}", "κ": "{:,}"}}

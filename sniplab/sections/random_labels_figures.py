@@ -2,10 +2,9 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
+from matplotlib.lines import Line2D
 
-from snipcore import MODELS
-from sniplab.methods import METHODS
+from sniplab.methods import METHODS, Method
 
 LOOKS = {  # of the published curves: by method, and dashed with true labels
     "dense, true labels": (METHODS["dense"].colour, "--", "s"),
@@ -46,27 +45,45 @@ def draw_curves(curves: pd.DataFrame) -> plt.Figure:
 
 
 def draw_memory(runs: pd.DataFrame) -> plt.Figure:
-    """Final training error by method, a panel for each network and a dot for each seed, coloured by
-    sparsity. `runs`: those on random labels that ended well."""
-    models = list(dict.fromkeys(runs.model)) or ["lenet-5-caffe"]
-    figure, axes = plt.subplots(
-        1, len(models), figsize=(4.6 * len(models), 3.2), sharey=True, squeeze=False
-    )
-    shown = runs.assign(
-        method=runs.method.map({name: method.label for name, method in METHODS.items()}),
-        sparsity=(100 * runs.sparsity).map("{:.0f} %".format),
-    )
-    order = [method.label for name, method in METHODS.items() if name in set(runs.method)]
-    levels = [f"{100 * s:.0f} %" for s in sorted(runs.sparsity.unique())]
-    look = {"order": order, "hue_order": levels, "palette": "viridis_r", "jitter": False}
-    for axis, model in zip(axes[0], models, strict=True):
-        some = shown[shown.model == model]
-        if len(some):
-            sns.stripplot(some, x="train_error", y="method", hue="sparsity", ax=axis, **look)
-            axis.get_legend().remove()
-        axis.axvline(GUESSING, color="0.5", ls=":", lw=1.2)
-        axis.set(xlim=(-4, 100), xlabel="training error (%)", ylabel="", title=MODELS[model].title)
-    if len(runs):
-        handles = axes[0][0].get_legend_handles_labels()
-        figure.legend(*handles, title="sparsity", loc="outside right center")
+    """Final training error by method, a panel for each network: means over seeds, bars from the
+    smallest to the largest. Above each point its sparsity in percent; true labels hollow, below.
+    `runs`: those that ended well, as from `usual_runs`."""
+    networks = list(dict.fromkeys(runs.network)) or [""]
+    methods = [method for name, method in METHODS.items() if name in set(runs.method)]
+    size = (8.4, 1 + len(networks) * (0.6 + 0.42 * len(methods)))
+    figure, axes = plt.subplots(len(networks), figsize=size, sharex=True, squeeze=False)
+    for axis, network in zip(axes[:, 0], networks, strict=True):
+        here = runs[runs.network == network]
+        for row, method in enumerate(methods):
+            _draw_row(axis, row, method, here[here.method == method.name])
+        axis.axvline(GUESSING, color="0.5", ls=":", lw=1.2, zorder=0)
+        axis.set_yticks(range(len(methods)), [method.label for method in methods])
+        axis.set(xlim=(-2, 100), ylim=(len(methods) - 0.4, -0.6), title=network)
+    axes[-1, 0].set_xlabel("training error (%)")
+    plain = {"color": "0.3", "marker": "o", "ls": ""}
+    handles = [
+        Line2D([], [], **plain, label="random labels"),
+        Line2D([], [], **plain, mfc="white", label="true labels"),
+        Line2D([], [], color="0.5", ls=":", lw=1.2, label="guessing"),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=3)
     return figure
+
+
+def _draw_row(axis: plt.Axes, row: int, method: Method, runs: pd.DataFrame) -> None:
+    """The points of one method in a panel."""
+    for labels, part in runs.groupby("labels"):
+        errors = part.groupby("sparsity").train_error.agg(["mean", "min", "max"])
+        spread = [errors["mean"] - errors["min"], errors["max"] - errors["mean"]]
+        true = labels == "true"
+        height = row + 0.2 if true else row
+        look = {"fmt": method.marker, "color": method.colour, "ms": 6, "lw": 1.2}
+        look["mfc"] = "white" if true else method.colour
+        axis.errorbar(errors["mean"], [height] * len(errors), xerr=spread, **look)
+        if true or method.name == "dense":
+            continue
+        axis.plot(errors["mean"], [row] * len(errors), color=method.colour, lw=0.8, zorder=1)
+        for sparsity, error in errors["mean"].items():
+            where = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center"}
+            where["bbox"] = {"fc": "white", "ec": "none", "pad": 0.3}  # over the line of guessing
+            axis.annotate(f"{100 * sparsity:.0f}", (error, row), fontsize=8, **where)
