@@ -2,8 +2,9 @@
 
 Verdicts: "reproduced", "in part", "not", "inconclusive", where the runs are there and their
 intervals are too wide to tell, and "untested", where runs that the claim needs are missing or of
-one seed, or where the dense network that is pruned is not trained out. Then a comparison with a published error, or of a pruned network with
-a dense one, measures how fast a network learns. Why may follow after a colon.
+one seed, or where the dense network that is pruned is not trained out. Then a comparison with a
+published error, or of a pruned network with a dense one, measures how fast a network learns. Why
+may follow after a colon.
 """
 
 import math

@@ -276,6 +276,6 @@ def values(rows: pd.DataFrame, profile: str, folder: Path) -> dict[str, str]:
     for row in stored_table("6_overlaps").itertuples():
         found[f"overlap.{row.choice}"] = f"{row.overlap:.2f}"
     leaks = stored_table("6_leak")
-    found["leak_difference"] = leak_difference(leaks) if len(leaks) else "–"
+    found["leak_difference"] = leak_difference(leaks).removeprefix("+") if len(leaks) else "–"
     found["leak_alive"] = spanned(leaks.alive) if len(leaks) else "–"
     return {name.replace(" ", "_"): text for name, text in found.items()}

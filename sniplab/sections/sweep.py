@@ -8,6 +8,7 @@ Lee, Ajanthan & Torr. SNIP: Single-shot network pruning based on connection sens
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -497,6 +498,8 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
             found[f"{name}.mean"] = unsigned(points(row["mean"]))
             found[f"{name}.tenths"] = unsigned(f"{row['mean']:+.1f}".replace("-", "−"))
             found[f"{name}.verdict"] = row.get("verdict", "–")
+            if not math.isnan(row["half"]):  # what the interval leaves open
+                found[f"{name}.open"] = points(row["mean"] + row["half"]).removeprefix("+")
 
     add("error", summarize(full, BY), "model")
     add("best_of_last_five", summarize(full, BY, "error_last_five"), "model")

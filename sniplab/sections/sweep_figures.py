@@ -71,6 +71,8 @@ def draw_curves(means: pd.DataFrame, models: Mapping[str, str]) -> plt.Figure:
             axis.set_yticks(errors[errors > least], errors[errors > least])
             axis.minorticks_off()
             _draw_methods(axis, here)
+            for dense in here["mean"][here.method == "dense"]:
+                axis.axhline(dense, color="black", ls=":", lw=1)
             _say_if_empty(axis, here)
         axes[0].set_ylabel("test error (%)")
         _legend_above(figure, 3)
@@ -155,7 +157,7 @@ def draw_differences(
         if (one.sparsity, one.method) in cut
     ]
     if crossed:
-        cross = {"color": "black", "ms": 9, "label": "no path left: guesses", "zorder": 5}
+        cross = {"color": "black", "ms": 9, "label": "no path left: guessing", "zorder": 5}
         axis.plot(*zip(*crossed, strict=True), "x", **cross)
     axis.axhline(0, color="black", lw=1)
     axis.set_xticks(range(len(ticks)), [level(s)[:-2] for s in ticks])
