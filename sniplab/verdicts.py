@@ -85,7 +85,9 @@ def judged(holds: Iterable[bool], fails: Iterable[bool] | None = None) -> tuple[
         how += f", {undecided} undecided"
     if holds.any():
         return "reproduced" if holds.all() else "in part", how
-    return "not" if fails.any() else "inconclusive", how
+    if fails.any():
+        return "not", how
+    return "inconclusive" if len(holds) else "untested", how
 
 
 def new_claim(
@@ -136,7 +138,9 @@ def near(ours: pd.Series, published: float, best: float = math.nan) -> str:
         return "in part" if ours.lost else "reproduced"
     if close(half) and (close(away) or close(best - published)):
         return "in part"
-    return "not" if away > half and not close(away) else "inconclusive"
+    if away > half and not close(away):
+        return "not"
+    return "untested" if math.isnan(half) else "inconclusive"  # of one seed
 
 
 def length_of(rows: pd.DataFrame) -> str:
@@ -157,6 +161,8 @@ def equal(claim: dict, table: pd.DataFrame, tolerance: float) -> dict:
     """A claim with the verdict on differences that are to be none, and how it came about."""
     away = table["mean"].abs()
     verdict, how = judged(away + table.half < tolerance, away - table.half > tolerance)
+    if verdict == "inconclusive" and table.half.isna().any():  # of one seed
+        verdict = "untested"
     return claim | {"ours": claim["ours"] + how, "verdict": verdict}
 
 

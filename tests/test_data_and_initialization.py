@@ -141,21 +141,21 @@ def test_more_images():
     assert some["verdict"] == "reproduced" and some["ours"].endswith(", smaller than published")
     assert verdicts(of_1=(2.5, 2.6, 2.75)) == ["reproduced", "not"]  # without −0.24 either
     # 0.2 ± 1.6 holds the published −0.24.
-    assert verdicts(of_1=(2.5, 2.6, 2.75), of_100=(2.8, 1.9, 2.2))[1] == "untested"
+    assert verdicts(of_1=(2.5, 2.6, 2.75), of_100=(2.8, 1.9, 2.2))[1] == "inconclusive"
     assert verdicts(of_1=(1.5, 1.6, 1.75))[0] == "not"
     # A seed is lost; the two that are left would do by themselves.
     rows = made("scoring_batch", by_size(of_1=(2.5, 2.6001, None)))
     lost = tables.batch_differences(rows).set_index(["minus", "scoring_batch"])
     assert lost.verdict[1, 10_000] == "lower"
     claim = batch_claims(rows)[0]
-    assert claim["verdict"] == "untested" and claim["seeds"] == 2
+    assert claim["verdict"] == "inconclusive" and claim["seeds"] == 2
 
 
 def test_a_verdict_on_images_waits_for_its_whole_family():
     rows = made("scoring_batch", by_size(of_1=(2.2, 2.4, 2.6)))
     one = tables.batch_differences(rows).set_index(["minus", "scoring_batch"]).loc[1, 10_000]
     assert one.p < 0.05 < one.q  # alone it would be told apart
-    assert batch_claims(rows)[0]["verdict"] == "untested"
+    assert batch_claims(rows)[0]["verdict"] == "inconclusive"
     alone = rows[rows.scoring_batch.isin((1, 10_000))]
     assert tables.batch_differences(alone).q.iloc[0] < 0.05
     claim = batch_claims(alone)[0]
@@ -266,16 +266,19 @@ def test_initialisers_that_cost_or_help():
     assert costly["published"] == "+1.45 to +1.55" and best["published"] == "−0.03 to −0.01"
     assert costly["ours"] == "+3.00 to +3.01 points against VS-X: 2 of 2 hold"
     assert (costly["verdict"], costly["seeds"]) == ("reproduced", 3)
-    assert best["verdict"] == "untested" and best["ours"].endswith(": 0 of 3 hold, 3 undecided")
+    assert best["verdict"] == "inconclusive" and best["ours"].endswith(": 0 of 3 hold, 3 undecided")
     # An interval that ends below the published cost refutes it; a wide one tells nothing.
     assert claims(NEAR)[0]["verdict"] == "not"
-    assert claims(NEAR | {"rn": (2.0, 5.0, 3.0), "tn": (2.0, 5.0, 3.0)})[0]["verdict"] == "untested"
+    assert (
+        claims(NEAR | {"rn": (2.0, 5.0, 3.0), "tn": (2.0, 5.0, 3.0)})[0]["verdict"]
+        == "inconclusive"
+    )
     assert claims(worse | {"tn": (2.0, 5.0, 3.0)})[0]["verdict"] == "in part"
     assert claims(NEAR | {"vs-h": (1.0, 1.1, 1.21)})[1]["verdict"] == "reproduced"
     assert claims(NEAR | {"vs-h": (3.0, 3.1, 3.21)})[1]["verdict"] == "not"
     # A pair is lost; the two that are left would do by themselves.
     lost = claims(worse | {"rn": (5.0, 5.101, None), "tn": (5.0, 5.101, None)})[0]
-    assert lost["verdict"] == "untested" and lost["seeds"] == 2
+    assert lost["verdict"] == "inconclusive" and lost["seeds"] == 2
 
 
 def test_a_verdict_on_initialisers_waits_for_all_of_table_3():

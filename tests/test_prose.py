@@ -76,5 +76,5 @@ def test_claims_stand_group_by_group_with_where_the_paper_makes_them():
     )
     text = prose.claims_as_markdown(claims)
     assert "| It is pruned beside dense. (§1) | 1 % | – | untested | 3 | none |" in text
-    assert "| pruned beside dense | 0 | 0 | 0 | 1 | 0 |" in text  # of the tally
+    assert "| pruned beside dense | 0 | 0 | 0 | 0 | 1 | 0 |" in text  # of the tally
     assert text.index("## Pruned beside dense") < text.index("## Random labels")

@@ -225,7 +225,7 @@ def test_what_other_choices_learn_by_heart():
     assert told(choices(random=HIGHER)) == ("not", SURE)
     assert told(choices(random=LOWER))[0] == "reproduced"
     assert told(choices(random=LOWER, shuffled=HIGHER))[0] == "in part"
-    assert told(choices(random=EQUAL))[0] == "untested"  # undecided
+    assert told(choices(random=EQUAL))[0] == "inconclusive"  # undecided
     # Nothing is told by labels that the dense network does not learn in every seed,
     assert told(choices(random=HIGHER, dense=(2.0, 11.0, 1.0))) == ("untested", "–")
     assert told(choices(random=HIGHER, dense=(2.0, math.nan, 1.0))) == ("untested", "–")
@@ -263,8 +263,8 @@ def test_a_comparison_that_lost_a_pair_is_undecided():
     snip = (40.0, 41.0, 42.0)  # −10.0, −9.8: told apart, even of two pairs
     verdict, ours = told(choices(random=lost, shuffled=LOWER, snip=snip))
     assert verdict == "in part" and ours.endswith(": 1 of 2 hold, 1 undecided")
-    assert told(choices(random=lost, snip=snip))[0] == "untested"
-    assert told(choices(random=(50.0, 50.8, math.nan), snip=snip))[0] == "untested"
+    assert told(choices(random=lost, snip=snip))[0] == "inconclusive"
+    assert told(choices(random=(50.0, 50.8, math.nan), snip=snip))[0] == "inconclusive"
 
 
 def test_a_table_is_one_family():

@@ -109,10 +109,10 @@ DENSE = runs([1.7, 1.71, 1.72], method="dense", sparsity=0.0)  # as published
     ("errors", "columns", "verdict"),
     [
         ([1.6, 1.7, 1.65], {}, "reproduced"),  # published 1.6
-        ([1.2, 1.6, 2.0], {}, "untested"),  # near, but ± 0.99
+        ([1.2, 1.6, 2.0], {}, "inconclusive"),  # near, but ± 0.99
         ([1.7, 1.75, 1.8], {}, "reproduced"),  # ± 0.12: the whole interval is near
         ([1.7, 1.8, 1.9], {}, "in part"),  # ± 0.25: the mean is
-        ([1.8, 2.0, 2.2], {}, "untested"),  # ± 0.50: far, but the interval holds 1.6
+        ([1.8, 2.0, 2.2], {}, "inconclusive"),  # ± 0.50: far, but the interval holds 1.6
         ([1.6, 1.7, 1.65, None], {}, "in part"),  # one seed is lost
         ([1.7], {}, "untested"),  # near, but without an interval
         ([2.5], {}, "untested"),
@@ -157,7 +157,7 @@ def test_repeated_rows_are_refused():
         ([-0.15, -0.1, 0.0], "reproduced"),  # published −0.1
         ([0.7, 0.8, 0.9], "not"),
         ([0.0, 0.1, 0.2], "in part"),  # 0.1 ± 0.25: the mean is within 0.3
-        ([-0.5, 0.4, 1.3], "untested"),  # 0.4 ± 2.2 holds it, and much else
+        ([-0.5, 0.4, 1.3], "inconclusive"),  # 0.4 ± 2.2 holds it, and much else
         ([0.0], "untested"),
     ],
 )
