@@ -3,13 +3,14 @@
 import html
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
+from bs4 import BeautifulSoup
 from IPython.display import HTML, Markdown, display
 
 from snipcore import MODELS, pick_device
@@ -113,17 +114,27 @@ class Section:
         if form is not None:  # the other columns stay as above
             columns = list(form) if isinstance(form, Mapping) else None
             style = style.format(form, columns, na_rep="–", escape="html")
-        # JupyterLab aligns every cell to the right; an identifier by chance would change each time.
-        left = [column for column in shown if not pd.api.types.is_numeric_dtype(shown[column])]
-        style = style.set_properties(subset=left, **{"text-align": "left"})
-        heads = {column: [{"selector": "th", "props": "text-align: left"}] for column in left}
-        rows = [{"selector": "th.row_heading", "props": "text-align: left; vertical-align: top"}]
-        style = style.set_table_styles(heads).set_table_styles(rows, overwrite=False)
         style = style.set_uuid(name or f"{self.name}_{zlib.crc32(caption.encode())}")
         if not index:
             style = style.hide(axis="index")
         style = style.set_caption(html.escape(text, quote=False))
-        display(HTML(style.to_html()), metadata={"text/html": {"name": name, "caption": text}})
+        text_columns = [
+            number for number, column in enumerate(shown.dtypes)
+            if not pd.api.types.is_numeric_dtype(column)
+        ]  # fmt: skip
+        aligned = with_text_to_the_left(style.to_html(), text_columns)
+        display(HTML(aligned), metadata={"text/html": {"name": name, "caption": text}})
+
+
+def with_text_to_the_left(table: str, columns: Iterable[int]) -> str:
+    """A Styler's HTML with some columns, and the index, aligned to the left, cell by cell: what
+    JupyterLab shows of a notebook that it does not trust has no style sheet."""
+    soup = BeautifulSoup(table, "html.parser")
+    for cell in soup.select(", ".join([".row_heading", *(f".col{n}" for n in columns)])):
+        cell["style"] = "text-align: left"
+    for sheet in soup("style"):
+        sheet.decompose()
+    return str(soup)
 
 
 def open_section(

@@ -13,6 +13,7 @@ Writes build/<profile>/: the executed notebooks, their results and figures, and 
 
 import argparse
 import contextlib
+import logging
 import os
 import shutil
 import subprocess
@@ -82,6 +83,8 @@ def execute(source: Path, folder: Path, profile: str) -> float:
     target, bar = folder / source.name, sys.stderr.isatty() and profile != "smoke"
     try:
         with tempfile.TemporaryDirectory() as private:
+            # It wants a parameter a line; ours of one kind share one, and are set all the same.
+            logging.getLogger("papermill.translators").setLevel(logging.ERROR)
             # Over TCP others of this machine could listen, as every kernel warns. Windows has
             # nothing else.
             channel = {"transport": "ipc", "ip": f"{private}/kernel"}
