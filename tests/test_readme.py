@@ -26,11 +26,15 @@ def test_the_example_on_ones_own_network_runs():
     assert sum(int(mask.sum()) for mask in masks.values()) == snip.kept_count(m, 0.95)
 
 
-def test_every_file_and_target_it_names_is_there():
-    for path in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
-        assert (ROOT / path).exists(), path
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *ROOT.glob("docs/*.md")], ids=lambda p: p.name
+)
+def test_every_file_and_target_that_is_named_is_there(path):
+    text = path.read_text()
+    for link in re.findall(r"\]\(((?!http)[^)#]+)\)", text):
+        assert (path.parent / link).exists(), link
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert set(re.findall(r"\bmake ([a-z]+)", README)) <= set(targets)
+    assert set(re.findall(r"\bmake ([a-z]+)", text)) <= {*targets, "test-all"}
 
 
 @pytest.mark.parametrize("before", [True, False])
