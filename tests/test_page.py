@@ -12,7 +12,7 @@ from browser import opened
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from sniplab.page import join
+from sniplab.page import fold_parts, join
 from sniplab.sections import COMMITTED
 
 # ------------------------------------------------------------- notebooks by hand, as the report's
@@ -347,3 +347,14 @@ def test_on_a_phone_claims_are_cards_and_a_figure_opens_large(notebooks, tmp_pat
         )
         page.press("Escape")
         assert page.value("document.querySelector('dialog')") is None
+
+
+def test_what_few_readers_of_a_page_want_is_folded_up_to_the_next_heading():
+    soup = BeautifulSoup(
+        "<h4>Try it</h4><p>a</p><pre>b</pre><h4>The curve</h4><p>c</p>", "html.parser"
+    )
+    page.fold_parts(soup)
+    fold, heading, rest = soup.find_all(recursive=False)
+    assert fold["class"] == ["part", "try-it"] and fold.summary.h4.get_text() == "Try it"
+    assert [tag.name for tag in fold.find_all(recursive=False)] == ["summary", "p", "pre"]
+    assert heading.get_text() == "The curve" and rest.get_text() == "c"
