@@ -209,7 +209,7 @@ def fold_parts(soup: BeautifulSoup) -> None:
     """Put what follows a heading of FOLDED, up to the next heading, into a fold of that name."""
     for heading in soup.find_all(HEADINGS, string=re.compile("|".join(FOLDED))):
         inside = list(itertools.takewhile(lambda tag: not is_heading(tag), heading.next_siblings))
-        fold = soup.new_tag("details", attrs={"class": f"part {slug(heading.get_text())}"})
+        fold = soup.new_tag("details", attrs={"class": ["part", slug(heading.get_text())]})
         name = soup.new_tag("summary")
         heading.replace_with(fold)
         name.append(heading)

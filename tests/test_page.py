@@ -350,10 +350,9 @@ def test_on_a_phone_claims_are_cards_and_a_figure_opens_large(notebooks, tmp_pat
 
 
 def test_what_few_readers_of_a_page_want_is_folded_up_to_the_next_heading():
-    soup = BeautifulSoup(
-        "<h4>Try it</h4><p>a</p><pre>b</pre><h4>The curve</h4><p>c</p>", "html.parser"
-    )
-    page.fold_parts(soup)
+    text = "<h4>Try it</h4><p>a</p><pre>b</pre><h4>The curve</h4><p>c</p>"
+    soup = BeautifulSoup(text, "html.parser")
+    fold_parts(soup)
     fold, heading, rest = soup.find_all(recursive=False)
     assert fold["class"] == ["part", "try-it"] and fold.summary.h4.get_text() == "Try it"
     assert [tag.name for tag in fold.find_all(recursive=False)] == ["summary", "p", "pre"]
