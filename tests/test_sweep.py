@@ -423,6 +423,8 @@ def test_figures_of_nothing_say_so():
     means = lab.summarize(empty, ["curve", "method", "sparsity"])
     figure = figures.draw_curves(means, {"LeNet-300-100": LENET})
     assert "not run" in [text.get_text() for text in figure.axes[0].texts]
+    figure = figures.draw_curves(means, {})  # a part that a profile leaves out
+    assert "not run" in [text.get_text() for text in figure.axes[0].texts]
     figure = figures.draw_controls(tables.controls(empty), set())
     assert "not run" in [text.get_text() for text in figure.axes[0].texts]
     plt.close("all")

@@ -63,7 +63,7 @@ def draw_curves(means: pd.DataFrame, models: Mapping[str, str]) -> plt.Figure:
     with plt.rc_context(SMALL):
         figure, axes = _panels(models, 4.4)
         errors = np.array([0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10])
-        for axis, (curve, model) in zip(axes, models.items(), strict=True):
+        for axis, (curve, model) in zip(axes, (models or {"": ""}).items(), strict=True):
             here = means[means.curve == curve]
             least = min([1.2, *(0.8 * here["mean"]), *_draw_published(axis, model)])
             sparsity_axis(axis)
