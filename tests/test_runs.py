@@ -777,7 +777,7 @@ def test_what_cannot_be_right_is_found_before_anything_runs(tmp_path, changes, m
 def test_configurations_that_cannot_be_right():
     for changes, message in (
         ({"model": "resnet"}, "unknown model 'resnet'"),
-        ({"method": "grasp"}, "unknown method 'grasp'"),
+        ({"method": "grasq"}, "unknown method 'grasq'"),
         ({"dataset": "svhn"}, "unknown data set 'svhn'"),
         ({"init": "he"}, "unknown initialiser 'he'"),
         ({"reinit": "he"}, "unknown initialiser 'he'"),
