@@ -50,27 +50,33 @@ def sparsity_axis(axis: plt.Axes) -> None:
     axis.minorticks_off()
 
 
-CEILING = 10.0  # percent: what errs by more only guesses at many of the images
+CEILING = 10.0  # percent, or BEYOND times the dense error where that is more: what errs by more
+BEYOND = 4.0  # is marked at the edge
 
 
 def draw_curves(means: pd.DataFrame, models: Mapping[str, str]) -> plt.Figure:
     """Test error against sparsity, both on logarithmic scales, a panel for each curve; what lies
-    above CEILING is marked at the upper edge with its value.
+    above the ceiling is marked at the upper edge with its value.
 
     Args:
         means: as from `summarize` by curve, method and sparsity; models: the network of each curve.
     """
     with plt.rc_context(SMALL):
         figure, axes = _panels(models, 4.4)
-        errors = np.array([0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10])
+        drawn = means[means.curve.isin(list(models))]
+        top = max([CEILING, *(BEYOND * drawn["mean"][drawn.method == "dense"])])
+        published = published_table()[lambda table: table.model.isin(list(models.values()))].error
+        bottom = 0.8 * min([1.5, *published, *drawn["mean"]])
+        errors = np.array([0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50])
+        errors = errors[(errors > bottom) & (errors <= top)]
         for axis, (curve, model) in zip(axes, (models or {"": ""}).items(), strict=True):
             here = means[means.curve == curve]
-            least = min([1.2, *(0.8 * here["mean"]), *_draw_published(axis, model)])
+            _draw_published(axis, model)
             sparsity_axis(axis)
-            axis.set(yscale="log", ylim=(0.9 * least, CEILING), title=curve)
-            axis.set_yticks(errors[errors > least], errors[errors > least])
+            axis.set(yscale="log", ylim=(bottom, top), title=curve)
+            axis.set_yticks(errors, [f"{error:g}" for error in errors])
             axis.minorticks_off()
-            _draw_methods(axis, here)
+            _draw_methods(axis, here, top)
             for dense in here["mean"][here.method == "dense"]:
                 axis.axhline(dense, color="black", ls=":", lw=1)
             _say_if_empty(axis, here)
@@ -79,7 +85,7 @@ def draw_curves(means: pd.DataFrame, models: Mapping[str, str]) -> plt.Figure:
     return figure
 
 
-def _draw_methods(axis: plt.Axes, means: pd.DataFrame) -> None:
+def _draw_methods(axis: plt.Axes, means: pd.DataFrame, top: float) -> None:
     there = [name for name in METHODS if name != "dense" and (means.method == name).any()]
     high = 0.97  # of the axis, where the next value beyond it is written
     # SNIP above its controls, and the dense square above the star of the published error.
@@ -92,7 +98,7 @@ def _draw_methods(axis: plt.Axes, means: pd.DataFrame) -> None:
         look["ls"] = "none" if name == "dense" else method.line
         axis.plot(kept, mean, zorder=6 if name == "dense" else 2, **look)
         axis.fill_between(kept, low, upper, color=method.colour, alpha=0.15, lw=0)
-        beyond = some[mean > CEILING]
+        beyond = some[mean > top]
         if len(beyond):
             cells = zip(beyond["mean"], beyond.sparsity, strict=True)
             text = ", ".join(f"{error:.0f} % at {level(sparsity)}" for error, sparsity in cells)
@@ -102,8 +108,8 @@ def _draw_methods(axis: plt.Axes, means: pd.DataFrame) -> None:
             high -= 0.06
 
 
-def _draw_published(axis: plt.Axes, model: str) -> list[float]:
-    """Stars and crosses of the published errors, which are returned."""
+def _draw_published(axis: plt.Axes, model: str) -> None:
+    """Stars and crosses of the published errors."""
     star = {"s": 130, "c": "#f0e442", "marker": "*", "ec": "black", "lw": 0.7, "zorder": 5}
     cross = {"s": 22, "c": "0.45", "marker": "x", "lw": 1.2, "zorder": 3}
     for table, label, look in (
@@ -113,7 +119,6 @@ def _draw_published(axis: plt.Axes, model: str) -> list[float]:
         some = table[table.model == model]
         if len(some):
             axis.scatter(100 * (1 - some.sparsity), some.error, label=label, **look)
-    return list(published_table()[lambda table: table.model == model].error)
 
 
 def draw_controls(controls: pd.DataFrame, cut: Collection[tuple[str, float, str]]) -> plt.Figure:
