@@ -57,6 +57,7 @@ def draw_paths(table: pd.DataFrame) -> plt.Figure:
         sparsity=(100 * table.sparsity).map("{:g}".format),
     )
     look = {"hue_order": labels, "style_order": labels, "dashes": False, "err_style": "bars"}
+    look["seed"] = 0  # of the bootstrap: the same figure each time
     look |= {"palette": [METHODS[name].colour for name in there]}
     look |= {"markers": [METHODS[name].marker for name in there]}
     figure, axis = plt.subplots(figsize=(6.5, 3.2))
