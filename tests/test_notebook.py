@@ -56,7 +56,7 @@ def test_a_figure_leaves_its_picture_its_numbers_and_its_caption(section, shown,
     assert picture["image/png"]["caption"] == "A line. 2 seeds; 10 iterations; MNIST."
     assert picture["image/png"]["alt"] == "A line." and caption == {"caption": "1_test"}
     assert text.data == "*A line. 2 seeds; 10 iterations; MNIST.*"
-    assert not plt.get_fignums()
+    assert figure.number not in plt.get_fignums()
 
 
 def test_a_figure_is_written_as_pdf_when_asked(section, shown, monkeypatch):
