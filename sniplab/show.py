@@ -24,6 +24,11 @@ def spanned(values: Iterable[float], form: str = "{:,}") -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def level(sparsity: float) -> str:
+    """ "95 %"."""
+    return f"{100 * sparsity:g} %"
+
+
 def plot_style() -> None:
     """One look for all figures."""
     sns.set_theme(style="whitegrid", context="notebook", font_scale=0.9)

@@ -1,7 +1,7 @@
 """Statistics over rows: intervals, paired differences, corrected for how many there are."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,27 @@ def points(mean: float, half: float = math.nan) -> str:
         return "–"
     text = f"{mean:+.2f}" + ("" if math.isnan(half) else f" ± {half:.2f}")
     return text.replace("-", "−")
+
+
+def unsigned(text: str) -> str:
+    """A difference without its plus sign, for "costs 0.67 points"."""
+    return text.removeprefix("+")
+
+
+def quoted(name: str, row: Mapping) -> dict[str, str]:
+    """A row of `summarize` or `paired` as prose quotes it, by name: `name` with the interval, and
+    "….mean" and "….tenths" without it, in two digits and one; the "….verdict" on a difference; and
+    "….open", mean plus half-width, what an interval does not exclude."""
+    found = {
+        name: unsigned(row["text"]) or "–",
+        f"{name}.mean": unsigned(points(row["mean"])),
+        f"{name}.tenths": f"{row['mean']:.1f}".replace("-", "−"),
+    }
+    if "verdict" in row:
+        found[f"{name}.verdict"] = row["verdict"]
+    if not math.isnan(row["half"]):
+        found[f"{name}.open"] = unsigned(points(row["mean"] + row["half"]))
+    return found
 
 
 def t_interval(values: Iterable[float]) -> tuple[float, float]:

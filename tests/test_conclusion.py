@@ -5,7 +5,7 @@ import pytest
 
 import sniplab as lab
 from sniplab import prose, verdicts
-from sniplab.sections import COMMITTED, PROFILES, conclusion
+from sniplab.sections import COMMITTED, PROFILES, conclusion, stored_table
 
 
 def claim(id, group=0, verdict="reproduced", section="§5.1"):
@@ -127,7 +127,7 @@ def test_the_committed_measurements_are_stored(monkeypatch):
     monkeypatch.setattr(
         conclusion, "load_data", lambda *_, **__: pytest.fail("data were asked for")
     )
-    overlaps = conclusion.overlaps_of(COMMITTED, "mnist", None)
+    overlaps = stored_table("6_overlaps")
     assert set(overlaps.choice) == set(conclusion.CHOICES)
     leaks = conclusion.leaks_of(COMMITTED, "mnist", None)
     assert len(leaks) == conclusion.NUMBERS[COMMITTED].leak_seeds

@@ -1,10 +1,13 @@
 """Statistics over rows: what an interval, a paired difference and a correction are taken over."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import sniplab as lab
+from sniplab import stats
 
 
 def test_the_interval_is_students():
@@ -158,3 +161,13 @@ def test_words_for_errors_and_differences():
         "+0.30",
         "–",
     ]
+
+
+def test_a_row_is_quoted_with_and_without_its_interval():
+    row = {"text": "+0.67 ± 0.05", "mean": 0.668, "half": 0.045, "verdict": "higher"}
+    assert stats.quoted("cost", row) == {
+        "cost": "0.67 ± 0.05", "cost.mean": "0.67", "cost.tenths": "0.7", "cost.open": "0.71",
+        "cost.verdict": "higher",
+    }  # fmt: skip
+    alone = stats.quoted("error", {"text": "−1.25", "mean": -1.25, "half": math.nan})
+    assert alone == {"error": "−1.25", "error.mean": "−1.25", "error.tenths": "−1.2"}

@@ -18,7 +18,7 @@ from sniplab.sections.architectures_published import (
     systems,
 )
 from sniplab.show import spanned
-from sniplab.stats import paired, points, summarize
+from sniplab.stats import paired, points, quoted, summarize
 from sniplab.training import PROTOCOLS
 from sniplab.verdicts import from_to, undertrained
 
@@ -223,10 +223,7 @@ def cost_values(rows: pd.DataFrame) -> dict[str, str]:
         found |= {f"{kind}.{name}": texts.get(name, "–") for name in systems()}
     for kind, table in (("cost", cost), ("batch_minus_initial", between)):
         for name, row in table.iterrows():
-            found[f"{kind}.{name}"] = row["text"].removeprefix("+")
-            found[f"{kind}.{name}.mean"] = points(row["mean"]).removeprefix("+")
-            found[f"{kind}.{name}.tenths"] = f"{row['mean']:.1f}".replace("-", "−")
-            found[f"{kind}.{name}.verdict"] = row["verdict"]
+            found |= quoted(f"{kind}.{name}", row)
     for dataset in ("cifar10", "mnist"):
         found |= _of_data(rows[rows.dataset == dataset], cost, dataset)
     found["class_report_correlation.networks"] = str(len(cost.class_report.dropna()))

@@ -28,7 +28,7 @@ from sniplab.sections import (
     sweep,
 )
 from sniplab.show import spanned
-from sniplab.stats import paired, points, t_interval
+from sniplab.stats import paired, points, t_interval, unsigned
 from sniplab.training import Batches, Recipe, evaluate, recipe_for
 from sniplab.verdicts import ADDED, VERDICTS, table_of, tally_of
 
@@ -154,13 +154,6 @@ def measure_leak(data: Data, profile: str) -> pd.DataFrame:
     )
 
 
-def overlaps_of(profile: str, dataset: str, device: str | None) -> pd.DataFrame:
-    """`measure_overlaps`; under the committed profile as it is stored."""
-    if profile == COMMITTED:
-        return stored_table("6_overlaps")
-    return measure_overlaps(load_data(dataset, device=device))
-
-
 def leaks_of(profile: str, dataset: str, device: str | None) -> pd.DataFrame:
     """`measure_leak`; under the committed profile as it is stored."""
     if profile == COMMITTED:
@@ -276,6 +269,6 @@ def values(rows: pd.DataFrame, profile: str, folder: Path) -> dict[str, str]:
     for row in stored_table("6_overlaps").itertuples():
         found[f"overlap.{row.choice}"] = f"{row.overlap:.2f}"
     leaks = stored_table("6_leak")
-    found["leak_difference"] = leak_difference(leaks).removeprefix("+") if len(leaks) else "–"
+    found["leak_difference"] = unsigned(leak_difference(leaks)) if len(leaks) else "–"
     found["leak_alive"] = spanned(leaks.alive) if len(leaks) else "–"
     return {name.replace(" ", "_"): text for name, text in found.items()}

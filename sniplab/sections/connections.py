@@ -29,7 +29,7 @@ from sniplab.sections.connections_scored import (
 )
 from sniplab.sections.connections_scored import read_tables as read_tables  # for the conclusion
 from sniplab.sections.connections_scored import write_stored as write_stored  # for `make rows`
-from sniplab.show import spanned
+from sniplab.show import level, spanned
 from sniplab.stats import paired, summarize
 from sniplab.verdicts import judged as verdict_of
 from sniplab.verdicts import new_claim
@@ -286,11 +286,6 @@ def tens(values: Iterable[float]) -> str:
     """ "1.3 to 10" of ten classes."""
     low, high = (f"{end(values):.1f}".removesuffix(".0") for end in (min, max))
     return low if low == high else f"{low} to {high}"
-
-
-def level(sparsity: float) -> str:
-    """ "90 %"."""
-    return f"{100 * sparsity:.0f} %"
 
 
 def levels(sparsities: Iterable[float]) -> str:

@@ -46,7 +46,7 @@ from sniplab.sections.data_and_initialization_tables import (
     scored_rows,
     shuffle_differences,
 )
-from sniplab.stats import paired, points, summarize
+from sniplab.stats import paired, points, quoted, summarize
 from sniplab.training import Recipe, recipe_for
 from sniplab.verdicts import (
     CLOSE,
@@ -474,12 +474,9 @@ def named(kind: str, table: pd.DataFrame, by: list[str]) -> dict[str, str]:
     for row in table.to_dict("records"):
         words = [str(row[key]).replace(" ", "_") for key in by]
         name = ".".join([kind, *words])
-        found[name] = row["text"].removeprefix("+")
-        found[f"{name}.mean"] = points(row["mean"]).removeprefix("+")
-        found[f"{name}.tenths"] = f"{row['mean']:.1f}".replace("-", "−")
+        found |= quoted(name, row)
         if "verdict" in row:
             low, high, n = row["least"], row["most"], row["n"]
-            found[f"{name}.verdict"] = row["verdict"]
             ends = sorted((abs(low), abs(high))) if low * high > 0 else (low, high)
             found[f"{name}.span"] = " to ".join(f"{end:.1f}".replace("-", "−") for end in ends)
             signs = {low > 0: f"all {n} higher", high < 0: f"all {n} lower"}

@@ -32,7 +32,7 @@ from sniplab.sections.random_labels_comparisons import (
     usual_runs,
 )
 from sniplab.show import spanned
-from sniplab.stats import paired, points, summarize
+from sniplab.stats import paired, quoted, summarize
 from sniplab.training import recipe_for
 from sniplab.verdicts import (
     ADDED,
@@ -382,11 +382,7 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     for kind, table in (("error", errors), ("control", controls)):
         for row in table.to_dict("records"):
             words = [row["model"], row["method"], row["labels"], f"{100 * row['sparsity']:g}"]
-            name = ".".join(["memory", kind, *words])
-            found[name] = row["text"].removeprefix("+")
-            found[f"{name}.mean"] = points(row["mean"]).removeprefix("+")
-            found[f"{name}.tenths"] = f"{row['mean']:.1f}".replace("-", "−")
-            found[f"{name}.verdict"] = row.get("verdict", "–")
+            found |= quoted(".".join(["memory", kind, *words]), row)
     on_random = controls[controls.labels == "random"]
     told = on_random[on_random.verdict.isin(TOLD)]
     found |= {f"memory.controls.{word}": str((told.verdict == word).sum()) for word in TOLD}

@@ -8,7 +8,6 @@ Lee, Ajanthan & Torr. SNIP: Single-shot network pruning based on connection sens
 """
 
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -39,7 +38,6 @@ from sniplab.sections.sweep_tables import (
     costs,
     curve_name,
     gains,
-    level,
     lost_trials,
     main_part,
     recipes_near,
@@ -50,8 +48,8 @@ from sniplab.sections.sweep_tables import (
     variants_of,
     with_curves,
 )
-from sniplab.show import spanned
-from sniplab.stats import paired, percent, points, summarize, t_interval
+from sniplab.show import level, spanned
+from sniplab.stats import paired, percent, points, quoted, summarize, t_interval, unsigned
 from sniplab.training import REFERENCE, Recipe, recipe_for
 from sniplab.verdicts import (
     ADDED,
@@ -484,7 +482,7 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     curve of a network by the published protocol "sweep_error.lenet-300-100.snip.95",
     "sweep_cost.lenet-300-100.90", "sweep_control.lenet-300-100.random.99", and by the defaults of
     the reference implementation "defaults_…" alike; "variant.flips.95", "variant_cost.flips.95".
-    What has an interval is there as "….mean" and "….tenths" without it, with two digits and one.
+    The endings are those of `quoted`.
     """
     rows = with_curves(rows)
     full, swept, variants = rows[rows.part == "table_1"], swept_rows(rows), variants_of(rows)
@@ -493,13 +491,7 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     def add(kind: str, table: pd.DataFrame, *by: str) -> None:
         for row in table.to_dict("records"):
             words = [str(row[column]).replace(" ", "_") for column in by]
-            name = ".".join([kind, *words, f"{100 * row['sparsity']:g}"])
-            found[name] = unsigned(row["text"]) or "–"
-            found[f"{name}.mean"] = unsigned(points(row["mean"]))
-            found[f"{name}.tenths"] = unsigned(f"{row['mean']:+.1f}".replace("-", "−"))
-            found[f"{name}.verdict"] = row.get("verdict", "–")
-            if not math.isnan(row["half"]):  # what the interval leaves open
-                found[f"{name}.open"] = points(row["mean"] + row["half"]).removeprefix("+")
+            found.update(quoted(".".join([kind, *words, f"{100 * row['sparsity']:g}"]), row))
 
     add("error", summarize(full, BY), "model")
     add("best_of_last_five", summarize(full, BY, "error_last_five"), "model")
@@ -546,8 +538,3 @@ def pooled_shuffle(curve: pd.DataFrame) -> str:
     difference = means.shuffled - means.snip
     low, high = t_interval(difference)
     return unsigned(points(difference.mean(), (high - low) / 2))
-
-
-def unsigned(text: str) -> str:
-    """A difference without its plus sign, for "costs 0.67 points"."""
-    return text.removeprefix("+")

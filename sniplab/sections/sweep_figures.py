@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from sniplab.methods import METHODS
-from sniplab.sections.sweep_tables import OTHERS, guessing, level, published_table
-from sniplab.show import ENGINE_LOOKS
+from sniplab.sections.sweep_tables import OTHERS, guessing, published_table
+from sniplab.show import ENGINE_LOOKS, level
 
 SPARSITY = r"sparsity $\bar\kappa$ (%)"
 SMALL = {  # of panels side by side

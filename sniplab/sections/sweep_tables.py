@@ -12,6 +12,7 @@ import pandas as pd
 from snipcore import MODELS
 from sniplab.runs import Config
 from sniplab.sections import Plan
+from sniplab.show import level
 from sniplab.stats import paired, summarize
 from sniplab.verdicts import close
 
@@ -185,21 +186,10 @@ def published_text(cells: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def level(sparsity: float) -> str:
-    """ "95 %"."""
-    return f"{100 * sparsity:g} %"
-
-
 def variants_of(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of the variants, with the name of the change alone as their part."""
     some = rows[rows.part.str.startswith(VARIANT)]
     return some.assign(part=some.part.str.removeprefix(VARIANT))
-
-
-def variant_changes(rows: pd.DataFrame) -> pd.DataFrame:
-    """Each variant − the unchanged recipe at equal sparsity within seeds, as from `paired`."""
-    plain = rows.part == UNCHANGED
-    return paired(rows[~plain], rows[plain], ["part", "sparsity"], ("sparsity", "seed"))
 
 
 def variant_costs(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """What sparsity saves in time, and how many test images there are: measured, not trained for."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -27,12 +26,6 @@ def measure_time(data: Data, profile: str) -> pd.DataFrame:
     )
 
 
-def measure_test_images(names: Iterable[str]) -> pd.DataFrame:
-    """How many test images data sets have: dataset, images."""
-    sizes = [(name, len(load_data(name, device="cpu").y_test)) for name in names]
-    return pd.DataFrame(sizes, columns=["dataset", "images"])
-
-
 def time_of(profile: str, dataset: str, device: str | torch.device | None) -> pd.DataFrame:
     """`measure_time`; under the committed profile as it is stored, for other work on the machine
     would spoil a new measurement."""
@@ -41,17 +34,7 @@ def time_of(profile: str, dataset: str, device: str | torch.device | None) -> pd
     return measure_time(load_data(dataset, device=device), profile)
 
 
-def images_tested(profile: str, dataset: str) -> int:
-    """How many test images a data set has; under the committed profile as it is stored."""
-    sizes = stored_table("1_test_images") if profile == COMMITTED else pd.DataFrame()
-    for row in sizes.itertuples():
-        if row.dataset == dataset:
-            return int(row.images)
-    return int(measure_test_images([dataset]).images[0])
-
-
 def write_stored(folder: Path) -> None:
     """Measure the small tables of the committed report into a folder, on MNIST, on the CPU."""
     data = load_data("mnist", device="cpu")
     measure_time(data, COMMITTED).to_csv(folder / "1_time.csv", index=False)
-    measure_test_images(["mnist"]).to_csv(folder / "1_test_images.csv", index=False)
