@@ -2,6 +2,7 @@
 
 import html
 import os
+import warnings
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -35,10 +36,13 @@ class Section:
 
     def rows(self, plan: Plan, name: str | None = None) -> pd.DataFrame:
         """The rows of a plan, as from `rows_of`, of this section's file or of another, `name`; one
-        line says how many there are and how many runs did not end well."""
-        found = rows_of(
-            name or self.name, plan, self.profile, self.folder, self.n_jobs, self.device
-        )
+        line says how many there are, how many did not end well, and how many masks empty a
+        layer."""
+        with warnings.catch_warnings():  # of what the line says
+            warnings.filterwarnings("ignore", ".* (masks cut|runs did not)", UserWarning)
+            found = rows_of(
+                *(name or self.name, plan, self.profile, self.folder, self.n_jobs, self.device)
+            )
         runs = found.drop_duplicates(["run", "data"])
         wanted = len({config for part in plan.values() for config in part})
         line = f"{len(runs):,} of {counted(wanted, 'run')}"

@@ -1,5 +1,7 @@
 """A section as a notebook opens it: rows, claims, figures and tables."""
 
+import warnings
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
@@ -109,6 +111,22 @@ def test_rows_say_how_many_there_are_and_what_to_do(tmp_path, capsys):
     assert len(stored.rows(sweep.plan("desktop")))
     said = capsys.readouterr().out
     assert "diverged or failed" in said and "quick" not in said
+
+
+def test_what_the_line_says_is_no_warning_but_other_warnings_are(section, monkeypatch, capsys):
+    found = lab.select(sweep.plan("desktop"), lab.RESULTS / "1_sparsity_sweep.csv")
+
+    def rows_of(*_):
+        warnings.warn("3 of 9 masks cut their network: …", UserWarning, stacklevel=2)
+        warnings.warn("1 of 9 runs did not end well: …", UserWarning, stacklevel=2)
+        warnings.warn("the stored rows are of other data", UserWarning, stacklevel=2)
+        return found
+
+    monkeypatch.setattr(notebook, "rows_of", rows_of)
+    with pytest.warns(UserWarning) as told:
+        section.rows(sweep.plan("desktop"))
+    assert [str(one.message) for one in told] == ["the stored rows are of other data"]
+    assert "2 of them diverged or failed, 20 with a mask that empties" in capsys.readouterr().out
 
 
 def test_an_unknown_profile_is_named(tmp_path):

@@ -23,7 +23,7 @@ def typed_results(text: str) -> list[str]:
     return [
         s
         for s in sentences
-        if RESULT.search(s) and not re.search("publish|paper|at least|An error of|At an error", s)
+        if RESULT.search(s) and not re.search("publish|paper|[Aa]t an error of", s)
     ]
 
 
