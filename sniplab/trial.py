@@ -80,5 +80,8 @@ def draw_course(course: pd.DataFrame, label: str = "test error (%)") -> plt.Figu
     look |= {"palette": [colours[name] for name in there], "markers": look["markers"][: len(there)]}
     look["dashes"] = look["dashes"][: len(there)]
     sns.lineplot(course, x="iteration", y="error", ax=axis, **look)
-    axis.set(ylabel=label, ylim=(0, None))
+    top = course.error.max()
+    axis.set(ylabel=label, ylim=(-0.04 * top, 1.08 * top))  # whole markers at either end
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), frameon=False)
     return figure
