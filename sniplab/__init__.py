@@ -8,12 +8,12 @@ names below; a section is imported by name: `from sniplab.sections import sweep`
 itself: `python -m sniplab.report`.
 """
 
+from snipcore import digest
 from sniplab.connectivity import effective_fraction, effective_masks
 from sniplab.data import DATASETS, Data, augment, draw_batch, load_data, random_labels
 from sniplab.methods import (
     METHODS,
     Method,
-    digest,
     keep,
     magnitude_scores,
     make_masks,

@@ -192,8 +192,10 @@ def sparse_linears(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[di
     for name, layer in list(model.named_modules()):
         alone = all(uses[id(weight)] == 1 for weight in layer.parameters())
         hooks = any(key.endswith("_hooks") and some for key, some in vars(layer).items())
-        if name and type(layer) is nn.Linear and alone and not hooks:
-            sparse = SparseLinear([layer], [rest.pop(f"{name}.weight").to(layer.weight.device)])
+        pruned = f"{name}.weight" in rest
+        if name and type(layer) is nn.Linear and alone and pruned and not hooks:
+            mask = rest.pop(f"{name}.weight").to(layer.weight.device)
+            sparse = SparseLinear([layer], [mask])
             rest[f"{name}.values"] = torch.ones_like(sparse.values, dtype=torch.bool)
             swapped.append((name, layer, sparse))
     guards = []
@@ -304,6 +306,10 @@ def train_stacked(
         model.to(device)
         check_training(model, data, recipe)
         apply_masks(model, mask)
+    every = [
+        {n: torch.ones_like(w, dtype=torch.bool) for n, w in prunable(m).items()} for m in models
+    ]
+    masks = [whole | dict(mask) for whole, mask in zip(every, masks, strict=True)]
     network, stacked_masks = _stack_networks(models, masks)
     # Not fused: that rounds the last few numbers of a tensor otherwise, and a network at the end of
     # a stack would come out otherwise than in its middle.

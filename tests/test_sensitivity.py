@@ -367,7 +367,7 @@ def test_batches_that_do_not_fit(tiny, batch):
         (x, y + 1, "labels run from 1 to 3"),
         (x, y.double(), "must be integers"),
         (x, y.int(), "labels are torch.int32 .* must be integers, torch.int64"),
-        (x, y[:, None], "one an image"),
+        (x, y[:, None], r"of shape \(12, 1\); they must be integers"),
         (x * math.nan, y, "inputs hold NaN or Inf"),
     ):
         with pytest.raises(ValueError, match=message):

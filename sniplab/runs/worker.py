@@ -29,12 +29,13 @@ from snipcore import (
     build_model,
     collapsed,
     derive_seed,
+    digest,
     initialize,
     pick_device,
     prunable,
 )
 from sniplab.data import Data, FallbackWarning, draw_batch, load_data, random_labels
-from sniplab.methods import METHODS, Method, digest, make_masks
+from sniplab.methods import METHODS, Method, make_masks
 from sniplab.runs.config import CURVES, OUTCOME, Config, flat_fields, identity
 from sniplab.sparse import train_with
 from sniplab.training import History
