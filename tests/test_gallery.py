@@ -406,12 +406,7 @@ GALLERY = (
         "pos_embed.token_projection.weight",
     ),
     Network(
-        "bit",
-        small_bit,
-        images(32),
-        1.0,
-        "stem.conv.weight",
-        "stages.0.blocks.0.conv2.weight",
+        "bit", small_bit, images(32), 1.0, "stem.conv.weight", "stages.0.blocks.0.conv2.weight"
     ),
     Network(
         "ghostnet",
