@@ -614,7 +614,7 @@ def scored(request):
         before=before,
         scores=scores,
         masks=snip.keep_top(scores, SPARSITY),
-        said=[str(w.message) for w in said if "left out" in str(w.message)],
+        said=[str(w.message) for w in said if "not pruned" in str(w.message)],
     )
 
 
