@@ -344,7 +344,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(
 
     whole, weights = trained(everything(device))
     steps = []
-    real = lab.training.Batches.__getitem__
+    real = lab.training.Batches.prepare
 
     def killed(self, step):
         steps.append(step)
@@ -352,7 +352,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(
             raise Stopped
         return real(self, step)
 
-    monkeypatch.setattr(lab.training.Batches, "__getitem__", killed)
+    monkeypatch.setattr(lab.training.Batches, "prepare", killed)
     for _ in range(4):
         with pytest.raises(Stopped):
             trained(everything(device), checkpoint=path, checkpoint_seconds=0)
@@ -472,7 +472,7 @@ def test_a_run_killed_in_a_test_goes_on_with_it_to_the_same_bits(
 
     whole, weights = trained()
     steps, tests = [], []
-    real, really = lab.training.Batches.__getitem__, lab.training.evaluate
+    real, really = lab.training.Batches.prepare, lab.training.evaluate
 
     def killed(*args):
         tests.append(args)
@@ -482,7 +482,7 @@ def test_a_run_killed_in_a_test_goes_on_with_it_to_the_same_bits(
 
     monkeypatch.setattr(lab.training, "evaluate", killed)
     monkeypatch.setattr(
-        lab.training.Batches, "__getitem__", lambda self, i: steps.append(i) or real(self, i)
+        lab.training.Batches, "prepare", lambda self, i: steps.append(i) or real(self, i)
     )
     for _ in dies:
         with pytest.raises(Stopped):
@@ -499,7 +499,7 @@ def clocked(monkeypatch, step, test):
     at which tests begin, and those of saves."""
     now, tests, saves = [0.0], [], []
     real, really, replacing = (
-        lab.training.Batches.__getitem__, lab.training.evaluate, lab.training.replacing
+        lab.training.Batches.prepare, lab.training.evaluate, lab.training.replacing
     )  # fmt: skip
 
     def slow_step(self, i):
@@ -516,7 +516,7 @@ def clocked(monkeypatch, step, test):
         return replacing(path)
 
     monkeypatch.setattr(lab.training.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(lab.training.Batches, "__getitem__", slow_step)
+    monkeypatch.setattr(lab.training.Batches, "prepare", slow_step)
     monkeypatch.setattr(lab.training, "evaluate", slow_test)
     monkeypatch.setattr(lab.training, "replacing", saved)
     return tests, saves
@@ -706,7 +706,7 @@ def test_training_goes_on_where_no_checkpoint_can_be_written(
 ):
     """Said once, and saved again as soon as there is room."""
     expected = lab.train(small_net(device), small_data, RECIPE)
-    path, real, there = tmp_path / "run.pt", lab.training.Batches.__getitem__, []
+    path, real, there = tmp_path / "run.pt", lab.training.Batches.prepare, []
 
     def step(self, i):
         there.append(path.exists())
@@ -714,7 +714,7 @@ def test_training_goes_on_where_no_checkpoint_can_be_written(
             room()
         return real(self, i)
 
-    monkeypatch.setattr(lab.training.Batches, "__getitem__", step)
+    monkeypatch.setattr(lab.training.Batches, "prepare", step)
     room(1000)
     message = rf"run\.pt cannot be written .*'{path}'\): training goes on; nothing is saved until"
     with pytest.warns(UserWarning, match=message) as said:
