@@ -17,6 +17,7 @@ import io
 import time
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -28,11 +29,13 @@ from PIL import Image
 from torch import nn
 
 from snipcore import MODELS, build_model, keep_top, pick_device, sensitivity
-from sniplab.data import Data, data_root, draw_batch, load_data
+from sniplab.data import Data, FallbackWarning, data_root, draw_batch, load_data
 from sniplab.runs import Config, run_grid
 from sniplab.runs.worker import computing_with
 from sniplab.sparse import engine_for, train_with
 from sniplab.training import recipe_for, replacing, train
+
+IMAGES = ("x_train", "x_test")
 
 FAMILIES = (  # one network of each, and of LeNet by each engine
     *(("lenet-300-100", 0.5), ("lenet-300-100", 0.95), ("lenet-5-caffe", 0.95)),
@@ -85,8 +88,8 @@ def _decompressed(file: bytes) -> np.ndarray:
 def pack(arrays: dict[str, np.ndarray], path: Path) -> None:
     """Write the arrays of a data set of colour images to a file: the images as JPEG files without
     their common head, and what these get wrong beside them, so that nothing is lost."""
-    packed = {name: array for name, array in arrays.items() if not name.startswith("x_")}
-    for name in ("x_train", "x_test"):
+    packed = {name: array for name, array in arrays.items() if name not in IMAGES}
+    for name in IMAGES:
         inverse = np.linalg.pinv(_upsampling(arrays[name].shape[1] // 2))
         files = [_compressed(image, inverse) for image in arrays[name]]
         head = files[0][: files[0].index(b"\xff\xda")]  # up to the start of the scan
@@ -96,6 +99,7 @@ def pack(arrays: dict[str, np.ndarray], path: Path) -> None:
         packed[f"{name} sizes"] = np.array([len(file) - len(head) for file in files])
         decoded = np.stack([_decompressed(file) for file in files])
         packed[f"{name} wrong"] = arrays[name] - decoded  # modulo 256
+        packed[f"{name} check"] = zlib.crc32(arrays[name].tobytes())
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as archive:
         for name, array in packed.items():
             with archive.open(f"{name}.npy", "w") as member:
@@ -103,15 +107,20 @@ def pack(arrays: dict[str, np.ndarray], path: Path) -> None:
 
 
 def unpack(path: Path) -> dict[str, np.ndarray]:
-    """The arrays that `pack` was given."""
+    """The arrays that `pack` was given.
+
+    Raises ValueError where the machine's decoder computes other pixels.
+    """
     with np.load(path, allow_pickle=False) as file:
         packed = {name: file[name] for name in file.files}
-    arrays = {name: array for name, array in packed.items() if not name.startswith("x_")}
-    for name in ("x_train", "x_test"):
+    arrays = {name: array for name, array in packed.items() if not name.startswith(IMAGES)}
+    for name in IMAGES:
         head, ends = packed[f"{name} head"].tobytes(), packed[f"{name} sizes"].cumsum()
         files = np.split(packed[f"{name} files"], ends[:-1])
         decoded = np.stack([_decompressed(head + file.tobytes()) for file in files])
         arrays[name] = decoded + packed[f"{name} wrong"]
+        if zlib.crc32(arrays[name].tobytes()) != packed[f"{name} check"]:
+            raise ValueError(f"{name} of {path} is damaged, or Pillow decodes otherwise here")
     return arrays
 
 
@@ -174,7 +183,7 @@ def side_by_side(name: str, together: int, device: str, steps: int = 400) -> dic
             seconds = pool(tasks)
     return {
         "seconds": float(np.mean(seconds)),
-        "seconds_per_step_of_all": 1 / sum(1 / s for s in seconds),
+        "seconds_of_all": 1 / sum(1 / s for s in seconds),
     }
 
 
@@ -263,6 +272,7 @@ def main() -> None:
         with replacing(archive) as file:
             np.savez(file, **unpack(given.path))
     else:
+        warnings.simplefilter("error", FallbackWarning)  # digits say nothing of CIFAR-10
         done = trial(given.path, str(pick_device(given.device)), given.minutes)
         print("all is done" if done else "the time is over: the same command goes on")
 

@@ -329,9 +329,8 @@ class Batches:
         self.first, self.end = step, min((step // CHUNK + 1) * CHUNK, self.recipe.iterations)
         steps = range(step, self.end)
         index, moves = (torch.stack(part) for part in zip(*map(self.draw, steps), strict=True))
-        rates = torch.tensor([self.recipe.rate(i) for i in steps], dtype=self.rates.dtype)
-        parts = ((self.index, index), (self.moves, moves), (self.rates, rates))
-        for there, drawn in parts:
+        rates = torch.tensor([self.recipe.rate(i) for i in steps], device="cpu", dtype=torch.double)
+        for there, drawn in ((self.index, index), (self.moves, moves), (self.rates, rates)):
             there[: len(steps)].copy_(drawn)
         self.counter.zero_()
 

@@ -360,7 +360,9 @@ def check_against_the_plain_loop(make, data, recipe, path):
 
 @pytest.mark.parametrize("features", FEATURES)
 def test_a_step_gives_the_bits_of_a_loop_as_usually_written(small_data, tmp_path, features):
-    data = dataclasses.replace(small_data, x_train=small_data.x_train.cpu())
+    parts = [f"{kind}_{part}" for kind in "xy" for part in ("train", "val", "test")]
+    there = {part: getattr(small_data, part).cpu() for part in parts}
+    data = dataclasses.replace(small_data, **there)
     recipe = lab.Recipe(**{"iterations": 130, **PLAIN, **features})
     check_against_the_plain_loop(lambda: everything("cpu"), data, recipe, tmp_path / "run.pt")
 
