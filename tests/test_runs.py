@@ -320,7 +320,7 @@ def test_rows_are_the_same_to_the_bit_however_they_are_grouped_or_interrupted(
     single = [lab.run_grid([c], tmp_path / "single.csv", n_jobs=1) for c in reversed(configs)]
     pd.testing.assert_frame_equal(by_run(pd.concat(single)), by_run(whole))
 
-    steps, real = [], lab.training.Batches.__getitem__
+    steps, real = [], lab.training.Batches.prepare
 
     def interrupted(self, step):
         steps.append(step)
@@ -328,7 +328,7 @@ def test_rows_are_the_same_to_the_bit_however_they_are_grouped_or_interrupted(
             raise KeyboardInterrupt
         return real(self, step)
 
-    monkeypatch.setattr(lab.training.Batches, "__getitem__", interrupted)
+    monkeypatch.setattr(lab.training.Batches, "prepare", interrupted)
     for _ in range(50):
         with contextlib.suppress(KeyboardInterrupt):
             path = tmp_path / "interrupted.csv"
@@ -343,7 +343,7 @@ def test_a_run_in_progress_is_gone_on_with(tmp_path, monkeypatch):
     recipe = lab.Recipe(30, checkpoints=1)
     configs = [config(sparsity=s, recipe=recipe) for s in (0.5, 0.9, 0.99)]
     whole = lab.run_grid(configs, tmp_path / "whole.csv", n_jobs=1)
-    steps, real = [], lab.training.Batches.__getitem__
+    steps, real = [], lab.training.Batches.prepare
 
     def interrupted(self, step):
         steps.append(step)
@@ -351,7 +351,7 @@ def test_a_run_in_progress_is_gone_on_with(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(self, step)
 
-    monkeypatch.setattr(lab.training.Batches, "__getitem__", interrupted)
+    monkeypatch.setattr(lab.training.Batches, "prepare", interrupted)
     path = tmp_path / "results.csv"
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
@@ -956,7 +956,7 @@ def test_a_stack_that_was_begun_goes_on_when_the_sweep_has_grown(tmp_path, monke
     recipe = lab.Recipe(30, checkpoints=1)
     configs = [config(sparsity=s, recipe=recipe) for s in (0.9, 0.95, 0.98, 0.99)]
     whole = lab.run_grid(configs, tmp_path / "whole.csv", n_jobs=1)
-    steps, real = [], lab.training.Batches.__getitem__
+    steps, real = [], lab.training.Batches.prepare
 
     def interrupted(self, step):
         steps.append(step)
@@ -964,7 +964,7 @@ def test_a_stack_that_was_begun_goes_on_when_the_sweep_has_grown(tmp_path, monke
             raise KeyboardInterrupt
         return real(self, step)
 
-    monkeypatch.setattr(lab.training.Batches, "__getitem__", interrupted)
+    monkeypatch.setattr(lab.training.Batches, "prepare", interrupted)
     path = tmp_path / "results.csv"
     with pytest.raises(KeyboardInterrupt):
         lab.run_grid([configs[0], configs[2]], path, n_jobs=1, checkpoint_seconds=0)
