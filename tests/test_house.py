@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import sniplab as lab
+
 ROOT = Path(__file__).resolve().parent.parent
 
 ROOMS = (  # in the order of their arrows; the sections stand side by side after them
@@ -19,7 +21,8 @@ ROOMS = (  # in the order of their arrows; the sections stand side by side after
 )
 AFTER = (  # the sections, in the same order
     *("sniplab.explorer", "sniplab.notebook", "sniplab.prose"),
-    *("sniplab.page_tables", "sniplab.page", "sniplab.report", "sniplab.gpu"),
+    *("sniplab.page_tables", "sniplab.page", "sniplab.constraints", "sniplab.report"),
+    "sniplab.gpu",
 )
 SECTIONS = sorted(
     f"sniplab.sections.{path.stem}"
@@ -69,6 +72,35 @@ def test_the_core_brings_nothing_but_pytorch_and_numpy(tmp_path):
     outside = {n.split(".")[0] for s in ast.parse(source("snipcore").read_text()).body
                for n in imported(s)} - set(sys.stdlib_module_names)  # fmt: skip
     assert outside == {"numpy", "torch"}
+
+
+def test_the_laboratory_brings_a_library_when_a_name_that_needs_it_is_asked_for(tmp_path):
+    code = f"""if True:
+        import sys, numpy, torch
+        before = set(sys.modules)
+        sys.path.insert(0, {str(ROOT)!r})
+        def brought():
+            return sorted({{name.partition(".")[0] for name in set(sys.modules) - before}})
+        import sniplab as lab
+        print(*brought())
+        lab.load_data, lab.draw_batch, lab.METHODS, lab.make_masks, lab.data
+        print(*brought())
+        lab.summarize
+        print(*brought())"""
+    alone, with_data, with_statistics = map(str.split, fresh(code, tmp_path).splitlines())
+    assert not set(alone) & HEAVY - {"sniplab"} and not set(with_data) & HEAVY - {"sniplab"}
+    assert {"pandas", "scipy"} <= set(with_statistics)
+
+
+def test_every_name_of_the_laboratory_is_listed_and_there():
+    assert {"load_data", "run_grid", "PROFILES", "t_interval"} <= set(dir(lab))
+    for name in dir(lab):
+        getattr(lab, name)
+    assert lab.training.train is lab.train
+    with pytest.raises(AttributeError, match="no attribute 'laod_data'"):
+        lab.laod_data  # noqa: B018
+    with pytest.raises(ImportError, match="laod_data"):
+        exec("from sniplab import laod_data")
 
 
 def test_every_room_is_known():

@@ -50,7 +50,14 @@ def test_the_frame_is_run_after_the_sections_and_joined_in_place(tmp_path, monke
 
 @pytest.mark.parametrize(
     ("profile", "cores", "together", "threads"),
-    [("smoke", 2, 2, "1"), ("desktop", 3, 3, "1"), ("desktop", 64, 4, "16"), ("quick", 8, 1, None)],
+    [
+        ("smoke", 2, 2, "1"),
+        ("desktop", 3, 3, "1"),
+        ("desktop", 64, 4, "16"),
+        ("quick", 2, 2, "1"),
+        ("quick", 9, 4, "2"),
+        ("paper", 8, 1, None),
+    ],
 )
 def test_notebooks_run_side_by_side_in_their_folder(
     tmp_path, monkeypatch, profile, cores, together, threads
@@ -58,7 +65,8 @@ def test_notebooks_run_side_by_side_in_their_folder(
     # Each of several that changed and restored the folder would restore it under the others.
     notebooks, here, found = tmp_path / "notebooks", Path.cwd(), []
     notebooks.mkdir()
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name in ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(report, "NOTEBOOKS", [notebooks / f"{n}.ipynb" for n in range(4)])
     monkeypatch.setattr(report, "output_folder", lambda profile: tmp_path)
     monkeypatch.setattr(report, "write_page", lambda *_: found.append(Path.cwd()))
@@ -79,7 +87,25 @@ def test_notebooks_run_side_by_side_in_their_folder(
     report.run_notebooks(profile, pdf=False)
     assert found == [notebooks] * 4 + [here]
     assert set(jobs) == {together}
-    assert report.os.environ.get("OMP_NUM_THREADS") == threads
+    for name in ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
+        assert report.os.environ.get(name) == threads
+
+
+def test_how_long_it_takes_is_said_first_and_how_far_it_is_is_read_from_the_rows(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(report, "output_folder", lambda profile: tmp_path)
+    monkeypatch.setattr(report, "running_order", lambda: ([], []))
+    monkeypatch.setattr(report, "write_page", lambda *_: None)
+    monkeypatch.setattr(report, "NOTEBOOKS", [tmp_path / "0.ipynb"])
+    monkeypatch.setattr(report.os, "environ", dict(report.os.environ))
+    assert set(report.DURATIONS) == set(lab.PROFILES)
+    report.run_notebooks("quick", pdf=False)
+    assert capsys.readouterr().out.startswith("Profile quick: 5 or 6 minutes on two cores")
+    configs = [lab.Config("lenet-300-100", lab.Recipe(1), seed=s, dataset="digits") for s in (0, 1)]
+    assert report.rows_there(tmp_path, ["some"]) == 0
+    lab.run_grid(configs, tmp_path / "some.csv", n_jobs=1)
+    assert report.rows_there(tmp_path, ["some", "none"]) == 2
 
 
 def test_a_page_is_printed_by_the_browser_that_is_there(tmp_path, monkeypatch):

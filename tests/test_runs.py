@@ -5,6 +5,7 @@ import dataclasses
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -246,16 +247,17 @@ def test_the_number_of_threads_is_put_back(tmp_path):
     assert rows.threads[0] == joblib.cpu_count()
 
 
-SWEEP = """
-import sys
-import sniplab as lab
-recipe = lab.Recipe(iterations=300, checkpoints=3)
-configs = [
-    lab.Config("lenet-300-100", recipe, sparsity=k, seed=s, dataset="digits")
-    for s in (0, 1) for k in (0.5, 0.8, 0.95, 0.99)
+SWEPT = [
+    config(sparsity=sparsity, seed=seed, recipe=lab.Recipe(iterations=300, checkpoints=3))
+    for seed in (0, 1)
+    for sparsity in (0.5, 0.8, 0.95, 0.99)
 ]
+SWEEP = """
+import pickle, sys
+import sniplab as lab
 if __name__ == "__main__":
-    lab.run_grid(configs, sys.argv[1], checkpoint_seconds=0.3)
+    configs = pickle.load(open(sys.argv[1], "rb"))
+    lab.run_grid(configs, sys.argv[2], n_jobs=2, checkpoint_seconds=0.1)
 """
 TIMES = ["seconds", "step_seconds"]
 
@@ -269,43 +271,51 @@ def kill(process):
     workers = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
-    assert not psutil.wait_procs(workers, timeout=30)[1]
+    assert not psutil.wait_procs(workers, timeout=120)[1]
 
 
-def killed_at_random(tmp_path, kills, longest):
-    """The rows of SWEEP, killed so many times, and those of an undisturbed one."""
-    script, killed, whole = tmp_path / "sweep.py", tmp_path / "killed.csv", tmp_path / "whole.csv"
+def rows_written(path: Path) -> int:
+    return max(0, len(path.read_text().splitlines()) - 1) if path.exists() else 0
+
+
+def checkpoints(path: Path) -> int:
+    return len(list(path.parent.glob(f"{path.stem}.checkpoints/*.pt")))
+
+
+def kill_sweep(command: list, path: Path, reached) -> None:
+    """Start the sweep and kill it as soon as `reached`, which is asked for the rows that it wrote
+    since then and for the checkpoints there are."""
+    process, before = subprocess.Popen(command), rows_written(path)
+    deadline = time.monotonic() + 500
+    try:
+        while not reached(rows_written(path) - before, checkpoints(path)):
+            assert process.poll() is None and time.monotonic() < deadline, "not killed in time"
+            time.sleep(0.02)
+    finally:
+        kill(process)
+    lab.read_results(path)  # readable at every moment
+
+
+PLACES = (  # where it is killed, one after the other
+    lambda rows, checkpoints: checkpoints > 0,  # and no row
+    lambda rows, checkpoints: rows > 0,
+    lambda rows, checkpoints: rows > 0 and checkpoints > 0,
+)
+
+
+@pytest.mark.parametrize("places", [PLACES[2:], pytest.param(PLACES, marks=pytest.mark.slow)])
+def test_a_killed_sweep_goes_on_as_if_nothing_had_been(tmp_path, places):
+    script, path = tmp_path / "sweep.py", tmp_path / "killed.csv"
     script.write_text(SWEEP)
-    moments = np.random.default_rng(0).uniform(0, longest, kills)
-    happened = 0
-    for moment in moments:
-        process = subprocess.Popen([sys.executable, script, killed])
-        started = time.monotonic()
-        while time.monotonic() < started + 60 and not list(tmp_path.glob("*.checkpoints/*")):
-            time.sleep(0.01)  # until runs are under way, or have all ended
-            if process.poll() is not None:
-                break
-        time.sleep(moment)
-        if process.poll() is None:
-            happened += 1
-            kill(process)
-        lab.read_results(killed)  # readable at every moment
-    subprocess.run([sys.executable, script, killed], check=True)
-    subprocess.run([sys.executable, script, whole], check=True)
-    resumed, expected = lab.read_results(killed), lab.read_results(whole)
-    assert len(resumed) == 8 and (resumed.status == "ok").all()
-    pd.testing.assert_frame_equal(by_run(resumed), by_run(expected))
+    (tmp_path / "configs").write_bytes(pickle.dumps(SWEPT))
+    for reached in places:
+        kill_sweep([sys.executable, script, tmp_path / "configs", path], path, reached)
+    assert 1 <= rows_written(path) < len(SWEPT)
+    resumed = lab.run_grid(SWEPT, path, n_jobs=2)
+    whole = lab.run_grid(SWEPT, tmp_path / "whole.csv", n_jobs=2)
+    assert len(resumed) == len(SWEPT) and (resumed.status == "ok").all()
+    pd.testing.assert_frame_equal(by_run(resumed), by_run(whole))
     assert not list(tmp_path.glob("*.checkpoints"))  # each goes when its row is written
-    return happened
-
-
-def test_a_killed_sweep_goes_on_as_if_nothing_had_been(tmp_path):
-    assert killed_at_random(tmp_path, kills=1, longest=1.0) > 0
-
-
-@pytest.mark.slow
-def test_a_sweep_killed_eight_times(tmp_path):
-    assert killed_at_random(tmp_path, kills=8, longest=1.5) > 3
 
 
 @pytest.mark.slow

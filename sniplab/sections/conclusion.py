@@ -51,7 +51,7 @@ class Numbers:
 
 NUMBERS = {
     "smoke": Numbers(iterations=20, seeds=2, leak_iterations=20, leak_seeds=2),
-    "quick": Numbers(iterations=540, seeds=3),
+    "quick": Numbers(iterations=180, seeds=3, leak_iterations=180, leak_seeds=3),
     "desktop": Numbers(iterations=25_000, seeds=5),
     "paper": Numbers(iterations=75_000, seeds=20),
 }

@@ -92,15 +92,15 @@ NUMBERS = {
         gates=Length(6, seeds=1),
     ),
     "quick": Numbers(
-        scoring_batch=Length(360, seeds=3),
+        scoring_batch=Length(180, seeds=3),
         sizes=SIZES,
         initializers={
-            "lenet-300-100": Length(360, seeds=3),
-            "lenet-5-caffe": Length(60, seeds=2),
-            "lstm-s": Length(140, seeds=2),
-            "gru-s": Length(140, seeds=2),
+            "lenet-300-100": Length(180, seeds=3),
+            "lenet-5-caffe": Length(40, seeds=2),
+            "lstm-s": Length(100, seeds=1),
+            "gru-s": Length(100, seeds=2),
         },
-        gates=Length(140, seeds=1),
+        gates=Length(100, seeds=1),
     ),
     "desktop": Numbers(
         scoring_batch=Length(75_000, seeds=10),
@@ -120,7 +120,7 @@ NUMBERS = {
         gates=Length(75_000, seeds=20),
     ),
 }
-CHECKPOINTS = 75  # of Fig. 3's runs
+CHECKPOINTS = 75  # of Fig. 3's runs; of short ones, one for every 60 iterations
 SHUFFLED = ("rn", PLAIN)  # initialisers under which the masks of the GRU are shuffled, too
 GATED = ("rn", "tn", PLAIN)  # initialisers that are crossed with the biases of its gates
 
@@ -173,7 +173,8 @@ def plan(
 
 
 def _by_batch(length: Length, sizes: Iterable[int], dataset: str) -> list[Config]:
-    recipe = recipe_for(NETWORK, length.iterations, CHECKPOINTS)
+    checkpoints = min(CHECKPOINTS, max(1, length.iterations // 60))
+    recipe = recipe_for(NETWORK, length.iterations, checkpoints)
     return [
         Config(NETWORK, recipe, "snip", SPARSITY, seed, dataset, scoring_batch=size)
         for seed in range(length.seeds)

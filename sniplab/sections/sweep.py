@@ -93,6 +93,7 @@ class Profile:
     variants: Numbers  # of LENET_300
     variant_names: tuple[str, ...]
     rate_seeds: int  # of the trials of learning rates
+    rates: tuple[float, ...] = (0.1, 0.05, 0.02)  # that are tried
 
 
 def _snip(*sparsities: float) -> dict[str, tuple[float, ...]]:
@@ -131,31 +132,33 @@ SOME = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 PROFILES = {
     "smoke": Profile(
         sweep={
-            LENET_300: Numbers(40, 2, 2, _with_controls((0.5, 0.9, 0.98), (0.9,))),
-            LENET_5: Numbers(10, 2, 1, {"snip": (0.9,), "random": (0.9,)}),
+            LENET_300: Numbers(20, 2, 2, _with_controls((0.5, 0.9, 0.98), (0.9,))),
+            LENET_5: Numbers(4, 2, 1, {"snip": (0.9,), "random": (0.9,)}),
         },
         defaults={LENET_300: Numbers(20, 2, 2, _with_controls((0.9,), (0.9,)))},
         table_1={
-            LENET_300: Numbers(40, 2, 2, _snip(0.98)),
-            LENET_5: Numbers(10, 2, 1, _snip(0.98)),
+            LENET_300: Numbers(20, 2, 2, _snip(0.98)),
+            LENET_5: Numbers(4, 2, 1, _snip(0.98)),
         },
         variants=Numbers(10, 1, 2, VARIANT_CELLS),
         variant_names=(UNCHANGED, "shifts by 1 pixel", "pixels from 0 to 1"),
         rate_seeds=1,
+        rates=(0.1,),
     ),
     "quick": Profile(
         sweep={
-            LENET_300: Numbers(1080, 3, 4, _with_controls(ALL, (0.9, 0.99))),
-            LENET_5: Numbers(900, 3, 2, {"snip": (0.9,), "random": (0.9,)}),
+            LENET_300: Numbers(540, 3, 2, _with_controls((0.3, *SOME), (0.9, 0.99))),
+            LENET_5: Numbers(180, 2, 2, {"snip": (0.9,), "random": (0.9,)}),
         },
         defaults={},  # too few steps for a constant rate
         table_1={
-            LENET_300: Numbers(1080, 3, 4, _snip(0.95, 0.98)),
-            LENET_5: Numbers(900, 3, 2, _snip(0.98)),
+            LENET_300: Numbers(540, 3, 2, _snip(0.95, 0.98)),
+            LENET_5: Numbers(180, 2, 2, _snip(0.98)),
         },
-        variants=Numbers(360, 1, 4, VARIANT_CELLS),
+        variants=Numbers(180, 1, 2, VARIANT_CELLS),
         variant_names=tuple(VARIANTS),
-        rate_seeds=2,
+        rate_seeds=1,
+        rates=(0.1, 0.02),
     ),
     "desktop": Profile(  # the committed report
         sweep={
@@ -297,7 +300,7 @@ def rates_plan(profile: str, dataset: str = "mnist") -> dict[str, list[Config]]:
             )
             for momentum in (0.9, 0.0)
             for changed in ({}, {"init": "vs-x"}, {"inputs": "unit"})
-            for lr in (0.1, 0.05, 0.02)
+            for lr in PROFILES[profile].rates
             for seed in range(PROFILES[profile].rate_seeds)
         ]
     }

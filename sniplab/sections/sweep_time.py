@@ -12,14 +12,14 @@ from sniplab.sparse import STACK, step_costs
 
 NETWORK = "lenet-300-100"
 TIMED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # sparsities
+ROUNDS = {"smoke": 2, "quick": 3}
 
 
 def measure_time(data: Data, profile: str) -> pd.DataFrame:
     """What a training step of NETWORK costs by engine and sparsity, as from `step_costs`, with a
     `note` on how and where it was measured."""
-    small = profile == "smoke"
-    rounds = 2 if small else 9
-    table = step_costs(NETWORK, (0.8, 0.98) if small else TIMED, data, rounds)
+    rounds = ROUNDS.get(profile, 9)
+    table = step_costs(NETWORK, (0.8, 0.98) if profile == "smoke" else TIMED, data, rounds)
     return table.assign(
         note=f"Data: {data.source}. LeNet-300-100, batches of 100, {rounds} rounds of 20 steps, "
         f"1 thread; {STACK} networks stacked. Profile {profile}. {hardware(data.x_train.device)}."
