@@ -10,9 +10,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 import sniplab as lab
 from sniplab import report
 from sniplab.data import FallbackWarning
-from sniplab.sections import architectures, sweep_collected
+from sniplab.sections import architectures_collected, data_and_initialization, sweep_collected
 
-COLLECTED = {**sweep_collected.PLANS, "2_recurrent": architectures.recurrent_plan}
+COLLECTED = {**sweep_collected.PLANS, **architectures_collected.PLANS}
+COLLECTED["4_more_seeds"] = data_and_initialization.more_seeds_plan
 
 
 def write(path, *cells):

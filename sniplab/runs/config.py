@@ -45,6 +45,7 @@ class Config:
     labels: str = "true"  # "random": train on labels dealt out anew; scored on true ones always
     train_images: int = 0  # train on so many of the train images, drawn by the seed; 0: on all
     test_images: int = 0  # test on the first so many; 0: on all
+    tested: str = "test"  # or "validation": the images that every test error is of
     width: float = 1.0  # of hidden layers: times this
     pretrain: int = 0  # iterations that the dense network is trained before it is scored, pruned
     rewind: bool = False  # what is left then begins at its initial weights again, not as trained
@@ -72,6 +73,9 @@ class Config:
         for name in ("seed", "scoring_batch", "train_images", "test_images", "pretrain"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} {getattr(self, name)} is below 0")
+        check_known(self.tested, ("test", "validation"), "images to test on")
+        if self.validation and self.tested == "validation":
+            raise ValueError("the validation images are trained on: they cannot be tested on, too")
         if self.width <= 0:
             raise ValueError(f"width {self.width} leaves no unit: give a factor above 0")
         if self.width != 1:

@@ -75,7 +75,7 @@ def run_grid(
     results.parent.mkdir(parents=True, exist_ok=True)
     if known and not Path(known).expanduser().exists():
         raise FileNotFoundError(f"there is no {known}, whose rows should be known")
-    with _alone(results):
+    with alone(results):
         # Loaded here once, so that a download or a warning happens once, and so that rows of a
         # fallback are never taken for rows of the real data.
         names = {config.dataset for config in wanted.values()}
@@ -121,7 +121,7 @@ def _placed(
 
 
 @contextlib.contextmanager
-def _alone(results: Path) -> Iterator[None]:
+def alone(results: Path) -> Iterator[None]:
     """The only process that writes to `results`."""
     lock = filelock.FileLock(f"{results}.lock", timeout=0)
     try:
@@ -201,7 +201,7 @@ def check_fits(config: Config, data: AtHand) -> None:
         (config.scoring_batch, data.train, "scoring_batch"),
         (config.train_images, data.train + config.validation * data.val, "train_images"),
         (config.recipe.batch_size * (steps > 0), train, "batch_size"),
-        (config.test_images, data.test, "test_images"),
+        (config.test_images, data.test if config.tested == "test" else data.val, "test_images"),
     ):
         if number > there:
             raise ValueError(f"{what}: {of} {number} is more than the {there} images there are")
@@ -279,7 +279,7 @@ def tasks_of(
         how = engine(config)
         alike = (config.model, config.recipe, config.seed, config.dataset, config.labels)
         alike += (config.train_images, config.test_images, config.inputs, config.validation)
-        alike += (config.width, config.pretrain)
+        alike += (config.tested, config.width, config.pretrain)
         if config.pretrain:  # once for all of them
             alike += (config.init, config.gates)
         groups.setdefault(alike if how == "stacked" else run, (how, []))[1].append(config)

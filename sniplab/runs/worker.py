@@ -89,6 +89,8 @@ def images_of(config: Config, data: Data) -> tuple[Data, Data]:
     if config.inputs == "unit":
         data = _from_0_to_1(data)
     scored = data
+    if config.tested == "validation":
+        data = dataclasses.replace(data, x_test=data.x_val, y_test=data.y_val)
     if config.validation:
         x, y = torch.cat([data.x_train, data.x_val]), torch.cat([data.y_train, data.y_val])
         data = dataclasses.replace(data, x_train=x, y_train=y)
