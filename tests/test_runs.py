@@ -767,7 +767,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
             {"recipe": lab.Recipe(0, batch_size=3601, checkpoints=0), "pretrain": 1},
             "batch_size 3601 is more",
         ),
-        ({"sparsity": 0.9999, "width": 0.022}, "keeps none of 5685 parameters"),
+        ({"sparsity": 0.99995, "width": 0.022}, "keeps none of 5685 parameters"),
         ({"recipe": lab.Recipe(1, batch_size=3601, checkpoints=1)}, "batch_size 3601 is more"),
         (
             {"recipe": lab.Recipe(1, batch_size=60, checkpoints=1), "train_images": 50},
@@ -1014,7 +1014,7 @@ def test_a_worker_whose_parent_is_already_gone_ends():
     assert subprocess.run([sys.executable, "-c", code], timeout=50).returncode == 1
 
 
-# ----------------------------------------------------------------- narrower, and pruned once trained
+# ---------------------------------------------------------------- narrower, and pruned once trained
 
 
 def test_a_narrow_network_has_as_many_parameters_as_pruning_leaves(tmp_path):
@@ -1023,7 +1023,7 @@ def test_a_narrow_network_has_as_many_parameters_as_pruning_leaves(tmp_path):
     assert round(300 * width) == 33 and round(100 * width) == 11
     narrow = config(method="dense", sparsity=0.0, width=width)
     rows = lab.run_grid([narrow, config(width=0.5)], tmp_path / "results.csv", n_jobs=1)
-    assert rows.m.tolist() == [784 * 33 + 33 + 33 * 11 + 11 + 11 * 10 + 10, 125_310 - 4_000]
+    assert rows.m.tolist() == [784 * 33 + 33 + 33 * 11 + 11 + 11 * 10 + 10, 125_810]
     assert rows.kept[0] == rows.m[0] and rows.kept[1] == round(rows.m[1] / 10)
     assert len(tasks_of([config(), config(width=0.5)])) == 2  # of two shapes: no stack
 
@@ -1035,8 +1035,8 @@ def test_no_other_width_is_nearer(model):
 
     kept = snip.kept_count(count(1.0), 0.98)
     chosen = abs(count(width_for(model, 0.98)) - kept)
-    assert chosen == min(abs(count(k / 1000) - kept) for k in range(100, 200)) < 0.05 * kept
-    assert width_for(model, 0.0) == 1.0
+    assert chosen == min(abs(count(k / 1000) - kept) for k in range(1, 300)) < 0.07 * kept
+    assert count(width_for(model, 0.0)) == count(1.0)
 
 
 @pytest.mark.parametrize("sparsity", [0.5, 0.9])  # with masks; stacked
