@@ -156,7 +156,7 @@ OUTCOME = {  # column: value until the run has one
     "layers": "",  # of a run that only scores: how many of each layer's weights they keep
     "engine": "",  # how it was trained: "masked", "sparse" or "stacked"
     "trained_in": "",  # the precision: what "auto" came to
-    "seconds": math.nan,
+    "seconds": math.nan,  # of the training that follows the pruning, with its tests
     "step_seconds": math.nan,  # of a training step, in the mean
     "threads": 0,
     "hardware": "",
