@@ -16,6 +16,7 @@ is removed, κ the number kept. Sparsity is a fraction, 0 ≤ κ̄ < 1.
 import contextlib
 import copy
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -79,35 +80,57 @@ class ModelSpec:
     dataset: str
     sparsity: float | None
     input_shape: tuple[int, int, int]  # (C, H, W)
-    build: Callable[[int], nn.Module]  # from the number of classes
+    build: Callable[..., nn.Module]  # from the number of classes, and perhaps a `scale` of widths
+
+    def network(self, classes: int, width: float = 1.0) -> nn.Module:
+        """The network, its hidden widths times `width`.
+
+        Raises ValueError where `build` takes no `scale`.
+        """
+        if width == 1:
+            return self.build(classes)
+        if "scale" not in inspect.signature(self.build).parameters:
+            known = (
+                n for n, s in MODELS.items() if "scale" in inspect.signature(s.build).parameters
+            )
+            raise ValueError(f"{self.title} has one width only; others have {', '.join(known)}")
+        return self.build(classes, scale=width)
 
 
 def _stack(**layers: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
-def lenet_300_100(classes: int) -> nn.Module:
+def _scaled(width: int, scale: float, classes: int = 1) -> int:
+    """A width times `scale`; that of the layer before the output not below the number of `classes`,
+    which would be a bottleneck that nobody builds."""
+    return max(round(scale * width), min(width, classes))
+
+
+def lenet_300_100(classes: int, scale: float = 1.0) -> nn.Module:
+    first, second = _scaled(300, scale), _scaled(100, scale, classes)
     return _stack(
         flatten=nn.Flatten(),  # (B, 784)
-        fc1=nn.Linear(784, 300),
+        fc1=nn.Linear(784, first),
         relu1=nn.ReLU(),
-        fc2=nn.Linear(300, 100),
+        fc2=nn.Linear(first, second),
         relu2=nn.ReLU(),
-        fc3=nn.Linear(100, classes),
+        fc3=nn.Linear(second, classes),
     )
 
 
-def lenet_5_caffe(classes: int) -> nn.Module:
+def lenet_5_caffe(classes: int, scale: float = 1.0) -> nn.Module:
     """As in Caffe's example: no padding, and no ReLU after the convolutions."""
+    first, second, third = _scaled(20, scale), _scaled(50, scale), _scaled(500, scale, classes)
     return _stack(
-        conv1=nn.Conv2d(1, 20, 5),  # (B, 20, 24, 24)
+        conv1=nn.Conv2d(1, first, 5),  # (B, 20, 24, 24)
         pool1=nn.MaxPool2d(2),
-        conv2=nn.Conv2d(20, 50, 5),  # (B, 50, 8, 8)
+        conv2=nn.Conv2d(first, second, 5),  # (B, 50, 8, 8)
         pool2=nn.MaxPool2d(2),
         flatten=nn.Flatten(),  # (B, 800)
-        fc1=nn.Linear(800, 500),
+        fc1=nn.Linear(16 * second, third),
         relu1=nn.ReLU(),
-        fc2=nn.Linear(500, classes),
+        fc2=nn.Linear(third, classes),
     )
 
 
@@ -125,12 +148,14 @@ def _pool_and_classify(width: int, classes: int) -> nn.Sequential:
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
 
 
-def alexnet(width: int, classes: int) -> nn.Module:
+def alexnet(width: int, classes: int, scale: float = 1.0) -> nn.Module:
     """Every convolution has stride 2: 32×32 becomes 1×1 after the fifth."""
+    a, b, c = (_scaled(filters, scale) for filters in (96, 256, 384))
+    width = _scaled(width, scale, classes)
     return nn.Sequential(
-        *(_conv(3, 96, 11, 2), _conv(96, 256, 5, 2), _conv(256, 384, 3, 2)),
-        *(_conv(384, 384, 3, 2), _conv(384, 256, 3, 2), nn.Flatten()),  # (B, 256)
-        *(_dense(256, width), _dense(width, width), nn.Linear(width, classes)),
+        *(_conv(3, a, 11, 2), _conv(a, b, 5, 2), _conv(b, c, 3, 2)),
+        *(_conv(c, c, 3, 2), _conv(c, b, 3, 2), nn.Flatten()),  # (B, 256)
+        *(_dense(b, width), _dense(width, width), nn.Linear(width, classes)),
     )
 
 
@@ -298,8 +323,9 @@ def wide_resnet(depth: int, factor: int, classes: int) -> nn.Module:
 class RowReader(nn.Module):
     """A linear map, one recurrent cell and a classifier over the rows of an image."""
 
-    def __init__(self, cell: type[nn.RNNBase], width: int, classes: int):
+    def __init__(self, cell: type[nn.RNNBase], width: int, classes: int, scale: float = 1.0):
         super().__init__()
+        width = _scaled(width, scale, classes)
         self.embed = nn.Linear(28, width)
         self.cell = cell(width, width, batch_first=True)
         self.classify = nn.Linear(width, classes)
@@ -347,15 +373,21 @@ MODELS = {
 
 
 def build_model(
-    name: str, init: str = "vs", seed: int = 0, classes: int = 10, gates: float = 1.0
+    name: str,
+    init: str = "vs",
+    seed: int = 0,
+    classes: int = 10,
+    gates: float = 1.0,
+    width: float = 1.0,
 ) -> nn.Module:
-    """A network of MODELS on the CPU; `init`, `seed` and `gates` are those of `initialize`.
+    """A network of MODELS on the CPU, its hidden widths times `width`; `init`, `seed` and `gates`
+    are those of `initialize`.
 
-    Raises ValueError for an unknown model or initialiser.
+    Raises ValueError for an unknown model or initialiser, or a width that the model cannot have.
     """
     check_known(name, MODELS, "model")
     with torch.device("cpu"), torch.random.fork_rng(devices=[]):  # what PyTorch draws is not kept
-        model = MODELS[name].build(classes)
+        model = MODELS[name].network(classes, width)
     model.snip_input_shape = MODELS[name].input_shape  # lets a wrong input be named as such
     # What convolutions are fastest in, or no slower: figures/benchmark.csv has the ratio.
     model.to(memory_format=torch.channels_last)

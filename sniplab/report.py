@@ -39,7 +39,7 @@ from sniplab.sections import (
     COMMITTED,
     PROFILES,
     RESULTS,
-    architectures,
+    architectures_collected,
     conclusion,
     connections_scored,
     data_and_initialization,
@@ -59,7 +59,8 @@ PLANS = {
     **conclusion.PLANS,
     "6_conclusion": conclusion.plan,
     **sweep_collected.PLANS,
-    "2_recurrent": architectures.recurrent_plan,
+    **architectures_collected.PLANS,
+    "4_more_seeds": data_and_initialization.more_seeds_plan,
 }
 
 # What is measured without training, or in seconds: functions that write it into a folder.
