@@ -66,7 +66,7 @@ def test_what_is_packed_comes_back_to_the_bit(tmp_path, kind):
         packed = dict(file)
     packed["x_test wrong"] += 1  # another decoder's pixels
     np.savez(tmp_path / "other.npz", **packed)
-    with pytest.raises(ValueError, match="x_test of .* decodes otherwise here"):
+    with pytest.raises(ValueError, match=r"x_test of .* decodes otherwise here"):
         gpu.unpack(tmp_path / "other.npz")
     with np.load(tmp_path / "packed") as file:
         wrong = (file["x_train wrong"] != 0).any((1, 2, 3)).mean()
