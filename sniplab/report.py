@@ -40,6 +40,7 @@ from sniplab.sections import (
     PROFILES,
     RESULTS,
     architectures_collected,
+    architectures_layers,
     conclusion,
     connections_scored,
     data_and_initialization,
@@ -67,6 +68,7 @@ PLANS = {
 TABLES: dict[str, Callable[[Path], None]] = {
     "1_paths": sweep_paths.write_stored,
     "1_sparsity_sweep": sweep_time.write_stored,
+    "2_masks": architectures_layers.write_masks,
     "3_pruned_connections": connections_scored.write_stored,
     "3_kept_again": connections_scored.write_kept_again,
     "4_data_and_initialization": data_and_initialization.write_stored,
