@@ -102,8 +102,10 @@ def test_no_widget_catches_output(path):
         ("0_introduction", {"network": "squeezenet-vanilla", "method": "shuffled"}),
         ("0_introduction", {"network": "gru-b", "method": "dense", "sparsity": 0.0}),
         ("1_sparsity_sweep", {"network": "alexnet-s", "models": "gru-s", "sparsities": 0.97}),
-        ("1_sparsity_sweep", {"network": "lstm-s", "method": "grasp", "methods": "erk"}),
-        ("1_sparsity_sweep", {"network": "lenet-5-caffe", "method": "erk", "sparsity": 0.5}),
+        (
+            "1_sparsity_sweep",
+            {"network": "lstm-s", "method": "grasp", "sparsity": 0.5, "methods": "erk"},
+        ),
         ("2_architectures", {"network": "lstm-s", "models": "lenet-5-caffe", "norm": "batch"}),
         ("2_architectures", {"network": "googlenet", "method": "random", "sparsities": 0.5}),
     ],

@@ -136,7 +136,9 @@ def plan(
 def _add_runs(parts, model, of, dataset, seeds, iterations, train_images) -> None:
     """Put the runs of one network into the parts of a plan; `of`: its Numbers."""
     length = of.iterations if iterations is None else iterations
-    recipe = dataclasses.replace(recipe_for(model, length, 10), lr=of.rate, weight_decay=0.0)
+    checkpoints = min(10, max(1, length // 10))  # a test takes as long as some steps
+    recipe = recipe_for(model, length, checkpoints)
+    recipe = dataclasses.replace(recipe, lr=of.rate, weight_decay=0.0)
     if model == SECOND:  # at any length as its rates were tried
         recipe = dataclasses.replace(recipe, schedule="linear")
     cells = [("dense", 0.0, "random"), ("dense", 0.0, "true")]

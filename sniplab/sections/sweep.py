@@ -93,7 +93,8 @@ class Profile:
     variants: Numbers  # of LENET_300
     variant_names: tuple[str, ...]
     rate_seeds: int  # of the trials of learning rates
-    rates: tuple[float, ...] = (0.1, 0.05, 0.02)  # that are tried
+    rates: tuple[float, ...] = (0.1, 0.05, 0.02)  # that are tried, each from all of `starts`
+    starts: tuple[Mapping, ...] = ({}, {"init": "vs-x"}, {"inputs": "unit"})
 
 
 def _snip(*sparsities: float) -> dict[str, tuple[float, ...]]:
@@ -144,6 +145,7 @@ PROFILES = {
         variant_names=(UNCHANGED, "shifts by 1 pixel", "pixels from 0 to 1"),
         rate_seeds=1,
         rates=(0.1,),
+        starts=({},),
     ),
     "quick": Profile(
         sweep={
@@ -286,6 +288,7 @@ def rates_plan(profile: str, dataset: str = "mnist") -> dict[str, list[Config]]:
     """Trials of dense LeNet-5-Caffe, in part "trials": at which rates it diverges, with momentum
     and without, and whether by the scale of its initial weights or of its inputs."""
     check_profile(profile)
+    of = PROFILES[profile]
     return {
         "trials": [
             Config(
@@ -299,9 +302,9 @@ def rates_plan(profile: str, dataset: str = "mnist") -> dict[str, list[Config]]:
                 **changed,
             )
             for momentum in (0.9, 0.0)
-            for changed in ({}, {"init": "vs-x"}, {"inputs": "unit"})
-            for lr in PROFILES[profile].rates
-            for seed in range(PROFILES[profile].rate_seeds)
+            for changed in of.starts
+            for lr in of.rates
+            for seed in range(of.rate_seeds)
         ]
     }
 
