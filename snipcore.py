@@ -15,12 +15,21 @@ is removed, κ the number kept. Sparsity is a fraction, 0 ≤ κ̄ < 1.
 
 import contextlib
 import copy
+import hashlib
+import inspect
+import json
 import math
+import os
+import warnings
+import zipfile
 import zlib
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from fnmatch import fnmatchcase
+from functools import partial, wraps
+from pathlib import Path
+from types import FunctionType, MethodType
 
 import numpy as np
 import torch
@@ -28,7 +37,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
-from torch.utils.hooks import RemovableHandle
 
 
 def check_known(value, known: Iterable, what: str) -> None:
@@ -72,35 +80,57 @@ class ModelSpec:
     dataset: str
     sparsity: float | None
     input_shape: tuple[int, int, int]  # (C, H, W)
-    build: Callable[[int], nn.Module]  # from the number of classes
+    build: Callable[..., nn.Module]  # from the number of classes, and perhaps a `scale` of widths
+
+    def network(self, classes: int, width: float = 1.0) -> nn.Module:
+        """The network, its hidden widths times `width`.
+
+        Raises ValueError where `build` takes no `scale`.
+        """
+        if width == 1:
+            return self.build(classes)
+        if "scale" not in inspect.signature(self.build).parameters:
+            known = (
+                n for n, s in MODELS.items() if "scale" in inspect.signature(s.build).parameters
+            )
+            raise ValueError(f"{self.title} has one width only; others have {', '.join(known)}")
+        return self.build(classes, scale=width)
 
 
 def _stack(**layers: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
-def lenet_300_100(classes: int) -> nn.Module:
+def _scaled(width: int, scale: float, classes: int = 1) -> int:
+    """A width times `scale`; that of the layer before the output not below the number of `classes`,
+    which would be a bottleneck that nobody builds."""
+    return max(round(scale * width), min(width, classes))
+
+
+def lenet_300_100(classes: int, scale: float = 1.0) -> nn.Module:
+    first, second = _scaled(300, scale), _scaled(100, scale, classes)
     return _stack(
         flatten=nn.Flatten(),  # (B, 784)
-        fc1=nn.Linear(784, 300),
+        fc1=nn.Linear(784, first),
         relu1=nn.ReLU(),
-        fc2=nn.Linear(300, 100),
+        fc2=nn.Linear(first, second),
         relu2=nn.ReLU(),
-        fc3=nn.Linear(100, classes),
+        fc3=nn.Linear(second, classes),
     )
 
 
-def lenet_5_caffe(classes: int) -> nn.Module:
+def lenet_5_caffe(classes: int, scale: float = 1.0) -> nn.Module:
     """As in Caffe's example: no padding, and no ReLU after the convolutions."""
+    first, second, third = _scaled(20, scale), _scaled(50, scale), _scaled(500, scale, classes)
     return _stack(
-        conv1=nn.Conv2d(1, 20, 5),  # (B, 20, 24, 24)
+        conv1=nn.Conv2d(1, first, 5),  # (B, 20, 24, 24)
         pool1=nn.MaxPool2d(2),
-        conv2=nn.Conv2d(20, 50, 5),  # (B, 50, 8, 8)
+        conv2=nn.Conv2d(first, second, 5),  # (B, 50, 8, 8)
         pool2=nn.MaxPool2d(2),
         flatten=nn.Flatten(),  # (B, 800)
-        fc1=nn.Linear(800, 500),
+        fc1=nn.Linear(16 * second, third),
         relu1=nn.ReLU(),
-        fc2=nn.Linear(500, classes),
+        fc2=nn.Linear(third, classes),
     )
 
 
@@ -118,12 +148,14 @@ def _pool_and_classify(width: int, classes: int) -> nn.Sequential:
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
 
 
-def alexnet(width: int, classes: int) -> nn.Module:
+def alexnet(width: int, classes: int, scale: float = 1.0) -> nn.Module:
     """Every convolution has stride 2: 32×32 becomes 1×1 after the fifth."""
+    a, b, c = (_scaled(filters, scale) for filters in (96, 256, 384))
+    width = _scaled(width, scale, classes)
     return nn.Sequential(
-        *(_conv(3, 96, 11, 2), _conv(96, 256, 5, 2), _conv(256, 384, 3, 2)),
-        *(_conv(384, 384, 3, 2), _conv(384, 256, 3, 2), nn.Flatten()),  # (B, 256)
-        *(_dense(256, width), _dense(width, width), nn.Linear(width, classes)),
+        *(_conv(3, a, 11, 2), _conv(a, b, 5, 2), _conv(b, c, 3, 2)),
+        *(_conv(c, c, 3, 2), _conv(c, b, 3, 2), nn.Flatten()),  # (B, 256)
+        *(_dense(b, width), _dense(width, width), nn.Linear(width, classes)),
     )
 
 
@@ -291,8 +323,9 @@ def wide_resnet(depth: int, factor: int, classes: int) -> nn.Module:
 class RowReader(nn.Module):
     """A linear map, one recurrent cell and a classifier over the rows of an image."""
 
-    def __init__(self, cell: type[nn.RNNBase], width: int, classes: int):
+    def __init__(self, cell: type[nn.RNNBase], width: int, classes: int, scale: float = 1.0):
         super().__init__()
+        width = _scaled(width, scale, classes)
         self.embed = nn.Linear(28, width)
         self.cell = cell(width, width, batch_first=True)
         self.classify = nn.Linear(width, classes)
@@ -340,15 +373,21 @@ MODELS = {
 
 
 def build_model(
-    name: str, init: str = "vs", seed: int = 0, classes: int = 10, gates: float = 1.0
+    name: str,
+    init: str = "vs",
+    seed: int = 0,
+    classes: int = 10,
+    gates: float = 1.0,
+    width: float = 1.0,
 ) -> nn.Module:
-    """A network of MODELS on the CPU; `init`, `seed` and `gates` are those of `initialize`.
+    """A network of MODELS on the CPU, its hidden widths times `width`; `init`, `seed` and `gates`
+    are those of `initialize`.
 
-    Raises ValueError for an unknown model or initialiser.
+    Raises ValueError for an unknown model or initialiser, or a width that the model cannot have.
     """
     check_known(name, MODELS, "model")
     with torch.device("cpu"), torch.random.fork_rng(devices=[]):  # what PyTorch draws is not kept
-        model = MODELS[name].build(classes)
+        model = MODELS[name].network(classes, width)
     model.snip_input_shape = MODELS[name].input_shape  # lets a wrong input be named as such
     # What convolutions are fastest in, or no slower: figures/benchmark.csv has the ratio.
     model.to(memory_format=torch.channels_last)
@@ -360,38 +399,128 @@ PRUNABLE_LAYERS += (nn.MultiheadAttention,)  # its own are three linear maps in 
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
 NORM_LAYERS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
+# What picks parameters: a name, a type, or a function of (name, module, parameter); see `prunable`.
+Pick = str | type[nn.Module] | Callable[[str, nn.Module, Tensor], bool]
+Picks = Pick | Iterable[Pick] | None
 
-def prunable(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The m prunable parameters, in module order: weights and biases of every convolutional,
-    linear and recurrent layer, as the reference implementation counts; of attention, too, which is
-    four linear maps.
 
-    Normalisation layers are not among them, nor the second bias vector (`bias_hh…`) that PyTorch
-    gives its recurrent layers and the paper's do not have. A tensor that two layers share is
-    listed once.
+def _computed(module: nn.Module) -> list[str]:
+    """The names of a module's tensors that are computed from others, by a parametrisation or by the
+    older weight_norm, spectral_norm and prune, which put a plain tensor where the weight was."""
+    if parametrize.is_parametrized(module):
+        return list(module.parametrizations)
+    names = {k.removesuffix(end) for k in module._parameters for end in ("_orig", "_g", "_v")}
+    return [name for name in names if isinstance(vars(module).get(name), Tensor)]
 
-    Raises ValueError for a layer whose weight is computed from others, or that cannot be looked at.
+
+def _picked(model: nn.Module, picks: Picks) -> set[str]:
+    """The names of the parameters, and of the tensors computed from them, that `picks` pick.
+
+    Raises ValueError for a name that no parameter and no module has.
     """
+    if picks is None:
+        return set()
+    modules = dict(model.named_modules())
+    around: dict[str, list[str]] = {}  # {parameter: the modules that it lies in, and itself}
+    tensors = {}
+    for prefix, module in modules.items():
+        parts = prefix.split(".") if prefix else []
+        inside = ["", *(".".join(parts[: i + 1]) for i in range(len(parts)))]
+        own = dict(module.named_parameters(recurse=False))
+        own |= {name: getattr(module, name) for name in _computed(module)}
+        for name, tensor in own.items():
+            full = ".".join([*parts, name])
+            around[full], tensors[full] = [*inside, full], (module, tensor)
+    chosen = set()
+    for pick in [picks] if isinstance(picks, str | type) or callable(picks) else picks:
+        if isinstance(pick, str):
+            found = {n for n, names in around.items() if any(fnmatchcase(m, pick) for m in names)}
+            if not found:
+                raise ValueError(f"no parameter and no module of the model is called {pick!r}")
+        elif isinstance(pick, type):
+            found = {n for n, names in around.items() if any(
+                isinstance(modules.get(m), pick) for m in names)}  # fmt: skip
+        else:
+            found = {
+                name for name, (module, tensor) in tensors.items() if pick(name, module, tensor)
+            }
+        chosen |= found
+    return chosen
+
+
+def prunable(
+    model: nn.Module, include: Picks = None, exclude: Picks = None
+) -> dict[str, nn.Parameter]:
+    """The m prunable parameters, in module order: the trainable weights and biases of every
+    convolutional, linear and recurrent layer, as the reference implementation counts; of attention,
+    too, which is four linear maps.
+
+    Not among them, unless included: normalisation and embeddings, layers of other makes and tensors
+    of a module's own; what is frozen; a tensor that an embedding shares; the second bias vector
+    (`bias_hh…`) that PyTorch gives its recurrent layers and the paper's do not have. A tensor that
+    two layers share is listed once.
+
+    Args:
+        include: what is prunable, too: one or several of
+            a name of a parameter or of a module around it, with wildcards: "head", "*.experts.*";
+            a type of module: transformers.pytorch_utils.Conv1D;
+            a function of (name, module, parameter) that says yes or no.
+        exclude: what is not, said in the same way; it outweighs `include`.
+
+    Raises ValueError for a name that nothing has; a layer whose weight is computed from others and
+    not excluded, that cannot be looked at, or that is spread over processes.
+    """
+    included, excluded = _picked(model, include), _picked(model, exclude)
+    others = (m for m in model.modules() if not isinstance(m, PRUNABLE_LAYERS))
+    elsewhere = {id(weight) for module in others for weight in module._parameters.values()}
     found: dict[str, nn.Parameter] = {}
     seen = set()
     for prefix, module in model.named_modules():
         if isinstance(module, nn.modules.lazy.LazyModuleMixin | torch.jit.ScriptModule):
             raise ValueError(f"layer {prefix!r} is scripted, or has no shape before a first run")
-        if not isinstance(module, PRUNABLE_LAYERS):
-            continue
-        # The older weight_norm, spectral_norm and prune put a plain tensor where the weight was.
-        names = {k.removesuffix(end) for k in module._parameters for end in ("_orig", "_g", "_v")}
-        plain = any(isinstance(vars(module).get(name), Tensor) for name in names)
-        if plain or parametrize.is_parametrized(module):
-            raise ValueError(
-                f"the weight of layer {prefix or type(module).__name__} is parametrised, computed "
-                "from other tensors: it cannot be pruned before the parametrisation is removed"
-            )
+        usual = isinstance(module, PRUNABLE_LAYERS)
+        before = prefix and f"{prefix}."
+        if usual and (computed := _computed(module)):
+            if not excluded.issuperset(before + name for name in computed):
+                raise ValueError(
+                    f"the weight of layer {prefix or type(module).__name__} is parametrised, "
+                    "computed from other tensors: it cannot be pruned before the parametrisation "
+                    f"is removed, or it is left out, exclude={prefix!r}"
+                )
+            usual = False
         for name, weight in module.named_parameters(recurse=False):
-            if id(weight) not in seen and not name.startswith("bias_hh"):
-                found[f"{prefix}.{name}" if prefix else name] = weight
+            kind = "weight" in name or ("bias" in name and not name.startswith("bias_hh"))
+            taken = usual and kind and weight.requires_grad and id(weight) not in elsewhere
+            taken = taken or before + name in included
+            if taken and before + name not in excluded and id(weight) not in seen:
+                if hasattr(weight, "full_tensor"):  # a DTensor
+                    raise ValueError(
+                        f"{before + name} is spread over processes, as by FSDP2: make the masks "
+                        "before that, and multiply the weights by their parts"
+                    )
+                found[before + name] = weight
                 seen.add(id(weight))
     return found
+
+
+def _warn_of_left_out(model: nn.Module, weights: Mapping[str, Tensor], exclude: Picks) -> None:
+    """Warn where more than 5 % of the trainable weights are left out by kind, not by `exclude`."""
+    known, excluded = {id(weight) for weight in weights.values()}, _picked(model, exclude)
+    trained = {
+        name: weight.numel()
+        for name, weight in model.named_parameters()
+        if weight.requires_grad and weight.ndim > 1 and name not in excluded
+    }
+    left = {n: size for n, size in trained.items() if id(model.get_parameter(n)) not in known}
+    share = sum(left.values()) / max(1, sum(trained.values()))
+    if share > 0.05:
+        largest = sorted(left, key=left.get, reverse=True)[:3]
+        warnings.warn(
+            f"{share:.0%} of the trainable weights lie in no convolutional, linear or recurrent "
+            f"layer and are not pruned, the largest {', '.join(largest)}: prune them by include=…, "
+            "or say by exclude=… that they are to stay",
+            stacklevel=3,
+        )
 
 
 # ----------------------------------------------------------------------------------- initialisation
@@ -491,42 +620,135 @@ def check_statistics(model: nn.Module, images: int) -> None:
         raise ValueError("one image cannot be normalised by its own statistics: take two or more")
 
 
-def checked_logits(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """Logits (B, classes), once the labels are known to be among the classes."""
-    logits = model(x)
+def check_targets(logits: Tensor, y: Tensor) -> None:
+    """Raise ValueError unless cross-entropy takes these targets of logits (B, classes, …): integers
+    (B, …), of which −100 is passed over, or probabilities of the logits' shape."""
+    shape = logits.shape[:1] + logits.shape[2:]
+    if y.is_floating_point() and y.shape == logits.shape:
+        return
+    if y.dtype != torch.int64 or y.shape != shape:
+        raise ValueError(
+            f"labels are {y.dtype} of shape {tuple(y.shape)}; they must be integers, torch.int64, "
+            f"of shape {tuple(shape)}, or probabilities of shape {tuple(logits.shape)}"
+        )
+    _check_classes(logits, y[y != -100])
+
+
+def _check_classes(logits: Tensor, y: Tensor) -> None:
+    if not y.numel():
+        return
     low, high = int(y.min()), int(y.max())
     if low < 0 or high >= logits.shape[1]:
         raise ValueError(
             f"labels run from {low} to {high}; the model has classes 0 to {logits.shape[1] - 1}"
         )
+
+
+def checked_logits(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Logits (B, classes), once the labels are known to be among the classes."""
+    logits = model(x)
+    _check_classes(logits, y)
     return logits
+
+
+@contextlib.contextmanager
+def _put_back(model: nn.Module) -> Iterator[None]:
+    """Whatever a pass leaves behind in the modules is undone at the end: attributes, hooks and
+    submodules that it adds, what it writes into dicts, lists and sets of theirs, and into tensors
+    that are no parameters."""
+    containers: dict[int, tuple] = {}
+    tensors: dict[int, tuple] = {}
+
+    def keep(value) -> None:
+        if isinstance(value, nn.Parameter) or id(value) in containers:
+            return
+        if isinstance(value, Tensor):
+            if not value.is_inference():
+                tensors[id(value)] = value, value._version, value.detach().clone()
+        elif isinstance(value, tuple):
+            for part in value:
+                keep(part)
+        elif type(value) in (dict, OrderedDict, defaultdict, list, set, deque):
+            containers[id(value)] = value, value.copy()
+            for part in value.values() if isinstance(value, dict) else value:
+                keep(part)
+
+    for module in model.modules():
+        keep(vars(module))
+    try:
+        yield
+    finally:
+        for value, before in containers.values():
+            value.clear()
+            (value.extend if isinstance(value, list | deque) else value.update)(before)
+        for value, version, before in tensors.values():
+            if value._version != version:
+                value.detach().copy_(before)
 
 
 @contextlib.contextmanager
 def _scoring(model: nn.Module, weights: Iterable[nn.Parameter], norm: str) -> Iterator[None]:
     """No dropout, normalisation as asked, running statistics out of reach; then all is put back."""
-    before = [(m, dict(vars(m)), dict(m._buffers)) for m in model.modules()]
     frozen = [weight for weight in weights if not weight.requires_grad]
-    for module, _, _ in before:
-        by_batch = norm == "batch" and isinstance(module, nn.modules.batchnorm._NormBase)
-        # cuDNN has no backward pass of a recurrent layer in evaluation mode.
-        module.training = by_batch or isinstance(module, nn.RNNBase)
-        if isinstance(module, nn.RNNBase):
-            module.dropout = 0.0
-        if by_batch:  # and nothing is written down
-            module.track_running_stats = False
-            module.running_mean = module.running_var = None
-    try:
-        for weight in frozen:
-            weight.requires_grad_(True)
-        yield
-    finally:
-        for weight in frozen:
-            weight.requires_grad_(False)
-        for module, attributes, buffers in before:
-            vars(module).clear()  # of activations that it keeps, too, and their graph
-            vars(module).update(attributes)
-            module._buffers.update(buffers)
+    devices = {weight.device.index for weight in weights if weight.is_cuda}
+    with torch.random.fork_rng(devices), _put_back(model), torch.enable_grad():
+        for module in model.modules():
+            by_batch = norm == "batch" and isinstance(module, nn.modules.batchnorm._NormBase)
+            # cuDNN has no backward pass of a recurrent layer in evaluation mode.
+            module.training = by_batch or isinstance(module, nn.RNNBase)
+            if isinstance(module, nn.RNNBase):
+                module.dropout = 0.0
+            if by_batch:  # and nothing is written down
+                module.track_running_stats = False
+                module.running_mean = module.running_var = None
+        try:
+            for weight in frozen:
+                weight.requires_grad_(True)
+            yield
+        finally:
+            for weight in frozen:
+                weight.requires_grad_(False)
+
+
+def _losses(given) -> Iterator[Tensor]:
+    """The parts of a loss that a closure returned or yields, once they are seen to be such."""
+    parts = given if isinstance(given, Iterator | list | tuple) else [given]
+    empty = True
+    for loss in parts:
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise TypeError(
+                f"the closure gave {found} for a loss; it must return its loss, a tensor of one "
+                "number, or yield several that add up to it"
+            )
+        if not loss.requires_grad:
+            raise ValueError(
+                "the loss does not depend on any weight, or was computed without gradients"
+            )
+        empty = False
+        yield loss
+    if empty:
+        raise ValueError("the closure yielded no loss")
+
+
+def _check_checkpoints(loss: Tensor, weights: Mapping[str, Tensor]) -> None:
+    """Raise ValueError where a reentrant checkpoint hides weights from the graph of the loss."""
+    nodes, hidden = {loss.grad_fn}, False
+    todo, reached = [loss.grad_fn], set()
+    while todo:
+        node = todo.pop()
+        hidden |= type(node).__name__ == "CheckpointFunctionBackward"
+        reached.add(id(getattr(node, "variable", None)))
+        new = {following for following, _ in node.next_functions if following} - nodes
+        nodes |= new
+        todo += new
+    if hidden:
+        names = [name for name, weight in weights.items() if id(weight) not in reached]
+        raise ValueError(
+            "torch.utils.checkpoint(…, use_reentrant=True) keeps the gradients of "
+            f"{', '.join(names[:3]) or 'a layer'}{' …' * (len(names) > 3)} from being seen: score "
+            "with use_reentrant=False, or with checkpointing off"
+        )
 
 
 def _total(scores: Mapping[str, Tensor], what: str) -> float:
@@ -543,33 +765,48 @@ def _total(scores: Mapping[str, Tensor], what: str) -> float:
 
 
 def sensitivity_of(
-    model: nn.Module, closure: Callable[[], Tensor | Iterable[Tensor]], norm: str = "running"
+    model: nn.Module,
+    closure: Callable[[], Tensor | Iterable[Tensor]],
+    norm: str = "running",
+    include: Picks = None,
+    exclude: Picks = None,
 ) -> dict[str, Tensor]:
     """Connection sensitivity of every prunable parameter (Eqs. 5 and 6), for any input and loss.
 
     g_j = ∂L(c ⊙ w; D^b)/∂c_j at c = 1 equals w_j · ∂L/∂w_j, so one forward and one backward pass
     give all of them; s_j = |g_j| / Σ_k |g_k|. The model is left as it was: weights, running
-    statistics, mode and gradients.
+    statistics, mode and gradients, and what its modules hold.
 
     Args:
         closure: runs the model and returns its mean loss over the scoring batch D^b, one number;
             or yields several that add up to it. The signed g of these are added up before the
-            magnitude is taken, so memory is that of one of them.
+            magnitude is taken, so memory is that of one of them. The model is in evaluation mode;
+            where it has losses in training mode only, as detectors have, let the closure set
+            `part.training = True` of those modules that ask for it, not `model.train()`.
         norm: "running" normalises by running statistics as they stand, as in evaluation mode: in a
             fresh network mean 0 and variance 1, as in the reference; "batch" by the batch.
+        include, exclude: as for `prunable`, which lists what is scored.
 
     Returns:
         {name: tensor of the parameter's shape}, non-negative, summing to 1 over all of them.
 
+    Warns where more than 5 % of the trainable weights of two dimensions or more are left out.
+
     Raises:
         ValueError: nothing prunable; a parametrised weight, or one below float32; an unknown
-            `norm`; "running" where a layer keeps no statistics; all sensitivities zero.
+            `norm`; "running" where a layer keeps no statistics; all sensitivities zero; a layer in
+            a reentrant checkpoint.
+        TypeError: the closure gives something else than losses.
         FloatingPointError: NaN or Inf in a sensitivity.
     """
     check_known(norm, ("running", "batch"), "norm")
-    weights = prunable(model)
+    weights = prunable(model, include, exclude)
     if not weights:
-        raise ValueError("nothing to prune: no convolutional, linear or recurrent layer")
+        raise ValueError(
+            "nothing to prune: no trainable convolutional, linear or recurrent layer; "
+            "include=… takes other parameters"
+        )
+    _warn_of_left_out(model, weights, exclude)
     for name, weight in weights.items():
         if weight.dtype.itemsize < 4:  # small sensitivities would become 0, or alike
             raise ValueError(f"{name} is {weight.dtype}: score in float32, model.float()")
@@ -577,12 +814,9 @@ def sensitivity_of(
         if norm == "running" and isinstance(layer, BATCH_NORM) and layer.running_mean is None:
             raise ValueError(f"layer {name} keeps no running statistics: score with norm='batch'")
     gradients: list[Tensor] = []
-    own = torch.random.fork_rng({w.device.index for w in weights.values() if w.is_cuda})
-    with own, _scoring(model, weights.values(), norm), torch.enable_grad():
-        losses = closure()
-        for loss in [losses] if isinstance(losses, Tensor) else losses:
-            if not loss.requires_grad:
-                raise ValueError("the loss does not depend on any weight")
+    with _scoring(model, weights.values(), norm):
+        for loss in _losses(closure()):
+            _check_checkpoints(loss, weights)
             part = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True)
             # Never in place: autograd may hand out one tensor for two weights.
             pairs = zip(gradients, part, strict=True)
@@ -594,8 +828,24 @@ def sensitivity_of(
         }
         total = _total(scores, "sensitivity")
         if total == 0:
-            raise ValueError("all sensitivities are 0: the loss does not depend on any weight")
+            raise ValueError(_why_zero(weights, gradients))
         return {name: score.div_(total) for name, score in scores.items()}
+
+
+def _why_zero(weights: Mapping[str, Tensor], gradients: Iterable[Tensor]) -> str:
+    """What stops every gradient, and what to do."""
+    empty = [name for name, weight in weights.items() if weight.ndim > 1 and not weight.any()]
+    if empty:
+        return (
+            f"all sensitivities are 0: {', '.join(empty)} has only zeros, and no gradient passes "
+            "it; draw its weights before scoring, by nn.init or `initialize`"
+        )
+    if any(gradient.any() for gradient in gradients):
+        return "all sensitivities are 0: only weights that are 0 have a gradient; draw them first"
+    return (
+        "all sensitivities are 0, and so are all gradients: the signal dies or underflows on the "
+        "way, or the loss does not depend on the weights: try norm='batch' or other weights"
+    )
 
 
 def sensitivity(
@@ -605,6 +855,8 @@ def sensitivity(
     norm: str = "running",
     chunk_size: int | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+    include: Picks = None,
+    exclude: Picks = None,
 ) -> dict[str, Tensor]:
     """`sensitivity_of` a model of one input tensor, whose scores and errors these are.
 
@@ -613,25 +865,30 @@ def sensitivity(
         y: (B,) integer labels; (B, …) the targets of another loss.
         norm: as for `sensitivity_of`; "batch" normalises by each chunk, if there are several.
         chunk_size: inputs per pass; default: all at once.
-        loss: of (output, target), a mean over the batch.
+        loss: of (output, target), a mean over the batch, of equal weights if it comes in chunks.
+            Cross-entropy takes labels of every pixel
+            or probabilities, too; with class weights or labels to be ignored:
+            `functools.partial(F.cross_entropy, ignore_index=255)`.
+        include, exclude: as for `prunable`.
 
     Raises ValueError, besides, for an empty batch, or one image (in a chunk) to be normalised by
     its own statistics; inputs or targets that do not fit; NaN or Inf in the inputs.
     """
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"chunk_size {chunk_size} is below 1")
-    classes = loss is F.cross_entropy
-    (check_batch if classes else check_inputs)(model, x, y)
+    check_inputs(model, x, y)
     size = chunk_size or len(x)
     if norm == "batch":
         check_statistics(model, min(size, len(x) % size or size))
 
     def losses() -> Iterator[Tensor]:
         for part_x, part_y in zip(x.split(size), y.split(size), strict=True):
-            output = checked_logits(model, part_x, part_y) if classes else model(part_x)
+            output = model(part_x)
+            if loss is F.cross_entropy:
+                check_targets(output, part_y)
             yield loss(output, part_y) * len(part_x) / len(x)
 
-    return sensitivity_of(model, losses, norm)
+    return sensitivity_of(model, losses, norm, include, exclude)
 
 
 # -------------------------------------------------------------------------------------------- masks
@@ -660,6 +917,8 @@ def keep_top(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]
     Returns:
         {name: bool tensor of the same shape}, True where kept.
 
+    Warns where scores of 0 have to be kept, for these are kept by position alone.
+
     Raises:
         ValueError: sparsity out of range or so high that nothing is kept; no scores, or all zero.
         FloatingPointError: NaN or Inf among the scores.
@@ -674,50 +933,105 @@ def keep_top(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]
     # The smallest score kept. NumPy finds it in a quarter of the time of `kthvalue`.
     threshold = np.partition(flat.numpy(), len(flat) - kept)[len(flat) - kept].item()
     mask = flat > threshold
-    mask[(flat == threshold).nonzero()[: kept - int(mask.count_nonzero()), 0]] = True  # in order
+    equal = (flat == threshold).nonzero()[:, 0]
+    missing = kept - int(mask.count_nonzero())
+    if threshold == 0 and missing < len(equal):
+        warnings.warn(
+            f"{missing:,} of the {kept:,} kept have a score of 0, as have {len(equal) - missing:,} "
+            "that are not: they are kept by their position alone",
+            stacklevel=2,
+        )
+    mask[equal[:missing]] = True  # in order
     parts = mask.split([score.numel() for score in scores.values()])
     pairs = zip(scores.items(), parts, strict=True)
     return {name: part.view(s.shape).to(s.device, copy=True) for (name, s), part in pairs}
 
 
-def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
-    weights = prunable(model)
-    if odd := sorted(set(weights) ^ set(masks)):
-        raise ValueError(f"masks and model do not fit; only in one of them: {', '.join(odd)}")
+def _bare(name: str) -> str:
+    """A parameter's name without what DataParallel and torch.compile put around a model's names."""
+    return ".".join(part for part in name.split(".") if part not in ("module", "_orig_mod"))
+
+
+def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, nn.Parameter]:
+    """{name of the mask: the parameter that it is for}, prunable or not; a model and its wrapper
+    by DataParallel, say, may have the masks of each other.
+
+    Raises ValueError for no masks, a name that the model lacks, another shape, no boolean.
+    """
+    known = dict(model.named_parameters(remove_duplicate=False))
+    bare = {_bare(name): weight for name, weight in known.items()}
+    weights = {name: known.get(name, bare.get(_bare(name))) for name in masks}
+    if not weights:
+        raise ValueError("masks and model do not fit; there are no masks")
+    if odd := [name for name, weight in weights.items() if weight is None]:
+        raise ValueError(f"masks and model do not fit; the model lacks {', '.join(odd)}")
     for name, weight in weights.items():
         if masks[name].shape != weight.shape or masks[name].dtype != torch.bool:
             raise ValueError(
                 f"the mask of {name} is {masks[name].dtype} of shape {tuple(masks[name].shape)}; "
                 f"it must be torch.bool of shape {tuple(weight.shape)}"
             )
+    return weights
 
 
 @torch.no_grad()
 def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
-    """Set every pruned parameter to zero, in place.
+    """Set every pruned parameter to zero, in place; what has no mask is kept whole.
 
-    Raises ValueError when the names or shapes of `masks` are not those of `prunable(model)`.
+    Raises ValueError when the model lacks a name of `masks`, or has it in another shape.
     """
-    check_masks(model, masks)
-    for name, weight in prunable(model).items():
+    for name, weight in check_masks(model, masks).items():
         weight.masked_fill_(~masks[name].to(weight.device), 0)
 
 
-def hold(
-    optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str, Tensor]
-) -> RemovableHandle:
-    """Set every pruned parameter to zero, now and after every `optimizer.step()`, whatever the
-    optimiser remembers of it, until `.remove()` is called on the handle returned. The parameters
-    themselves are held: they may move to another device or type. Of several optimisers, or copies
-    of one, hold each. Gradients of pruned parameters stay: multiply them by the masks before
-    clipping by norm, and in a closure that one step calls several times (LBFGS).
+class Held:
+    """What `hold` returns: `remove()` ends it."""
 
-    Raises ValueError as `apply_masks` does.
+    def __init__(self):
+        self.undo = contextlib.ExitStack()
+
+    def remove(self) -> None:
+        self.undo.close()
+
+
+def _steppers(optimizer) -> list:
+    """An optimiser and those in it, as some wrap others: a loop may step any of them.
+
+    Raises TypeError for what has no step.
     """
+    found = []
+    todo = [optimizer]
+    for one in todo:
+        if not callable(getattr(one, "step", None)):
+            raise TypeError(f"hold takes an optimiser; {type(one).__name__} has no step()")
+        if not any(one is other for other in found):
+            found.append(one)
+            inside = getattr(one, "__dict__", {}).values()
+            todo += [part for part in inside if isinstance(part, torch.optim.Optimizer)]
+    return found
+
+
+def hold(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str, Tensor]) -> Held:
+    """Set every pruned parameter to zero, now and after every `optimizer.step()`, whatever the
+    optimiser remembers of it, until `.remove()` is called on what is returned. The parameters
+    themselves are held: they may move to another device or type. Of an optimiser that wraps
+    another, Accelerate's, SAM or Lookahead, the steps of both count. Of several optimisers, or
+    copies of one, hold each.
+
+    Gradients of pruned parameters stay. Before clipping by norm, and in a closure that one step
+    calls several times (LBFGS), drop them:
+
+        for name, mask in masks.items():
+            model.get_parameter(name).grad.mul_(mask)
+
+    Raises ValueError as `apply_masks` does, TypeError for what has no step, with nothing changed.
+    """
+    steppers = _steppers(optimizer)
+    weights = check_masks(model, masks)
     apply_masks(model, masks)
     held = [  # a mask in the memory layout of its weight is multiplied fastest
         [weight, torch.empty_like(weight).copy_(masks[name])]
-        for name, weight in prunable(model).items()
+        for name, weight in weights.items()
         if not masks[name].all()
     ]
 
@@ -730,71 +1044,310 @@ def hold(
             # Ten times as fast as masked_fill_. NaN stays NaN: training has diverged, and shows it.
             weight.mul_(kept)
 
-    hooked = getattr(type(optimizer).step, "hooked", False)  # PyTorch's mark: step calls its hooks
-    inner = optimizer if hooked else optimizer.optimizer  # of one wrapped by Accelerate, say
-    return inner.register_step_post_hook(zero)
+    def hook(one) -> Callable[[], None]:
+        """Call `zero` after the steps of one; a function that ends it."""
+        # PyTorch's mark that step calls its hooks, and where they are kept.
+        if getattr(type(one).step, "hooked", False) and hasattr(one, "_optimizer_step_post_hooks"):
+            return one.register_step_post_hook(zero).remove
+        step, own = one.step, "step" in vars(one)
+
+        @wraps(step)
+        def step_and_zero(*args, **kwargs):
+            result = step(*args, **kwargs)
+            zero()
+            return result
+
+        one.step = step_and_zero
+        return partial(setattr, one, "step", step) if own else partial(delattr, one, "step")
+
+    handle = Held()
+    for one in steppers:
+        handle.undo.callback(hook(one))
+    return handle
 
 
-def _follow(forward: Callable, dtype: torch.dtype, *args, **kwargs):
+def summary(model: nn.Module, masks: Mapping[str, Tensor]) -> str:
+    """A table, tensor by tensor, of what the masks keep, and of what has no mask; to be printed.
+
+    Raises ValueError as `apply_masks` does.
+    """
+    masked = {id(weight): masks[name] for name, weight in check_masks(model, masks).items()}
+    rows = [("parameter", "shape", "size", "kept", "sparsity")]
+    for name, weight in model.named_parameters():
+        mask, shape = masked.get(id(weight)), "×".join(map(str, weight.shape))
+        if mask is not None:
+            kept = int(mask.sum())
+            share = 1 - kept / max(1, mask.numel())
+            rows.append((name, shape, f"{mask.numel():,}", f"{kept:,}", f"{share:.2%}"))
+        elif weight.ndim > 1:
+            rows.append((name, shape, f"{weight.numel():,}", "all", "no mask"))
+    m = sum(mask.numel() for mask in masks.values())
+    kept = sum(int(mask.sum()) for mask in masks.values())
+    rows.append(("all with a mask", "", f"{m:,}", f"{kept:,}", f"{1 - kept / m:.2%}"))
+    every = sum(weight.numel() for weight in model.parameters())
+    left = every - m + kept
+    rows.append(("all of the model", "", f"{every:,}", f"{left:,}", f"{1 - left / every:.2%}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if place < 2 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+# -------------------------------------------------------------------------------- masks in a file
+
+
+def digest(masks: Mapping[str, Tensor]) -> str:
+    """Twelve hexadecimal digits that change when any mask does, by which two can be compared."""
+    bits = hashlib.sha256()
+    for name, mask in masks.items():
+        bits.update(name.encode() + np.packbits(mask.cpu().numpy()).tobytes())
+    return bits.hexdigest()[:12]
+
+
+def save_masks(path: str | os.PathLike, masks: Mapping[str, Tensor]) -> None:
+    """Write masks to a file: a bit a parameter, compressed, with names, shapes, κ, sparsity and
+    digest as JSON, in a zip archive of NumPy arrays (.npz, whatever the path ends in). A file that
+    is there is replaced once the new one is complete.
+    """
+    m = sum(mask.numel() for mask in masks.values())
+    kept = sum(int(mask.sum()) for mask in masks.values())
+    head = {"shapes": {name: list(mask.shape) for name, mask in masks.items()}}
+    head |= {"kept": kept, "sparsity": 1 - kept / max(1, m), "digest": digest(masks)}
+    bits = [np.packbits(mask.cpu().numpy()) for mask in masks.values()]
+    text = np.frombuffer(json.dumps(head).encode(), np.uint8)
+    part = Path(f"{os.fspath(path)}.part")
+    try:
+        with part.open("wb") as file:
+            np.savez_compressed(file, head=text, bits=np.concatenate([*bits, text[:0]]))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load_masks(path: str | os.PathLike) -> dict[str, Tensor]:
+    """The masks that `save_masks` wrote, on the CPU. Nothing in the file is run as code.
+
+    Raises FileNotFoundError; ValueError for another file, or one that is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            head, bits = json.loads(file["head"].tobytes()), file["bits"]
+        masks, start = {}, 0
+        for name, shape in head["shapes"].items():
+            size = math.prod(shape)
+            end = start + -(-size // 8)
+            flat = np.unpackbits(bits[start:end], count=size).astype(bool)
+            masks[name], start = torch.from_numpy(flat).view(shape), end
+        whole = start == len(bits) and digest(masks) == head["digest"]
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+        raise ValueError(f"{path} holds no masks of save_masks: {error}") from error
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if not whole:
+        raise ValueError(f"{path} is damaged: its masks are not those that its digest is of")
+    return masks
+
+
+# ---------------------------------------------------------------------------- what a mask cuts
+
+UNKNOWN = "cannot tell whether a path leads from input to output"
+
+
+class _Unclear(Exception):
+    """Why `collapsed` cannot tell."""
+
+
+def _follow(layer: nn.Module, dtype: torch.dtype, seen: list, *args, **kwargs):
     """What a layer gives, as `dtype`: NaN where it changes with those of its inputs that are NaN.
-    `forward` is that of the layer in float64, with no negative weight, so that nothing cancels."""
+    `layer` is a copy in float64 on the CPU, with no negative weight, so that nothing cancels."""
+    tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+    seen += [t for t in tensors if t.requires_grad]  # they come from a weight outside its layer
+    device = tensors[0].device
 
     def output(factor: int):
         def fill(t: Tensor) -> Tensor:
             if not t.is_floating_point():
-                return t
-            numbers = torch.linspace(1, 2, t.numel(), dtype=torch.float64, device=t.device)
-            return torch.where(t.isnan(), factor * numbers.view(t.shape), t.double())
+                return t.cpu()
+            numbers = torch.linspace(1, 2, t.numel(), dtype=torch.float64)
+            return torch.where(t.isnan().cpu(), factor * numbers.view(t.shape), t.cpu().double())
 
-        return forward(*tree_map_only(Tensor, fill, args), **tree_map_only(Tensor, fill, kwargs))
+        return layer.forward(
+            *tree_map_only(Tensor, fill, args), **tree_map_only(Tensor, fill, kwargs)
+        )
 
     def compare(one, other):
-        same = isinstance(one, Tensor)
-        return torch.where(one == other, one, math.nan).to(dtype) if same else one
+        if not isinstance(one, Tensor):
+            return one
+        return torch.where(one == other, one, math.nan).to(device, dtype)
 
     with torch.no_grad():
         return tree_map(compare, output(1), output(2))
 
 
+def _follow_masks(model: nn.Module, masks: Mapping[int, Tensor]) -> list[Tensor]:
+    """Let the layers with pruned weights hand NaN on along kept weights alone; the list returned
+    fills where a weight is used outside its layer. `masks`: {id of a parameter: its mask}."""
+    seen: list[Tensor] = []
+    for layer in list(model.modules()):
+        if not isinstance(layer, PRUNABLE_LAYERS) and any(layer.children()):
+            continue
+        if not any(id(weight) in masks for weight in layer.parameters()):
+            continue
+        precise = copy.deepcopy(layer).double().cpu()
+        with torch.no_grad():
+            for weight, copied in zip(layer.parameters(), precise.parameters(), strict=True):
+                mask = masks.get(id(weight), torch.ones_like(weight, dtype=torch.bool)).cpu()
+                # Of different sizes, so that something is left where a layer standardises them.
+                values = torch.linspace(1, 2, copied.numel(), dtype=torch.float64)
+                copied.copy_(mask * values.view(mask.shape) / max(1, copied[:1].numel()))
+        layer.forward = partial(_follow, precise, next(layer.parameters()).dtype, seen)
+    return seen
+
+
+def _other(t: Tensor) -> Tensor:
+    """Other numbers in the range of these."""
+    if t.dtype == torch.uint8:
+        return torch.randint_like(t, 256)
+    if t.numel() == 0:
+        return t
+    low, high = t.aminmax()
+    return low + torch.rand_like(t) * torch.where(high > low, high - low, 1)
+
+
+def _nan(t: Tensor) -> Tensor:
+    return torch.full_like(t, math.nan, dtype=t.dtype if t.is_floating_point() else torch.float32)
+
+
+def _outputs(model: nn.Module, run: Callable, change: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    """The tensors that come out of a pass if what goes in is changed: floats and bytes, and where
+    whole numbers go in, what embeddings make of them.
+
+    Raises _Unclear if nothing goes in that could be changed, or no tensor comes out.
+    """
+    changed, tokens = [], []
+
+    def enter(_, args, kwargs):
+        def replace(t: Tensor) -> Tensor:
+            tokens.extend([True] if t.dtype in (torch.int32, torch.int64) else [])
+            if not t.is_floating_point() and t.dtype != torch.uint8:
+                return t
+            changed.append(True)
+            return change(t.detach()).requires_grad_(t.requires_grad)
+
+        return tree_map_only(Tensor, replace, args), tree_map_only(Tensor, replace, kwargs)
+
+    def embed(_, args, out):
+        changed.extend(tokens)
+        return change(out) if tokens else out
+
+    with contextlib.ExitStack() as hooks:
+        hooks.callback(model.register_forward_pre_hook(enter, with_kwargs=True).remove)
+        for module in model.modules():
+            if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+                hooks.callback(module.register_forward_hook(embed).remove)
+        torch.manual_seed(0)  # of a model that draws, the same each time
+        found = [t for t in tree_leaves(run()) if isinstance(t, Tensor)]
+    if not changed:
+        raise _Unclear("no floats, bytes or tokens go into the model")
+    if not found:
+        raise _Unclear("no tensor comes out")
+    return found
+
+
+def _same(one: list[Tensor], other: list[Tensor]) -> bool:
+    return len(one) == len(other) and all(
+        a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def _restore(pruned: list[tuple[Tensor, Tensor]], before: list[Tensor]) -> None:
+    for (weight, _), value in zip(pruned, before, strict=True):
+        weight.data.copy_(value)
+
+
+def _path_by_nan(
+    model: nn.Module, pruned: list[tuple[Tensor, Tensor]], run: Callable, usual: list[Tensor]
+) -> bool:
+    """Whether NaN, sent in, comes out along kept weights; `usual` is what comes out without.
+
+    Raises _Unclear where that tells nothing.
+    """
+    if any(t.isnan().any() for t in usual):
+        raise _Unclear("NaN comes out of it")
+    masks = {id(weight): mask for weight, mask in pruned}
+    try:
+        if not any(t.isnan().any() for t in _outputs(model, run, _nan)):
+            raise _Unclear("NaN gets lost on the way, even if nothing is pruned")
+        for weight in model.parameters():  # so that an output shows a weight used outside its layer
+            weight.requires_grad_(id(weight) in masks)
+        seen = _follow_masks(model, masks)
+        found = _outputs(model, run, _nan)
+    except _Unclear:
+        raise
+    except Exception as error:  # of a network that checks its numbers, say
+        raise _Unclear(f"on NaN it ends in {type(error).__name__}: {error}") from error
+    if seen or any(t.requires_grad for t in found):
+        raise _Unclear("a weight with a mask is used outside its layer")
+    return any(bool(t.isnan().any()) for t in found)
+
+
 def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
     """What a mask cuts: names of weights it keeps none of, and "no path from input to output".
 
-    NaN is sent through a copy of the network, whose prunable layers hand it on along kept weights
-    alone; all else does so by itself. Where that tells nothing (NaN comes out though none went in,
-    or gets lost though all is kept, as by `torch.where`; inputs are integers; a weight is used
-    outside its layer), the list ends in "cannot tell whether a path leads from input to output". A
-    path through what loses NaN is not seen where another, which is cut, would hand it on.
+    There is a path where the output of the pruned network changes with its input. Where it does not
+    change, units may only be dead, and NaN decides: it is sent in, and layers with pruned weights
+    hand it on along kept ones alone; all else does so by itself. Where that tells nothing (NaN gets
+    lost though all is kept, as by `torch.where`; a weight is used outside its layer; the network
+    fails on NaN; no floats, bytes or tokens go in), the list ends in "cannot tell whether a path
+    leads from input to output", and why. A product hands NaN on even if its other factor is cut:
+    that cut is missed. The model is in evaluation mode meanwhile, and left as it was.
 
     Args:
-        x: (B, …) inputs of the network, or what else it takes: a dict, say; a tuple of several.
+        x: what goes in: a tensor; a tuple of several; a mapping of keyword arguments, as tokenisers
+            make it; or a function without arguments that runs the model and returns what counts
+            as its output.
+
+    Raises ValueError as `apply_masks` does, and what the model raises of itself.
     """
-    check_masks(model, masks)
+    weights = check_masks(model, masks)
     cut = [name for name, mask in masks.items() if mask.ndim > 1 and not mask.any()]
-    probe = copy.deepcopy(model).eval().requires_grad_(False)
-    twin = copy.deepcopy(probe).double()
-    for layer, precise in zip(probe.modules(), twin.modules(), strict=True):
-        if isinstance(layer, PRUNABLE_LAYERS):
-            layer.forward = partial(_follow, precise.forward, next(layer.parameters()).dtype)
-    for weight in prunable(probe).values():
-        weight.requires_grad_(True)  # so that an output shows a weight used outside its layer
-    x = x.detach()[:2] if isinstance(x, Tensor) else x  # two: one alone has no statistics
+    pruned = [(weights[name], mask.to(weights[name].device)) for name, mask in masks.items()]
+    pruned = [(weight, mask) for weight, mask in pruned if not mask.all()]
 
-    def passes(kept: Mapping[str, Tensor], mark: float) -> tuple[bool, bool]:
-        """Whether NaN comes out of inputs times `mark`, and whether a layer was passed by."""
-        with torch.no_grad():
-            for name, weight in prunable(twin).items():
-                weight.copy_(kept[name] / weight[:1].numel() if weight.numel() else weight)
-        marked = tree_map_only(Tensor, lambda t: t * mark if t.is_floating_point() else t, x)
-        with torch.enable_grad():
-            out = probe(*(marked if isinstance(marked, tuple) else (marked,)))
-            out = [t for t in tree_leaves(out) if isinstance(t, Tensor)]
-        return any(bool(t.isnan().any()) for t in out), any(t.requires_grad for t in out)
+    def run():
+        if isinstance(x, FunctionType | MethodType | partial):
+            return x()
+        if isinstance(x, Mapping):
+            return model(**x)
+        return model(*(x if isinstance(x, tuple) else (x,)))
 
-    path, passed_by = passes(masks, math.nan)
-    whole = {name: torch.ones_like(mask) for name, mask in masks.items()}
-    control, _ = passes(masks, 1.0) if path else passes(whole, math.nan)
-    if control == path or passed_by:
-        cut.append("cannot tell whether a path leads from input to output")
-    elif not path:
-        cut.append("no path from input to output")
+    trained = [(weight, weight.requires_grad) for weight in model.parameters()]
+    before = [weight.detach().clone() for weight, _ in pruned]
+    devices = {weight.device.index for weight, _ in trained if weight.is_cuda}
+    with torch.random.fork_rng(devices), _put_back(model), torch.enable_grad():
+        for module in model.modules():
+            module.training = False
+        try:
+            for weight, _ in trained:
+                weight.requires_grad_(False)
+            for weight, mask in pruned:
+                weight.data.masked_fill_(~mask, 0)  # by .data: graphs that hold it stay good
+            one, other = _outputs(model, run, torch.clone), _outputs(model, run, _other)
+            # Once more the same, since on some devices no two passes are alike.
+            if _same(one, other) or not _same(one, _outputs(model, run, torch.clone)):
+                _restore(pruned, before)
+                if not _path_by_nan(model, pruned, run, one):
+                    cut.append("no path from input to output")
+        except _Unclear as why:
+            cut.append(f"{UNKNOWN}: {why}")
+        finally:
+            _restore(pruned, before)
+            for weight, wanted in trained:
+                weight.requires_grad_(wanted)
     return cut

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # never run: editors read the names here, and so does `_rooms`
+    from snipcore import digest
     from sniplab.connectivity import effective_fraction, effective_masks
     from sniplab.data import DATASETS, Data, augment, draw_batch, load_data, random_labels
     from sniplab.methods import (
         METHODS,
         Method,
-        digest,
         keep,
         magnitude_scores,
         make_masks,

@@ -141,13 +141,15 @@ def effective_masks(model: nn.Module, masks: Mapping[str, Tensor], x: Tensor) ->
     check_masks(model, masks)
     for name, layer in model.named_modules():
         _check_followed(layer, name)
-    probe = copy.deepcopy(model).eval().double().requires_grad_(False)
+    probe = copy.deepcopy(model).eval().double()
+    weights = prunable(probe)
+    probe.requires_grad_(False)
     for layer in probe.modules():
         _follow_paths(layer)
-    weights = prunable(probe)
     with torch.no_grad():
         for name, weight in weights.items():
-            weight.copy_(masks[name] if weight.ndim > 1 else torch.zeros_like(weight))
+            kept = masks.get(name, torch.ones_like(weight))
+            weight.copy_(kept if weight.ndim > 1 else torch.zeros_like(weight))
             weight.requires_grad_(True)
     ones = torch.ones_like(x[:1], dtype=torch.float64)
     with torch.no_grad():
@@ -156,8 +158,8 @@ def effective_masks(model: nn.Module, masks: Mapping[str, Tensor], x: Tensor) ->
     with torch.enable_grad():
         reached = sum(t.sum() for t in tree_leaves(probe(ones)))
     found = torch.autograd.grad(reached, list(weights.values()), materialize_grads=True)
-    pairs = zip(masks.items(), found, strict=True)
-    return {name: mask & (gradient > 0).to(mask.device) for (name, mask), gradient in pairs}
+    reaches = {name: gradient > 0 for name, gradient in zip(weights, found, strict=True)}
+    return {name: mask & reaches[name].to(mask.device) for name, mask in masks.items()}
 
 
 def effective_fraction(model: nn.Module, masks: Mapping[str, Tensor], x: Tensor) -> float:

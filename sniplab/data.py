@@ -278,8 +278,21 @@ def draw_batch(data: Data, size: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def augment(x: Tensor, generator: torch.Generator, shift: int, flip: bool) -> Tensor:
-    """Move each image by up to `shift` pixels, and flip half of them if asked, a whole batch in one
-    gather.
+    """Move each image by up to `shift` pixels, and flip half of them if asked, by numbers that the
+    generator draws on the CPU: `moved` by `draw_moves`."""
+    return moved(x, draw_moves(len(x), generator, shift, flip).to(x.device), shift)
+
+
+def draw_moves(batch: int, generator: torch.Generator, shift: int, flip: bool) -> Tensor:
+    """How `batch` images are to be moved, (3, B): down and to the right, of -`shift` to `shift`
+    pixels but counted from 0, and whether they are flipped. Drawn on the CPU."""
+    highs = (2 * shift + 1, 2 * shift + 1, 2 if flip else 1)
+    drawn = [torch.randint(high, (batch,), generator=generator, device="cpu") for high in highs]
+    return torch.stack(drawn)
+
+
+def moved(x: Tensor, moves: Tensor, shift: int) -> Tensor:
+    """Images moved and flipped as `draw_moves` says, a whole batch in one gather.
 
     Args:
         x: (B, C, H, W). What moves in from outside is 0, the mean colour.
@@ -288,10 +301,7 @@ def augment(x: Tensor, generator: torch.Generator, shift: int, flip: bool) -> Te
         (B, C, H, W), laid out channels-last.
     """
     batch, _, height, width = x.shape
-    dy, dx, flips = (
-        torch.randint(high, (batch, 1), generator=generator, device="cpu").to(x.device)
-        for high in (2 * shift + 1, 2 * shift + 1, 2 if flip else 1)
-    )
+    dy, dx, flips = moves.unsqueeze(2)  # (B, 1) each
     rows = torch.arange(height, device=x.device) + dy  # (B, H), in the padded image
     columns = torch.arange(width, device=x.device).expand(batch, -1)
     columns = torch.where(flips == 1, columns.flip(1), columns) + dx  # (B, W)

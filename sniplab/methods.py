@@ -8,11 +8,9 @@ Frankle, Dziugaite, Roy & Carbin. Pruning neural networks at initialization: why
 mark? ICLR 2021, arXiv:2009.08576.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor, nn
 
 from snipcore import check_known
@@ -44,7 +42,6 @@ from sniplab.pruners import (
 __all__ = [
     "METHODS",
     "Method",
-    "digest",
     "gradient_scores",
     "keep",
     "magnitude_scores",
@@ -144,11 +141,3 @@ def make_masks(
     check_known(method, METHODS, "method")
     function = METHODS[method].masks
     return function and function(model, x, y, sparsity, seed, norm, biases)
-
-
-def digest(masks: Mapping[str, Tensor]) -> str:
-    """Twelve hexadecimal digits that change when any mask does: for a test to compare."""
-    bits = hashlib.sha256()
-    for name, mask in masks.items():
-        bits.update(name.encode() + np.packbits(mask.cpu().numpy()).tobytes())
-    return bits.hexdigest()[:12]

@@ -39,7 +39,8 @@ from sniplab.sections import (
     COMMITTED,
     PROFILES,
     RESULTS,
-    architectures,
+    architectures_collected,
+    architectures_layers,
     conclusion,
     connections_scored,
     data_and_initialization,
@@ -59,13 +60,15 @@ PLANS = {
     **conclusion.PLANS,
     "6_conclusion": conclusion.plan,
     **sweep_collected.PLANS,
-    "2_recurrent": architectures.recurrent_plan,
+    **architectures_collected.PLANS,
+    "4_more_seeds": data_and_initialization.more_seeds_plan,
 }
 
 # What is measured without training, or in seconds: functions that write it into a folder.
 TABLES: dict[str, Callable[[Path], None]] = {
     "1_paths": sweep_paths.write_stored,
     "1_sparsity_sweep": sweep_time.write_stored,
+    "2_masks": architectures_layers.write_masks,
     "3_pruned_connections": connections_scored.write_stored,
     "3_kept_again": connections_scored.write_kept_again,
     "4_data_and_initialization": data_and_initialization.write_stored,

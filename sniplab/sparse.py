@@ -192,8 +192,10 @@ def sparse_linears(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[di
     for name, layer in list(model.named_modules()):
         alone = all(uses[id(weight)] == 1 for weight in layer.parameters())
         hooks = any(key.endswith("_hooks") and some for key, some in vars(layer).items())
-        if name and type(layer) is nn.Linear and alone and not hooks:
-            sparse = SparseLinear([layer], [rest.pop(f"{name}.weight").to(layer.weight.device)])
+        pruned = f"{name}.weight" in rest
+        if name and type(layer) is nn.Linear and alone and pruned and not hooks:
+            mask = rest.pop(f"{name}.weight").to(layer.weight.device)
+            sparse = SparseLinear([layer], [mask])
             rest[f"{name}.values"] = torch.ones_like(sparse.values, dtype=torch.bool)
             swapped.append((name, layer, sparse))
     guards = []
@@ -271,6 +273,7 @@ def train_stacked(
     checkpoint: str | os.PathLike | None = None,
     checkpoint_seconds: float = 30.0,
     watch: Callable[[int, float], None] | None = None,
+    graph: bool = True,
 ) -> list[History | FloatingPointError]:
     """`train` for K pruned networks of one shape, as one network: they see the same batches.
 
@@ -282,7 +285,7 @@ def train_stacked(
     Args:
         models: of one architecture, for which `stackable` is true; trained in place.
         masks: of each.
-        checkpoint, checkpoint_seconds, watch: as for `train`, for all of them together.
+        checkpoint, checkpoint_seconds, watch, graph: as for `train`, for all of them together.
 
     Raises ValueError as `train` does, and for networks that cannot be stacked.
     """
@@ -304,10 +307,16 @@ def train_stacked(
         model.to(device)
         check_training(model, data, recipe)
         apply_masks(model, mask)
+    every = [
+        {n: torch.ones_like(w, dtype=torch.bool) for n, w in prunable(m).items()} for m in models
+    ]
+    masks = [whole | dict(mask) for whole, mask in zip(every, masks, strict=True)]
     network, stacked_masks = _stack_networks(models, masks)
-    # Not fused: that rounds the last few numbers of a tensor otherwise, and a network at the end of
-    # a stack would come out otherwise than in its middle.
-    optimizer = make_optimizer(network, recipe, foreach=True)
+    # Not fused: on the CPU that rounds the last few numbers of a tensor otherwise, and a network at
+    # the end of a stack would come out otherwise than in its middle. On CUDA it does not, and what
+    # is not fused asks for the learning rate in mid-step.
+    how = {"fused": True} if device.type == "cuda" else {"foreach": True}
+    optimizer = make_optimizer(network, recipe, **how)
     hold(optimizer, network, stacked_masks)
 
     def forward(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -315,14 +324,15 @@ def train_stacked(
         loss = F.cross_entropy(logits, y.expand(count, -1), reduction="none").mean(1)
         return loss, logits  # (K,), (K, classes, B)
 
-    def mistakes(logits: Tensor, y: Tensor) -> Tensor:  # (n, K, classes, B), (n, B) -> (n, K)
-        answers = logits.max(2).indices  # `argmax` takes ten times as long
-        return (answers != y.unsqueeze(1)).sum(2)
+    def mistakes(logits: Tensor, y: Tensor) -> Tensor:  # (K, classes, B), (B,) -> (K,)
+        answers = logits.max(1).indices  # `argmax` takes ten times as long
+        return (answers != y).sum(1)
 
     def test() -> list[float]:
         return _evaluate_stacked(network, data, count)
 
-    keep = {"checkpoint": checkpoint, "checkpoint_seconds": checkpoint_seconds, "watch": watch}
+    keep = {"checkpoint": checkpoint, "checkpoint_seconds": checkpoint_seconds}
+    keep |= {"watch": watch, "graph": graph}
     parts = (network, optimizer, forward, mistakes, test, data, recipe, stacked_masks, seed)
     run = fit(*parts, (count,), **keep)
     for layer in network:

@@ -38,7 +38,7 @@ from snipcore import (
     hold,
     prunable,
 )
-from sniplab.data import Data, augment
+from sniplab.data import Data, draw_moves, moved
 
 
 def progress(iterable: Iterable | None, **options) -> tqdm:
@@ -273,10 +273,13 @@ def make_optimizer(model: nn.Module, recipe: Recipe, **how) -> torch.optim.Optim
     ]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, recipe.lr, recipe.momentum, **how)
-    return torch.optim.Adam(groups, recipe.lr, **how)
+    capturable = any(p.is_cuda for p in model.parameters())
+    return torch.optim.Adam(groups, recipe.lr, capturable=capturable, **how)
 
 
 # ---------------------------------------------------------------------------------- the one loop
+
+CHUNK = 100  # steps whose random numbers are drawn ahead, and whose losses are read together
 
 CHECKPOINT_VERSION = 1  # of a checkpoint's content and of the arithmetic that goes on from it
 
@@ -285,10 +288,11 @@ CHECKPOINT_VERSION = 1  # of a checkpoint's content and of the arithmetic that g
 class RunState:
     """Where a run stands: all that a checkpoint holds besides network and optimiser."""
 
-    losses: Tensor  # (iterations,) or (iterations, K), filled up to `done`
+    losses: Tensor  # (iterations,) or (iterations, K), filled up to `read`
     wrong: Tensor  # the same: how many of the batch
     errors: list  # of the tests so far
     done: int = 0  # steps
+    read: int = 0  # steps whose losses and wrong answers are filled in
     seconds: float = 0.0  # of steps and tests
     step_seconds: float = 0.0  # of steps alone, all together
     test_seconds: float = 0.0  # of the last test; 0 before the first
@@ -296,32 +300,71 @@ class RunState:
 
 class Batches:
     """The mini-batches of a run: shuffled anew every epoch, augmented, by a generator of its own.
-    Images left over at the end of an epoch sit out until the next."""
+    Images left over at the end of an epoch sit out until the next.
+
+    The random numbers of a chunk of steps are drawn ahead on the CPU. They lie on the device, and
+    the learning rates with them; `counter` says there which step it is. So every step is the same
+    operations on the same memory, and can be captured.
+    """
 
     def __init__(self, data: Data, recipe: Recipe, seed: int):
         self.data, self.recipe = data, recipe
         self.generator = generator_for(seed, "batches")
         self.order = torch.empty(0, dtype=torch.int64)
+        self.first = self.end = 0  # the chunk's steps
+        whole = {"dtype": torch.int64, "device": data.y_train.device}
+        self.counter = torch.zeros(1, **whole)  # steps of the chunk that are done
+        self.index = torch.zeros(CHUNK, recipe.batch_size, **whole)
+        self.moves = torch.zeros(CHUNK, 3, recipe.batch_size, **whole)
+        # On CUDA, PyTorch's fused optimisers read the rate as float32; elsewhere as any number.
+        kind = torch.float32 if self.counter.is_cuda else torch.float64
+        self.rates = torch.zeros(CHUNK, dtype=kind, device=self.counter.device)
 
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Images (B, C, H, W) and labels (B,) of a step; steps must be asked for in their order."""
+    def prepare(self, step: int) -> None:
+        """Lay the numbers of a step ready, drawing a chunk of them at its start; steps must come in
+        their order."""
+        if step < self.end:
+            return
+        self.begun = {"generator": self.generator.get_state(), "order": self.order}
+        self.first, self.end = step, min((step // CHUNK + 1) * CHUNK, self.recipe.iterations)
+        steps = range(step, self.end)
+        index, moves = (torch.stack(part) for part in zip(*map(self.draw, steps), strict=True))
+        rates = torch.tensor([self.recipe.rate(i) for i in steps], device="cpu", dtype=torch.double)
+        for there, drawn in ((self.index, index), (self.moves, moves), (self.rates, rates)):
+            there[: len(steps)].copy_(drawn)
+        self.counter.zero_()
+
+    def draw(self, step: int) -> tuple[Tensor, Tensor]:
+        """Which images a step takes, (B,), and how they are moved, (3, B); on the CPU."""
         count, size = len(self.data.y_train), self.recipe.batch_size
         place = step % (count // size) * size
         if place == 0:
-            order = torch.randperm(count, generator=self.generator, device="cpu")
-            self.order = order.to(self.data.y_train.device)
-        index = self.order[place : place + size]
-        x, y = self.data.x_train[index], self.data.y_train[index]
+            self.order = torch.randperm(count, generator=self.generator, device="cpu")
+        moves = torch.zeros(3, size, dtype=torch.int64, device="cpu")
         if self.recipe.shift or self.recipe.flip:
-            x = augment(x, self.generator, self.recipe.shift, self.recipe.flip)
-        return x, y
+            moves = draw_moves(size, self.generator, self.recipe.shift, self.recipe.flip)
+        return self.order[place : place + size], moves
 
-    def state(self) -> dict:
+    def at_counter(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (B, C, H, W) and labels (B,) of the step at the counter, and its rate, (1,)."""
+        parts = (self.index, self.moves, self.rates)
+        index, moves, rate = (part.index_select(0, self.counter) for part in parts)
+        x, y = self.data.x_train[index[0]], self.data.y_train[index[0]]
+        if self.recipe.shift or self.recipe.flip:
+            x = moved(x, moves[0], self.recipe.shift)
+        return x, y, rate
+
+    def state(self, done: int) -> dict:
+        """What to go on from after so many steps. What is drawn beyond them is drawn anew."""
+        self.go_on(self.begun)
+        for step in range(self.first, done):
+            self.draw(step)
+        self.end = done
         return {"generator": self.generator.get_state(), "order": self.order}
 
     def go_on(self, state: dict) -> None:
         self.generator.set_state(state["generator"])
-        self.order = state["order"].to(self.data.y_train.device)
+        self.order = state["order"]
 
 
 @contextlib.contextmanager
@@ -339,6 +382,67 @@ def own_randomness(device: torch.device, seed: int) -> Iterator[torch.Generator]
         yield generator
     finally:
         generator.set_state(before)
+
+
+@contextlib.contextmanager
+def undone(
+    network: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, *more: Tensor
+) -> Iterator[None]:
+    """What is done inside leaves no trace. Weights, statistics, what the optimiser remembers and
+    `more` are put back in place, since a captured step knows them by where they are."""
+    kept = [*network.parameters(), *network.buffers(), *more]
+    kept = [(tensor, tensor.detach().clone()) for tensor in kept]
+    memory = {
+        (weight, name): value.clone()
+        for weight, state in optimizer.state.items()
+        for name, value in state.items()
+    }
+    drawn = generator.get_state()
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, before in kept:
+                tensor.copy_(before)
+            for weight, state in optimizer.state.items():
+                for name, value in state.items():  # what came into being begins at 0
+                    value.copy_(memory.get((weight, name), torch.zeros_like(value)))
+        generator.set_state(drawn)
+
+
+def captured(
+    step: Callable[[], None],
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    dropout: torch.Generator,
+    counter: Tensor,
+) -> Callable[[], None]:
+    """The step as one graph of CUDA, whose operations are started all at once: one by one, most
+    networks wait for the processor that starts them. On the CPU, the step as it is.
+
+    What Python does in the step is done now, not when the graph is replayed: hooks of the network
+    are called no more. Checkpoints must have been loaded. Where a network cannot be captured, since
+    it asks for a value in mid-step, say, a warning says so, and the step stays as it is.
+    """
+    if not counter.is_cuda:
+        return step
+    with torch.cuda.device(counter.device), undone(network, optimizer, dropout, counter):
+        graph, aside = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+        started, before = graph.replay, torch.cuda.current_stream()
+        aside.wait_stream(before)
+        with torch.cuda.stream(aside), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "This instance was constructed with capturable")
+            for _ in range(3):  # libraries set themselves up, the optimiser makes its memory
+                step()
+            try:
+                with torch.cuda.graph(graph, stream=aside):
+                    step()
+            except RuntimeError as error:
+                text = f"the step cannot be captured ({error}): operations are started one by one"
+                warnings.warn(text, UserWarning, stacklevel=4)  # whoever called `train`
+                started = step
+        before.wait_stream(aside)
+    return started
 
 
 def fingerprint(network: nn.Module, masks: Mapping | None, data: Data, *settings) -> str:
@@ -482,16 +586,17 @@ def fit(
     checkpoint: str | os.PathLike | None = None,
     checkpoint_seconds: float = 30.0,
     watch: Callable[[int, float], None] | None = None,
+    graph: bool = True,
 ) -> RunState:
     """The training loop of one network, or of K stacked into one.
 
     Args:
         forward: from images and labels to the loss, of shape `count`, and the logits.
-        mistakes: from the logits of n steps, (n, …), and their labels, (n, B), to the numbers of
-            wrong answers, (n, *count).
+        mistakes: from the logits and the labels, (B,), to the numbers of wrong answers, of shape
+            `count`.
         test: the test error in percent, of each network if they are stacked.
         count: () for one network, (K,) for K.
-        checkpoint, checkpoint_seconds: as for `train`.
+        checkpoint, checkpoint_seconds, graph: as for `train`.
         watch: told, at most every two seconds, the steps done and the seconds of a step.
 
     Raises FloatingPointError when the loss of a network by itself is NaN or Inf.
@@ -499,23 +604,39 @@ def fit(
     device = data.x_train.device
     shape = (recipe.iterations, *count)
     run = RunState(torch.empty(shape, device=device), torch.empty(shape, device=device), [])
-    batches, at, recent = Batches(data, recipe, seed), set(recipe.at), []
+    batches, at = Batches(data, recipe, seed), set(recipe.at)
+    # Of a chunk: losses and numbers of wrong answers, written down at the counter.
+    losses, wrong = (torch.zeros(CHUNK, *count, device=device) for _ in range(2))
+    places = torch.arange(CHUNK, device=device).view(-1, *(1 for _ in count))
     kept = None
     if checkpoint:
         settings = (recipe, seed, settled_precision(recipe, device))
         mark = fingerprint(network, masks, data, *settings)
         kept = Checkpoint(checkpoint, checkpoint_seconds, mark)
 
-    def flush() -> None:
-        """Work off the steps since the last time: to do so at each would slow small networks."""
-        start = run.done - len(recent)
-        losses, logits, y = (torch.stack(part) for part in zip(*recent, strict=True))
-        run.losses[start : run.done], run.wrong[start : run.done] = losses, mistakes(logits, y)
-        recent.clear()
-        if not count and len(lost := (~losses.isfinite()).nonzero()):  # of K, the others go on
-            first = int(lost[0])
-            value = losses[first].item()
-            raise FloatingPointError(f"the loss is {value} at iteration {start + first}")
+    def step() -> None:
+        """Of the batch at the counter; nothing in it depends on which that is."""
+        x, y, rate = batches.at_counter()  # (B, C, H, W), (B,), (1,)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss, logits = forward(x, y)
+        optimizer.zero_grad()
+        loss.sum().backward()
+        optimizer.step()
+        here = places == batches.counter
+        for record, value in ((losses, loss.detach()), (wrong, mistakes(logits.detach(), y))):
+            torch.where(here, value, record, out=record)
+        batches.counter.add_(1)
+
+    def read() -> None:
+        """Read the losses since the last time: to do so after each step would wait for it."""
+        part = slice(run.read - batches.first, run.done - batches.first)
+        run.losses[run.read : run.done], run.wrong[run.read : run.done] = losses[part], wrong[part]
+        if not count and len(lost := (~losses[part].isfinite()).nonzero()):  # of K, others go on
+            first = run.read + int(lost[0])
+            value = run.losses[first].item()
+            raise FloatingPointError(f"the loss is {value} at iteration {first}")
+        run.read = run.done
 
     def take_test() -> None:
         start = time.perf_counter()
@@ -524,13 +645,16 @@ def fit(
         run.seconds += run.test_seconds
 
     def whole_state() -> dict:
-        if recent:
-            flush()
+        if run.read < run.done:
+            read()
+        state = optimizer.state_dict()
+        for group in state["param_groups"]:
+            group["lr"] = recipe.rate(run.done - 1)  # not where it lies on the device
         return {
-            "batches": batches.state(),
+            "batches": batches.state(run.done),
             "dropout": dropout.get_state(),
             "network": network.state_dict(),
-            "optimizer": optimizer.state_dict(),
+            "optimizer": state,
             "done": run.done,
             "errors": run.errors,
             "seconds": run.seconds,
@@ -548,27 +672,24 @@ def fit(
             dropout.set_state(state["dropout"])
             run.done, run.errors = state["done"], state["errors"]
             run.seconds, run.step_seconds = state["seconds"], state["step_seconds"]
-            run.test_seconds = state["test_seconds"]
+            run.test_seconds, run.read = state["test_seconds"], run.done
             run.losses[: run.done], run.wrong[: run.done] = state["losses"], state["wrong"]
         network.train()
         if len(run.errors) < sum(step <= run.done for step in at):  # saved before a test
             take_test()
+        if graph and run.done < recipe.iterations:
+            batches.prepare(run.done)
+            step = captured(step, network, optimizer, dropout, batches.counter)
         told = begun = time.perf_counter()
         steps = range(run.done, recipe.iterations)
         for i in progress(
             steps, initial=run.done, total=recipe.iterations, desc="training", unit="step"
         ):
-            x, y = batches[i]  # (B, C, H, W), (B,)
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.rate(i)
-            loss, logits = forward(x, y)
-            optimizer.zero_grad()
-            loss.sum().backward()
-            optimizer.step()
-            recent.append((loss.detach(), logits.detach(), y))
+            batches.prepare(i)
+            step()
             run.done = i + 1
-            if run.done in at or run.done % 100 == 0:
-                flush()
+            if run.done in at or run.done % CHUNK == 0:
+                read()
             now = time.perf_counter()
             run.step_seconds += now - begun
             run.seconds += now - begun
@@ -600,6 +721,7 @@ def train(
     checkpoint: str | os.PathLike | None = None,
     checkpoint_seconds: float = 30.0,
     watch: Callable[[int, float], None] | None = None,
+    graph: bool = True,
 ) -> History:
     """Train `model` in place on the device of `data`; pruned entries are zero after every step.
 
@@ -614,6 +736,8 @@ def train(
             another run is put aside. Where it cannot be written, a warning says so once, and
             training goes on.
         watch: told now and then the steps done and the seconds of a step.
+        graph: on CUDA, record the operations of a step once and start them together (`captured`);
+            on the CPU it changes nothing.
 
     In bfloat16, products and convolutions are computed and activations passed on, of steps and
     evaluations alike; weights, statistics of normalisation, loss and optimiser stay in float32.
@@ -628,23 +752,25 @@ def train(
     check_training(model, data, recipe)
     optimizer = make_optimizer(model, recipe, fused=True)
     precision = settled_precision(recipe, device)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    how = {"dtype": torch.bfloat16, "enabled": precision == "bfloat16"}
 
     def forward(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        with autocast:
+        # The cache of cast weights is not captured: its entries would be those of one step.
+        with torch.autocast(device.type, cache_enabled=device.type != "cuda", **how):
             logits = model(x).float()  # (B, classes)
         return F.cross_entropy(logits, y), logits
 
-    def mistakes(logits: Tensor, y: Tensor) -> Tensor:  # (n, B, classes), (n, B) -> (n,)
-        return (logits.argmax(2) != y).sum(1)
+    def mistakes(logits: Tensor, y: Tensor) -> Tensor:  # (B, classes), (B,) -> ()
+        return (logits.argmax(1) != y).sum()
 
     def test() -> float:
-        with autocast:
+        with torch.autocast(device.type, **how):
             return evaluate(model, data.x_test, data.y_test)
 
     keeping = hold(optimizer, model, masks) if masks is not None else None
     try:
-        keep = {"checkpoint": checkpoint, "checkpoint_seconds": checkpoint_seconds, "watch": watch}
+        keep = {"checkpoint": checkpoint, "checkpoint_seconds": checkpoint_seconds}
+        keep |= {"watch": watch, "graph": graph}
         run = fit(model, optimizer, forward, mistakes, test, data, recipe, masks, seed, **keep)
     finally:
         if keeping:

@@ -10,9 +10,11 @@ from nbformat.v4 import new_code_cell, new_notebook
 import sniplab as lab
 from sniplab import report
 from sniplab.data import FallbackWarning
-from sniplab.sections import architectures, sweep_collected
+from sniplab.runs.config import flat_fields
+from sniplab.sections import architectures_collected, data_and_initialization, sweep_collected
 
-COLLECTED = {**sweep_collected.PLANS, "2_recurrent": architectures.recurrent_plan}
+COLLECTED = {**sweep_collected.PLANS, **architectures_collected.PLANS}
+COLLECTED["4_more_seeds"] = data_and_initialization.more_seeds_plan
 
 
 def write(path, *cells):
@@ -152,6 +154,47 @@ def test_a_plan_of_batches_sees_as_many_images_in_every_run():
     (runs,) = sweep_collected.batches_plan(report.COMMITTED).values()
     assert {c.recipe.batch_size * c.recipe.iterations for c in runs} == {7_500_000}
     assert all(c.scoring_batch == c.recipe.batch_size for c in runs)
+
+
+def collected(name):
+    (runs,) = COLLECTED[name](report.COMMITTED).values()
+    return runs
+
+
+def test_plans_ask_for_what_they_say():
+    """What decides each of them, by hand."""
+    assert {c.pretrain for c in collected("1_after_training")} == {75_000}
+    assert {c.rewind for c in collected("1_after_training")} == {False, True}
+    assert {c.width for c in collected("1_narrow")} == {0.111, 0.056, 0.022, 0.011}
+    assert {c.method for c in collected("1_narrow")} == {"dense"}
+    assert not any(c.biases for c in collected("1_biases"))
+    assert {c.recipe.lr for c in collected("1_figure_1")} == {0.02}
+    rate = {(c.recipe.lr, c.inputs, c.recipe.iterations) for c in collected("1_published_rate")}
+    assert rate == {(0.1, "unit", 75_000)}
+    assert {c.seed for c in collected("1_defaults")} == set(range(3, 8))
+    assert {(c.reinit, c.recipe.momentum) for c in collected("1_defaults")} == {("vs", 0.0)}
+    lengths = {(c.recipe.iterations // 351, c.recipe.schedule) for c in collected("2_lengths")}
+    assert lengths == {(24, "linear"), (48, "linear"), (96, "linear")}
+    tuned = collected("2_tuning")
+    assert {c.tested for c in tuned} == {"validation"} and len({c.recipe for c in tuned}) == 5
+    assert {c.recipe.iterations for c in collected("2_methods") + tuned} == {12 * 351}
+    more = {(c.model, c.init) for c in collected("4_more_seeds")}
+    gru = {("gru-s", init) for init in ("rn", "tn", "vs-x")}
+    assert more == gru | {("lenet-5-caffe", "vs-h"), ("lenet-5-caffe", "vs-x")}
+
+
+@pytest.mark.parametrize("name", ["1_defaults", "2_lengths", "2_methods", "4_more_seeds"])
+def test_seeds_and_methods_beside_stored_rows_differ_from_those_in_nothing_else(name):
+    """Each new run has a stored one that it can be held against: of another seed, method or
+    length."""
+    rest = {"seed": 0, "method": "snip", "iterations": 0, "checkpoints": 0}
+    beside = {"1_defaults": "1_sparsity_sweep", "4_more_seeds": "4_data_and_initialization"}
+    rows = lab.read_results(report.RESULTS / f"{beside.get(name, '2_architectures')}.csv")
+    names = [n for n in flat_fields(collected(name)[0]) if n not in rest]
+    stored = set(rows[names].itertuples(index=False, name=None))
+    runs = collected(name)
+    assert {tuple(flat_fields(c)[n] for n in names) for c in runs} <= stored
+    assert not {lab.identity(c) for c in runs} & set(rows.run)
 
 
 def test_missing_rows_are_done_into_the_results(tmp_path, monkeypatch, capsys):

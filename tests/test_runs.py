@@ -1,6 +1,7 @@
 """`run_grid`: resumable, exact about what it did, and never a damaged file."""
 
 import contextlib
+import copy
 import dataclasses
 import math
 import multiprocessing
@@ -21,11 +22,15 @@ import pandas as pd
 import psutil
 import pytest
 import torch
+import torch.nn.functional as F
 
 import snipcore as snip
 import sniplab as lab
+from sniplab.connectivity import effective_fraction
+from sniplab.runs.config import shapes, width_for
 from sniplab.sections import sweep
 from sniplab.sections.architectures_layers import layer_counts
+from sniplab.sparse import train_with
 
 RECIPE = lab.Recipe(iterations=4, checkpoints=2)
 
@@ -330,7 +335,7 @@ def test_rows_are_the_same_to_the_bit_however_they_are_grouped_or_interrupted(
     single = [lab.run_grid([c], tmp_path / "single.csv", n_jobs=1) for c in reversed(configs)]
     pd.testing.assert_frame_equal(by_run(pd.concat(single)), by_run(whole))
 
-    steps, real = [], lab.training.Batches.__getitem__
+    steps, real = [], lab.training.Batches.prepare
 
     def interrupted(self, step):
         steps.append(step)
@@ -338,7 +343,7 @@ def test_rows_are_the_same_to_the_bit_however_they_are_grouped_or_interrupted(
             raise KeyboardInterrupt
         return real(self, step)
 
-    monkeypatch.setattr(lab.training.Batches, "__getitem__", interrupted)
+    monkeypatch.setattr(lab.training.Batches, "prepare", interrupted)
     for _ in range(50):
         with contextlib.suppress(KeyboardInterrupt):
             path = tmp_path / "interrupted.csv"
@@ -353,7 +358,7 @@ def test_a_run_in_progress_is_gone_on_with(tmp_path, monkeypatch):
     recipe = lab.Recipe(30, checkpoints=1)
     configs = [config(sparsity=s, recipe=recipe) for s in (0.5, 0.9, 0.99)]
     whole = lab.run_grid(configs, tmp_path / "whole.csv", n_jobs=1)
-    steps, real = [], lab.training.Batches.__getitem__
+    steps, real = [], lab.training.Batches.prepare
 
     def interrupted(self, step):
         steps.append(step)
@@ -361,7 +366,7 @@ def test_a_run_in_progress_is_gone_on_with(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(self, step)
 
-    monkeypatch.setattr(lab.training.Batches, "__getitem__", interrupted)
+    monkeypatch.setattr(lab.training.Batches, "prepare", interrupted)
     path = tmp_path / "results.csv"
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
@@ -767,6 +772,12 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         ({"scoring_batch": 3601}, "scoring_batch 3601 is more than the 3600 images there are"),
         ({"train_images": 3601}, "train_images 3601 is more than the 3600"),
         ({"test_images": 1001}, "test_images 1001 is more than the 1000"),
+        ({"test_images": 401, "tested": "validation"}, "test_images 401 is more than the 400"),
+        (
+            {"recipe": lab.Recipe(0, batch_size=3601, checkpoints=0), "pretrain": 1},
+            "batch_size 3601 is more",
+        ),
+        ({"sparsity": 0.99995, "width": 0.022}, "keeps none of 5685 parameters"),
         ({"recipe": lab.Recipe(1, batch_size=3601, checkpoints=1)}, "batch_size 3601 is more"),
         (
             {"recipe": lab.Recipe(1, batch_size=60, checkpoints=1), "train_images": 50},
@@ -796,6 +807,12 @@ def test_configurations_that_cannot_be_right():
         ({"method": "gradient", "norm": "batch"}, "with running statistics only"),
         ({"seed": -1}, "seed -1 is below 0"),
         ({"train_images": -1}, "train_images -1 is below 0"),
+        ({"pretrain": -1}, "pretrain -1 is below 0"),
+        ({"rewind": True}, "nothing to rewind"),
+        ({"width": 0}, "width 0.0 leaves no unit"),
+        ({"model": "vgg-d", "width": 0.5}, "VGG-D has one width only; others have lenet-300-100"),
+        ({"tested": "train"}, "unknown images to test on 'train'; known: test, validation"),
+        ({"tested": "validation", "validation": True}, "cannot be tested on, too"),
         ({"labels": "shuffled"}, "unknown kind of labels 'shuffled'; known: true, random"),
         ({"seed": 2**63}, r"seed 9223372036854775808 must be a whole number below 2.*63"),
         ({"seed": 1.0}, "seed 1.0 must be a whole number"),
@@ -946,6 +963,14 @@ def test_inputs_and_train_images_as_asked(digits):
     assert [len(task.configs) for task in tasks] == [1, 1, 1]  # other images: no common batches
 
 
+def test_validation_images_are_tested_on_as_asked(digits):
+    chosen = config(tested="validation", test_images=50)
+    scored, data = lab.runs.worker.images_of(chosen, digits)
+    assert scored is digits and data.y_train is digits.y_train
+    assert data.x_test.equal(digits.x_val[:50]) and data.y_test.equal(digits.y_val[:50])
+    assert len(tasks_of([config(), config(tested="validation")])) == 2  # no common stack
+
+
 def tasks_of(configs, folder=Path("nowhere"), workers=1):
     there = lab.runs.grid.AtHand("", "", (1, 28, 28), 3600, 400, 1000)
     left = {lab.identity(config): config for config in configs}
@@ -966,7 +991,7 @@ def test_a_stack_that_was_begun_goes_on_when_the_sweep_has_grown(tmp_path, monke
     recipe = lab.Recipe(30, checkpoints=1)
     configs = [config(sparsity=s, recipe=recipe) for s in (0.9, 0.95, 0.98, 0.99)]
     whole = lab.run_grid(configs, tmp_path / "whole.csv", n_jobs=1)
-    steps, real = [], lab.training.Batches.__getitem__
+    steps, real = [], lab.training.Batches.prepare
 
     def interrupted(self, step):
         steps.append(step)
@@ -974,7 +999,7 @@ def test_a_stack_that_was_begun_goes_on_when_the_sweep_has_grown(tmp_path, monke
             raise KeyboardInterrupt
         return real(self, step)
 
-    monkeypatch.setattr(lab.training.Batches, "__getitem__", interrupted)
+    monkeypatch.setattr(lab.training.Batches, "prepare", interrupted)
     path = tmp_path / "results.csv"
     with pytest.raises(KeyboardInterrupt):
         lab.run_grid([configs[0], configs[2]], path, n_jobs=1, checkpoint_seconds=0)
@@ -997,3 +1022,121 @@ def test_a_worker_whose_parent_is_already_gone_ends():
     gone.wait()
     code = f"import time, sniplab.runs.grid as g; g._end_with_parent({gone.pid}); time.sleep(60)"
     assert subprocess.run([sys.executable, "-c", code], timeout=50).returncode == 1
+
+
+# ---------------------------------------------------------------- narrower, and pruned once trained
+
+
+def test_a_narrow_network_has_as_many_parameters_as_pruning_leaves(tmp_path):
+    """By hand: 784·33 + 33, 33·11 + 11 and 11·10 + 10 of 26,661 that 90 % leaves."""
+    width = width_for("lenet-300-100", 0.9)
+    assert round(300 * width) == 33 and round(100 * width) == 11
+    narrow = config(method="dense", sparsity=0.0, width=width)
+    rows = lab.run_grid([narrow, config(width=0.5)], tmp_path / "results.csv", n_jobs=1)
+    assert rows.m.tolist() == [784 * 33 + 33 + 33 * 11 + 11 + 11 * 10 + 10, 125_810]
+    assert rows.kept[0] == rows.m[0] and rows.kept[1] == round(rows.m[1] / 10)
+    assert len(tasks_of([config(), config(width=0.5)])) == 2  # of two shapes: no stack
+
+
+@pytest.mark.parametrize("model", ["lenet-300-100", "lenet-5-caffe", "alexnet-s", "gru-s"])
+def test_no_other_width_is_nearer(model):
+    def count(width):
+        return sum(w.numel() for w in snip.prunable(shapes(model, width)).values())
+
+    kept = snip.kept_count(count(1.0), 0.98)
+    chosen = abs(count(width_for(model, 0.98)) - kept)
+    assert chosen == min(abs(count(k / 1000) - kept) for k in range(1, 300)) < 0.07 * kept
+    assert count(width_for(model, 0.0)) == count(1.0)
+
+
+@pytest.mark.parametrize("sparsity", [0.5, 0.9])  # with masks; stacked
+def test_pruned_after_training(digits, sparsity):
+    """Step by step: the dense run, the mask of its largest weights, the same recipe again."""
+    recipe = lab.Recipe(20, checkpoints=2)
+    changes = {"recipe": recipe, "method": "magnitude", "sparsity": sparsity, "pretrain": 20}
+    dense = snip.build_model("lenet-300-100").to(digits.x_train.device)
+    before = copy.deepcopy(dense)
+    lab.train(dense, digits, recipe)
+    masks = snip.keep_top(lab.magnitude_scores(dense), sparsity)
+    (task,) = tasks_of([config(**changes)])
+    for start, rewind in ((dense, False), (before, True)):
+        run = config(**changes, rewind=rewind)
+        (outcome,) = lab.runs.worker.run([run], digits, task.engine)
+        model = copy.deepcopy(start)
+        (history,) = train_with(task.engine, [model], digits, recipe, [masks])
+        assert outcome["masks"] == lab.digest(masks)
+        assert outcome["error"] == history.error
+        assert outcome["loss_curve"] == lab.curve_text(history.loss)
+        first = F.cross_entropy(_first_logits(start, masks, digits), _first_batch(digits)[1])
+        assert history.loss[0] == pytest.approx(first.item(), rel=1e-4)
+
+
+def _first_batch(data):
+    return lab.training.Batches(data, RECIPE, seed=0)[0]
+
+
+@torch.no_grad()
+def _first_logits(model, masks, data):
+    model = copy.deepcopy(model)
+    for name, weight in snip.prunable(model).items():
+        weight.mul_(masks[name])
+    return model(_first_batch(data)[0])
+
+
+def test_what_is_pruned_after_training_is_trained_once(tmp_path, monkeypatch):
+    """And after a kill the same rows come out, to the bit, and no file is left."""
+    recipe = lab.Recipe(12, checkpoints=1)
+    base = {"recipe": recipe, "method": "magnitude", "pretrain": 20}
+    runs = [config(**base, sparsity=s, rewind=r) for r in (False, True) for s in (0.9, 0.95)]
+    runs.append(config(**base | {"method": "random"}))
+    assert len(tasks_of(runs)) == 1
+    assert (
+        len(tasks_of([*runs, config(**base, init="vs-x"), config(**base | {"pretrain": 9})])) == 3
+    )
+    steps, real = [], lab.training.Batches.__getitem__
+
+    def counted(self, step):
+        steps.append(step)
+        if len(steps) in ends:
+            raise KeyboardInterrupt
+        return real(self, step)
+
+    ends = ()
+    monkeypatch.setattr(lab.training.Batches, "__getitem__", counted)
+    whole = lab.run_grid(runs, tmp_path / "whole.csv", n_jobs=1)
+    assert len(steps) == 20 + 12 and whole.status.tolist() == ["ok"] * 5
+    assert whole.masks[0] == whole.masks[2] != whole.masks[1] and whole.error.nunique() > 2
+    steps.clear()
+    ends, path = (15, 15 + 6 + 5), tmp_path / "results.csv"  # in the first training, in the second
+    for _ in ends:
+        with pytest.raises(KeyboardInterrupt):
+            lab.run_grid(runs, path, n_jobs=1, checkpoint_seconds=0)
+    rows = lab.run_grid(runs, path, n_jobs=1, checkpoint_seconds=0)
+    assert len(steps) == 15 + (6 + 5) + (12 - 4)
+    pd.testing.assert_frame_equal(rows.drop(columns=TIMES), whole.drop(columns=TIMES))
+    assert not (tmp_path / "results.checkpoints").exists()
+
+
+def test_a_dense_network_that_diverges_is_never_pruned(tmp_path):
+    recipe = lab.Recipe(20, checkpoints=1, lr=1e6)
+    run = config(recipe=recipe, method="magnitude", pretrain=20)
+    with pytest.warns(UserWarning, match="runs did not end well"):
+        rows = lab.run_grid([run], tmp_path / "results.csv", n_jobs=1)
+    assert rows.status[0].startswith("diverged") and rows.masks[0] == ""
+
+
+def test_the_effective_share_is_in_the_row(tmp_path, digits):
+    scored = lab.Recipe(0, checkpoints=0)
+    runs = [config(recipe=scored, method=m, sparsity=0.98) for m in ("snip", "random")]
+    runs.append(config(recipe=scored, method="dense", sparsity=0.0))
+    rows = lab.run_grid(runs, tmp_path / "results.csv", n_jobs=1)
+    model = snip.build_model("lenet-300-100").to(digits.x_train.device)
+    x, y = lab.draw_batch(digits, 100, 0)
+    for method, found in zip(("snip", "random"), rows.effective, strict=False):
+        masks = lab.make_masks(model, method, 0.98, x, y, 0)
+        assert found == effective_fraction(model, masks, x)
+    assert rows.effective[0] > 0.85 > 0.6 > rows.effective[1] and math.isnan(rows.effective[2])
+    # Whose paths cannot be followed, in a network of one's own, say, has none.
+    cell = torch.nn.GRU(4, 4, num_layers=2)
+    masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in snip.prunable(cell).items()}
+    assert math.isnan(lab.runs.worker._effective(cell, masks, torch.ones(1, 1, 4)))

@@ -2,11 +2,14 @@
 
 import copy
 import math
+import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import torch.utils.checkpoint
 from torch import nn
 
 import snipcore as snip
@@ -367,7 +370,7 @@ def test_batches_that_do_not_fit(tiny, batch):
         (x, y + 1, "labels run from 1 to 3"),
         (x, y.double(), "must be integers"),
         (x, y.int(), "labels are torch.int32 .* must be integers, torch.int64"),
-        (x, y[:, None], "one an image"),
+        (x, y[:, None], r"of shape \(12, 1\); they must be integers"),
         (x * math.nan, y, "inputs hold NaN or Inf"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -444,3 +447,287 @@ def test_a_loss_without_weights():
     model = nn.Linear(2, 2)
     with pytest.raises(ValueError, match="the loss does not depend on any weight"):
         snip.sensitivity_of(model, lambda: torch.tensor(1.0))
+
+
+# ------------------------------------------------------------------- what is prunable, and chosen
+
+
+class Block(nn.Module):
+    """A linear map stored transposed, as GPT-2's, raw experts, an embedding and a tied head."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(6, 4)
+        self.body = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 4))
+        self.experts = nn.Parameter(torch.randn(2, 4, 4))
+        self.head = nn.Linear(4, 6, bias=False)
+        self.head.weight = self.embed.weight
+
+    def forward(self, x):
+        h = self.body(self.embed(x).mean(1))
+        return self.head(torch.einsum("bi,eij->bj", h, self.experts))
+
+
+LINEAR = ["body.0.weight", "body.0.bias", "body.2.weight", "body.2.bias"]
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "expected"),
+    [
+        (None, None, LINEAR),
+        (None, "body.2", LINEAR[:2]),
+        (None, ["*.bias"], [LINEAR[0], LINEAR[2]]),
+        (None, nn.Sequential, []),  # in a module of that type
+        (None, lambda name, module, weight: weight.ndim < 2, [LINEAR[0], LINEAR[2]]),
+        ("experts", None, ["experts", *LINEAR]),
+        (nn.Embedding, "body", ["embed.weight"]),
+        ("head", "body", ["head.weight"]),
+        ([nn.LayerNorm, "experts"], [nn.Linear, "*.bias"], ["experts", "body.1.weight"]),
+        ("*", "body.1.*", ["experts", "embed.weight", *LINEAR]),
+        ("experts", "exp*", LINEAR),
+    ],
+)
+def test_what_is_prunable_can_be_chosen(include, exclude, expected):
+    model = Block()
+    found = snip.prunable(model, include, exclude)
+    assert list(found) == expected
+    assert all(model.get_parameter(name) is weight for name, weight in found.items())
+
+
+def test_a_name_that_nothing_has_is_refused():
+    with pytest.raises(ValueError, match=r"no parameter and no module .* called 'tail\.\*'"):
+        snip.prunable(Block(), exclude=["body", "tail.*"])
+
+
+def test_scores_of_what_is_chosen_alone_add_up_to_1():
+    torch.manual_seed(0)
+    model, x, y = Block(), torch.randint(6, (5, 3)), torch.arange(5)
+    scores = snip.sensitivity(model, x, y, include="experts", exclude=[nn.Embedding, "*.bias"])
+    assert list(scores) == ["experts", "body.0.weight", "body.2.weight"]
+    F.cross_entropy(model(x), y).backward()
+    g = {
+        name: (model.get_parameter(name) * model.get_parameter(name).grad).abs() for name in scores
+    }
+    total = sum(part.sum() for part in g.values())
+    for name, score in scores.items():
+        torch.testing.assert_close(score, g[name] / total)
+
+
+def test_what_is_left_out_is_said():
+    """24 + 32 of 88 weights: embedding and experts."""
+    x, y = torch.randint(6, (5, 3)), torch.arange(5)
+    with pytest.warns(UserWarning, match="64% of the trainable weights .* experts, embed.weight"):
+        snip.sensitivity_of(model := Block(), lambda: F.cross_entropy(model(x), y))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for how in ({"include": "experts", "exclude": "embed"}, {"exclude": ["embed", "experts"]}):
+            snip.sensitivity_of(model, lambda: F.cross_entropy(model(x), y), **how)
+        model.embed.requires_grad_(False)
+        model.experts.requires_grad_(False)
+        snip.sensitivity_of(model, lambda: F.cross_entropy(model(x), y))
+
+
+def test_frozen_layers_are_left_as_they_are_unless_included(tiny, batch):
+    tiny[0].requires_grad_(False)
+    assert list(snip.prunable(tiny)) == ["5.weight", "5.bias"]
+    scores = snip.sensitivity(tiny, *batch, include="0")
+    assert list(scores) == ["0.weight", "0.bias", "5.weight", "5.bias"] and scores["0.weight"].any()
+    assert not tiny[0].weight.requires_grad and tiny[0].weight.grad is None
+    tiny.requires_grad_(False)
+    with pytest.raises(ValueError, match=r"nothing to prune: no trainable .* include=… takes"):
+        snip.sensitivity(tiny, *batch)
+
+
+def test_a_parametrised_layer_refuses_no_other():
+    model = nn.Sequential(nn.Linear(4, 4), nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)))
+    with pytest.raises(ValueError, match=r"layer 1 is parametrised, .* left out, exclude='1'"):
+        snip.prunable(model)
+    x, y = torch.randn(6, 4), torch.arange(6) % 3
+    masks = snip.keep_top(snip.sensitivity(model, x, y, exclude="1"), 0.5)
+    assert list(masks) == ["0.weight", "0.bias"]
+    assert snip.collapsed(model, masks, x) == []
+    old = nn.Sequential(nn.Linear(4, 4), nn.utils.spectral_norm(nn.Linear(4, 3)))
+    assert list(snip.prunable(old, exclude="1")) == ["0.weight", "0.bias"]
+
+
+def test_a_gain_within_a_layer_is_no_weight():
+    layer = nn.Conv2d(2, 3, 1)
+    layer.gain = nn.Parameter(torch.ones(3, 1, 1, 1))
+    assert list(snip.prunable(nn.Sequential(layer))) == ["0.weight", "0.bias"]
+
+
+def test_weights_spread_over_processes_are_refused(tmp_path):
+    from torch import distributed
+    from torch.distributed.tensor import distribute_tensor, init_device_mesh
+
+    distributed.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        model = nn.Linear(4, 3)
+        weight = distribute_tensor(model.weight, init_device_mesh("cpu", (1,)))
+        model.weight = nn.Parameter(weight)
+        with pytest.raises(ValueError, match="weight is spread over processes, as by FSDP2"):
+            snip.prunable(model)
+    finally:
+        distributed.destroy_process_group()
+
+
+# --------------------------------------------------------------------- what a pass leaves behind
+
+
+class Leaver(nn.Module):
+    """A network that keeps things of its passes wherever it can."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(4, 4), nn.Linear(4, 3)
+        self.cache, self.past, self.names = {"nested": {}, "own": 1}, [], set()
+        self.register_buffer("passes", torch.zeros(()))
+        self.plain, self.hooked, self.seen = torch.zeros(2), False, 0
+
+    def forward(self, x):
+        if not self.hooked:
+            self.body.register_forward_hook(lambda *_: setattr(self, "seen", self.seen + 1))
+            self.hooked = True
+        h = self.body(x)
+        self.cache["nested"]["h"], self.cache["new"] = h, h
+        self.past.append(h)
+        self.names.add("h")
+        self.passes += 1
+        self.plain.add_(1)
+        self.last = h
+        self.add_module("extra", nn.Linear(1, 1))
+        self.register_buffer("late", torch.ones(1))
+        return self.head(h.relu())
+
+
+@pytest.mark.parametrize("norm", ["running", "batch"])
+def test_nothing_of_a_pass_stays_in_the_model(norm):
+    model, x, y = Leaver(), torch.randn(6, 4), torch.arange(6) % 3
+    cache, past = model.cache, model.past
+
+    def assert_untouched():
+        assert model.cache is cache and cache == {"nested": {}, "own": 1}
+        assert model.past is past and past == [] and model.names == set()
+        assert model.passes == 0 and not model.plain.any() and model.seen == 0
+        assert not model.hooked and not model.body._forward_hooks
+        assert not hasattr(model, "last") and not hasattr(model, "extra")
+        assert "late" not in model._buffers
+        copy.deepcopy(model)
+
+    masks = snip.keep_top(snip.sensitivity(model, x, y, norm=norm), 0.5)
+    assert_untouched()
+    assert snip.collapsed(model, masks, x) == []
+    assert_untouched()
+    masks["head.weight"][:] = False
+    assert snip.collapsed(model, masks, x) == ["head.weight", "no path from input to output"]
+    assert_untouched()
+    model(x)
+    assert model.seen == 1  # hooks once, not twice
+
+
+# ------------------------------------------------------------------------- closures and losses
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, reentrant):
+        super().__init__()
+        self.embed = nn.Embedding(9, 8)
+        self.blocks = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
+        self.head, self.reentrant = nn.Linear(8, 3), reentrant
+
+    def forward(self, x):
+        h = self.embed(x).mean(1)
+        for block in self.blocks:
+            if self.reentrant is None:
+                h = block(h).tanh()
+            else:
+                run = lambda t, block=block: block(t).tanh()  # noqa: E731
+                h = torch.utils.checkpoint.checkpoint(run, h, use_reentrant=self.reentrant)
+        return self.head(h)
+
+
+def test_blocks_in_checkpoints_are_scored_or_refused_by_name():
+    scores, x, y = {}, torch.randint(9, (6, 4)), torch.arange(6) % 3
+    for reentrant in (None, False):
+        torch.manual_seed(0)
+        scores[reentrant] = snip.sensitivity(Checkpointed(reentrant), x, y, exclude=nn.Embedding)
+    for name, score in scores[None].items():
+        torch.testing.assert_close(score, scores[False][name])
+    assert scores[None]["blocks.0.weight"].any()
+    with pytest.raises(ValueError, match=r"reentrant=True\) .* blocks.0.weight, blocks.0.bias"):
+        snip.sensitivity(Checkpointed(True), x, y, exclude=nn.Embedding)
+
+
+@pytest.mark.parametrize(
+    ("closure", "error", "message"),
+    [
+        (lambda model: None, TypeError, "gave NoneType for a loss"),
+        (lambda model: {"loss": model.weight.sum()}, TypeError, "gave dict for a loss"),
+        (lambda model: iter(()), ValueError, "the closure yielded no loss"),
+        (lambda model: [], ValueError, "the closure yielded no loss"),
+        (lambda model: model.weight, TypeError, r"gave \(2, 2\) for a loss"),
+        (lambda model: iter([3.0]), TypeError, "gave float for a loss"),
+        (lambda model: model.weight.sum().detach(), ValueError, "computed without gradients"),
+    ],
+)
+def test_closures_that_give_no_loss(closure, error, message):
+    model = nn.Linear(2, 2)
+    with pytest.raises(error, match=message):
+        snip.sensitivity_of(model, lambda: closure(model))
+
+
+def test_a_detector_that_has_losses_in_training_alone():
+    class Detector(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5))
+            self.head = nn.Conv2d(2, 1, 1)
+
+        def forward(self, x, y=None):
+            out = self.head(self.backbone(x))
+            return {"loss": (out - y).square().mean()} if self.training else [out]
+
+    torch.manual_seed(0)
+    model, x, y = Detector(), torch.randn(2, 1, 6, 6), torch.randn(2, 1, 4, 4)
+
+    def closure():
+        model.training = True
+        return model(x, y)["loss"]
+
+    scores = snip.sensitivity_of(model, closure)
+    twin = copy.deepcopy(model).eval()
+    assert_explicit(scores, twin, lambda run: (run(x)[0] - y).square().mean())
+    assert not model.backbone[1].running_mean.any() and model.training
+
+
+@pytest.mark.parametrize(
+    ("y", "loss"),
+    [
+        (torch.arange(32).view(2, 4, 4) % 3, F.cross_entropy),
+        (torch.arange(32).view(2, 4, 4) % 4 - 1, partial(F.cross_entropy, ignore_index=-1)),
+        (torch.full((2, 4, 4), -100).index_fill(2, torch.tensor([1]), 2), F.cross_entropy),
+        (torch.rand(2, 3, 4, 4).softmax(1), F.cross_entropy),
+        (torch.arange(32).view(2, 4, 4) % 3, nn.CrossEntropyLoss(torch.tensor([1.0, 2, 3]))),
+    ],
+    ids=["pixels", "ignored", "ignored by default", "soft", "weighted"],
+)
+def test_targets_that_cross_entropy_takes(y, loss):
+    torch.manual_seed(0)
+    model, x = nn.Conv2d(2, 3, 3), torch.randn(2, 2, 6, 6)
+    scores = snip.sensitivity(model, x, y, loss=loss)
+    assert_explicit(scores, model, lambda run: loss(run(x), y))
+
+
+def test_what_stops_all_gradients_is_named():
+    x, y = torch.randn(6, 4), torch.arange(6) % 3
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3))
+    with torch.no_grad():
+        model[2].weight.zero_()
+        model[2].bias.zero_()
+    with pytest.raises(ValueError, match=r"2\.weight has only zeros, .* draw its weights"):
+        snip.sensitivity(model, x, y)
+    with torch.no_grad():
+        model[2].weight.fill_(1)
+        model[0].bias.fill_(-100)  # all units dead
+    with pytest.raises(ValueError, match=r"so are all gradients: the signal dies .* norm='batch'"):
+        snip.sensitivity(model, x, y, exclude="2.bias")

@@ -357,7 +357,7 @@ def test_sparse_runs_go_on_to_the_same_bits(digits, device, tmp_path, monkeypatc
             (h.loss, h.test_error, m.state_dict()) for h, m in zip(histories, models, strict=True)
         ]
 
-    whole, steps, real = trained(), [], lab.training.Batches.__getitem__
+    whole, steps, real = trained(), [], lab.training.Batches.prepare
 
     def interrupted(self, step):
         steps.append(step)
@@ -365,7 +365,7 @@ def test_sparse_runs_go_on_to_the_same_bits(digits, device, tmp_path, monkeypatc
             raise KeyboardInterrupt
         return real(self, step)
 
-    monkeypatch.setattr(lab.training.Batches, "__getitem__", interrupted)
+    monkeypatch.setattr(lab.training.Batches, "prepare", interrupted)
     keep = {"checkpoint": tmp_path / "run.pt", "checkpoint_seconds": 0}
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
@@ -394,7 +394,7 @@ def test_sparse_runs_killed_in_a_test_go_on_to_the_same_bits(
         ]
 
     whole, tests, steps = trained(), [], []
-    real, really = lab.training.Batches.__getitem__, getattr(room, name)
+    real, really = lab.training.Batches.prepare, getattr(room, name)
 
     def killed(*args):
         tests.append(args)
@@ -404,7 +404,7 @@ def test_sparse_runs_killed_in_a_test_go_on_to_the_same_bits(
 
     monkeypatch.setattr(room, name, killed)
     monkeypatch.setattr(
-        lab.training.Batches, "__getitem__", lambda self, i: steps.append(i) or real(self, i)
+        lab.training.Batches, "prepare", lambda self, i: steps.append(i) or real(self, i)
     )
     keep = {"checkpoint": tmp_path / "run.pt", "checkpoint_seconds": 0}
     for _ in range(2):

@@ -58,9 +58,10 @@ def test_equal_values_of_other_types_are_one_run():
         ("method", "random"), ("sparsity", 0.5), ("seed", 1), ("dataset", "mnist"), ("init", "tn"),
         ("gates", 0.0), ("reinit", "vs"), ("scoring_batch", 10), ("norm", "batch"),
         ("biases", False), ("inputs", "unit"), ("validation", True), ("labels", "random"),
-        ("train_images", 5), ("test_images", 5),
+        ("train_images", 5), ("test_images", 5), ("tested", "validation"), ("width", 0.5),
+        ("pretrain", 5),
     )}  # fmt: skip
-    assert len(every) == 15  # each field counts
+    assert len(every) == 18  # each field counts
 
 
 STORED = sorted(
@@ -100,6 +101,29 @@ def test_a_new_field_leaves_every_identity_as_it_was(monkeypatch):
     # And a file without the column is read, with its default.
     monkeypatch.setitem(store.COLUMNS, "rounds", (int, 100))
     assert set(lab.read_results(STORED[0]).rounds) == {100}
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_columns_that_come_later_leave_the_others_as_they_were(path, tmp_path):
+    """Of a stored file, widened as by a row that is added, to the byte."""
+    old = tmp_path / path.name
+    with path.open(newline="") as file:
+        before = list(csv.DictReader(file))
+    later = {"effective", "tested", "width", "pretrain", "rewind"}
+    heads = [name for name in before[0] if name not in later]
+    with old.open("w", newline="") as file:
+        writer = csv.DictWriter(file, heads, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(before)
+    store.append_rows(old, [row(seed=99)])
+    with old.open(newline="") as file:
+        *after, new = csv.DictReader(file)
+    assert list(new) == list(lab.COLUMNS) and new["seed"] == "99"
+    assert [{n: line[n] for n in heads} for line in after] == [
+        {n: line[n] for n in heads} for line in before
+    ]
+    defaults = {"effective": "", "tested": "test", "width": "1.0", "pretrain": "0"}
+    assert all(line[name] == text for line in after for name, text in defaults.items())
 
 
 # ---------------------------------------------------------------------------------------- the file
@@ -258,3 +282,35 @@ def test_a_row_that_was_changed_by_hand_is_refused(tmp_path):
     with pytest.raises(ValueError, match="does not fit its identity: it was changed by hand"):
         migrate.migrate(path)
     assert path.read_bytes() == before
+
+
+def test_the_effective_share_is_filled_in_where_the_masks_are_the_same(tmp_path, monkeypatch):
+    """Of old rows: one as it was run, one of another processor's mask, one dense, one of other
+    data, one pruned after training, and one that shares its mask with the first."""
+    short = lab.Recipe(2, checkpoints=1)
+    runs = [
+        config(recipe=short, method="random", sparsity=0.98),
+        config(recipe=short, method="random", sparsity=0.95),
+        config(recipe=short, method="dense", sparsity=0.0),
+        config(recipe=short, method="random", sparsity=0.9),
+        config(recipe=short, method="random", sparsity=0.98, pretrain=2),
+        config(recipe=short, method="random", sparsity=0.98, reinit="vs", train_images=500),
+    ]
+    path = tmp_path / "r.csv"
+    rows = lab.run_grid(runs, path, n_jobs=1).assign(effective=math.nan)
+    share = lab.read_results(path).effective[0]
+    rows.loc[1, "masks"], rows.loc[3, "data"] = "0123456789ab", "other"
+    store.rewrite(path, rows)
+    made, real = [], migrate.prepare
+    monkeypatch.setattr(migrate, "prepare", lambda *how: made.append(how) or real(*how))
+    assert migrate.fill_effective(path, ["lenet-5-caffe"]) == {}
+    counts = {migrate.FILLED: 2, migrate.OTHER_MASKS: 1, migrate.OTHER_DATA: 1}
+    assert migrate.fill_effective(path) == counts and len(made) == 2
+    filled = lab.read_results(path)
+    assert filled.effective.isna().tolist() == [False, True, True, True, True, False]
+    assert filled.effective[0] == filled.effective[5] == share
+    rest = [name for name in lab.COLUMNS if name != "effective"]
+    pd.testing.assert_frame_equal(filled[rest], rows[rest])
+    curves = store.curves_of(path).read_bytes()
+    assert migrate.fill_effective(path)[migrate.FILLED] == 0  # nothing is left that could be
+    assert store.curves_of(path).read_bytes() == curves

@@ -1,5 +1,6 @@
 """Training against a loop written out by hand; evaluation, augmentation, bad input."""
 
+import contextlib
 import copy
 import dataclasses
 import errno
@@ -265,7 +266,9 @@ def test_the_rate_of_the_schedule_reaches_the_optimiser(small_data, device, opti
 
     def watched(*args, **how):
         made = real(*args, **how)
-        made.register_step_pre_hook(lambda o, *_: seen.append({g["lr"] for g in o.param_groups}))
+        made.register_step_pre_hook(
+            lambda o, *_: seen.append({float(g["lr"]) for g in o.param_groups})
+        )
         return made
 
     monkeypatch.setattr(lab.training, "make_optimizer", watched)
@@ -275,21 +278,264 @@ def test_the_rate_of_the_schedule_reaches_the_optimiser(small_data, device, opti
     assert len({rate for rates in seen for rate in rates}) == 3
 
 
-def test_augmented_images_are_what_is_trained_on(small_data, device, monkeypatch):
-    seen = []
-    real = lab.training.augment
+# ------------------------------------------------------------------------------- the static step
 
-    def recorded(x, generator, shift, flip):
-        seen.append((shift, flip))
-        return real(x, generator, shift, flip)
 
-    monkeypatch.setattr(lab.training, "augment", recorded)
-    plain = lab.train(small_net(device), small_data, RECIPE)
-    assert not seen
-    recipe = dataclasses.replace(RECIPE, shift=1, flip=True)
-    moved = lab.train(small_net(device), small_data, recipe)
-    assert seen == [(1, True)] * 30
-    assert plain.loss[0] != moved.loss[0]  # the first batch already
+def plain_loop(model, data, recipe, masks, seed):
+    """The same run as it is usually written: numbers drawn when they are needed, images moved one
+    by one, the rate a number. Losses, numbers of wrong answers, and how the optimiser ended."""
+    decayed = list(snip.prunable(model).values())
+    rest = [p for p in model.parameters() if all(p is not weight for weight in decayed)]
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": rest}]
+    if recipe.optimizer == "sgd":
+        optimizer = torch.optim.SGD(groups, 1.0, recipe.momentum, fused=True)
+    else:
+        optimizer = torch.optim.Adam(groups, 1.0, fused=True)
+    generator = snip.generator_for(seed, "batches")
+    (count, _, height, width), size = data.x_train.shape, recipe.batch_size
+    s, losses, wrong = recipe.shift, [], []
+    snip.apply_masks(model, masks)
+    model.train()
+    torch.manual_seed(snip.derive_seed(seed, "dropout"))
+    for i in range(recipe.iterations):
+        place = i % (count // size) * size
+        if place == 0:
+            order = torch.randperm(count, generator=generator)
+        x, y = (part[order[place : place + size]] for part in (data.x_train, data.y_train))
+        if s or recipe.flip:
+            dy, dx, flips = (
+                torch.randint(high, (size,), generator=generator).tolist()
+                for high in (2 * s + 1, 2 * s + 1, 1 + recipe.flip)
+            )
+            images = []
+            for image, down, right, flip in zip(x, dy, dx, flips, strict=True):
+                image = F.pad(image, (s, s, s, s))[:, down : down + height, right : right + width]
+                images.append(image.flip(2) if flip else image)
+            x = torch.stack(images).to(memory_format=torch.channels_last)
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate(i)
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            logits = model(x).float()
+        loss = F.cross_entropy(logits, y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            for name, weight in snip.prunable(model).items():
+                weight.mul_(masks[name])
+        losses.append(loss.item())
+        wrong.append(int((logits.argmax(1) != y).sum()))
+    return losses, wrong, optimizer.state_dict()
+
+
+PLAIN = {"batch_size": 8, "lr": 0.02, "checkpoints": 4}
+FEATURES = [
+    {"shift": 1, "flip": True, "schedule": "linear"},
+    {"shift": 1, "flip": True, "schedule": "linear", "precision": "bfloat16"},
+    {"shift": 2, "optimizer": "adam", "precision": "bfloat16"},
+    {"flip": True, "optimizer": "adam", "schedule": "linear"},
+    {"weight_decay": 0.3, "stages": 5, "batch_size": 40},
+    {"momentum": 0.0, "stages": 1, "weight_decay": 0.0},
+]
+
+
+def check_against_the_plain_loop(make, data, recipe, path):
+    twin, model = make(), make()
+    masks = some_masks(model)
+    before = torch.get_rng_state()
+    losses, wrong, remembered = plain_loop(twin, data, recipe, masks, seed=3)
+    torch.set_rng_state(before)
+    keep = {"checkpoint": path, "checkpoint_seconds": 0}
+    history = lab.train(model, data, recipe, masks, seed=3, **keep)
+    assert history.loss.tolist() == losses
+    assert (history.train_error * recipe.batch_size / 100).round().tolist() == wrong
+    assert all(a.equal(b) for a, b in zip(bits(model), bits(twin), strict=True))
+    state = torch.load(path, weights_only=True)["optimizer"]
+    for kept, expected in zip(state["param_groups"], remembered["param_groups"], strict=True):
+        assert kept == expected  # the rate is a number there
+    for number, values in remembered["state"].items():
+        assert all(state["state"][number][name].equal(value) for name, value in values.items())
+    assert torch.get_rng_state().equal(before)
+
+
+@pytest.mark.parametrize("features", FEATURES)
+def test_a_step_gives_the_bits_of_a_loop_as_usually_written(small_data, tmp_path, features):
+    parts = [f"{kind}_{part}" for kind in "xy" for part in ("train", "val", "test")]
+    there = {part: getattr(small_data, part).cpu() for part in parts}
+    data = dataclasses.replace(small_data, **there)
+    recipe = lab.Recipe(**{"iterations": 130, **PLAIN, **features})
+    check_against_the_plain_loop(lambda: everything("cpu"), data, recipe, tmp_path / "run.pt")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("lenet-300-100", "lenet-5-caffe", "alexnet-s", "resnet-18", "squeezenet-bypass"),
+        *("googlenet", "densenet-121", "lstm-s", "gru-s"),
+    ],
+)
+def test_a_step_of_each_family_gives_the_bits_of_the_usual_loop(name, tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(6, *snip.MODELS[name].input_shape, generator=generator)
+    y = torch.arange(6)
+    data = lab.Data("random", x[:4], y[:4], x, y, x[4:], y[4:], "random numbers")
+    images = snip.MODELS[name].dataset == "cifar10"
+    recipe = lab.Recipe(3, 2, lr=0.01, checkpoints=1, shift=4 * images, flip=images)
+    check_against_the_plain_loop(lambda: snip.build_model(name), data, recipe, tmp_path / "run.pt")
+
+
+def test_the_counter_alone_says_which_step_it_is(small_data, device):
+    recipe = lab.Recipe(120, batch_size=8, schedule="linear", shift=1, flip=True)
+    apart, batches = (lab.training.Batches(small_data, recipe, 0) for _ in range(2))
+    drawn = [apart.draw(step) for step in range(120)]
+    for first, last in ((0, 100), (100, 120)):
+        batches.prepare(first)
+        for step in (last - 1, first, first + 7):
+            batches.counter.fill_(step - first)
+            x, y, rate = batches.at_counter()
+            index, moves = (part.to(device) for part in drawn[step])
+            assert x.equal(lab.data.moved(small_data.x_train[index], moves, 1))
+            assert y.equal(small_data.y_train[index])
+            assert rate.item() == pytest.approx(recipe.rate(step))
+    assert (batches.first, batches.end) == (100, 120)
+
+
+def test_the_state_within_a_chunk_is_that_of_numbers_drawn_one_by_one(small_data):
+    recipe = lab.Recipe(230, batch_size=8, shift=1)
+    batches, apart = (lab.training.Batches(small_data, recipe, 0) for _ in range(2))
+    for step in range(140):
+        batches.prepare(step)
+        apart.draw(step)
+        if step in (0, 36, 99, 100, 139):
+            state = batches.state(step + 1)
+            assert state["generator"].equal(apart.generator.get_state())
+            assert state["order"].equal(apart.order)
+
+
+def rehearsed(step, network, optimizer, dropout, counter):
+    """What capturing does on CUDA, but that the step is not recorded: it is done four times."""
+    with lab.training.undone(network, optimizer, dropout, counter):
+        for _ in range(4):
+            step()
+        assert counter.item() == 4
+    assert counter.item() == 0
+    return step
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_steps_before_capture_leave_no_trace(small_data, device, tmp_path, monkeypatch, optimizer):
+    """Neither at the start of a run nor where it goes on in the middle of a chunk."""
+    recipe = lab.Recipe(
+        130, batch_size=8, optimizer=optimizer, lr=0.01, schedule="linear", shift=1, checkpoints=3
+    )
+
+    def trained(**keep):
+        model = everything(device)
+        history = lab.train(model, small_data, recipe, some_masks(model), seed=1, **keep)
+        return history, bits(model)
+
+    whole, weights = trained()
+    steps, real = [], lab.training.Batches.prepare
+
+    def killed(self, step):
+        steps.append(step)
+        if len(steps) in (40, 120):
+            raise Stopped
+        return real(self, step)
+
+    calls = []
+    monkeypatch.setattr(
+        lab.training, "captured", lambda *parts: calls.append(parts) or rehearsed(*parts)
+    )
+    monkeypatch.setattr(lab.training.Batches, "prepare", killed)
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            trained(checkpoint=tmp_path / "run.pt", checkpoint_seconds=0)
+    history, resumed = trained(checkpoint=tmp_path / "run.pt", checkpoint_seconds=0)
+    assert len(calls) == 3 and len(steps) == 130 + 2 + 3
+    assert np.array_equal(history.loss, whole.loss) and history.test_error == whole.test_error
+    assert np.array_equal(history.train_error, whole.train_error)
+    assert all(a.equal(b) for a, b in zip(resumed, weights, strict=True))
+    trained(graph=False)
+    assert len(calls) == 3
+
+
+class OnCuda(torch.Tensor):
+    """A tensor that says so, for what is only done there."""
+
+    is_cuda = True
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_step_is_captured_once_on_a_stream_of_its_own(monkeypatch, fails):
+    """Against stand-ins for CUDA's graph and streams: in which order all comes, and what is put
+    back, also where a network cannot be captured."""
+    events = []
+
+    class Stream:
+        def wait_stream(self, other):
+            events.append("wait")
+
+    class Graph:
+        def replay(self):
+            events.append("replay")
+
+    @contextlib.contextmanager
+    def recording(graph, stream):
+        events.append("begin")
+        yield
+        events.append("end")
+
+    quiet = lambda _: contextlib.nullcontext()  # noqa: E731
+    for name, part in {
+        **{"Stream": Stream, "CUDAGraph": Graph, "graph": recording, "current_stream": Stream},
+        **{"device": quiet, "stream": quiet},
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, part)
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, 0.9)
+    counter = torch.zeros(1).as_subclass(OnCuda)
+    before, dropout = bits(model), torch.Generator()
+
+    def step():
+        events.append("step")
+        torch.rand(1, generator=dropout)
+        model(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        counter.add_(1)
+        if fails and "begin" in events:
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    drawn = dropout.get_state()
+    says = pytest.warns(UserWarning, match="the step cannot be captured .operation not permitted")
+    with says if fails else contextlib.nullcontext():
+        started = lab.training.captured(step, model, optimizer, dropout, counter)
+    assert events == ["wait", "step", "step", "step", "begin", "step", *["end"][fails:], "wait"]
+    assert all(a.equal(b) for a, b in zip(bits(model), before, strict=True))
+    assert counter.item() == 0 and dropout.get_state().equal(drawn)
+    assert all(not state["momentum_buffer"].any() for state in optimizer.state.values())
+    assert (started is step) == fails
+    if not fails:
+        started()
+        assert events[-1] == "replay"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="graphs are CUDA's")
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_captured_steps_are_those_started_one_by_one(small_data, device, optimizer, precision):
+    recipe = lab.Recipe(
+        230, batch_size=8, optimizer=optimizer, lr=0.01, schedule="linear", shift=1, flip=True,
+        checkpoints=3, precision=precision,
+    )  # fmt: skip
+    sides = []
+    for graph in (False, True):
+        model = everything(device)
+        history = lab.train(model, small_data, recipe, some_masks(model), graph=graph)
+        sides.append((history.loss, history.test_error, bits(model)))
+    (loss, errors, weights), (other, others, captured) = sides
+    assert np.array_equal(loss, other) and errors == others
+    assert all(a.equal(b) for a, b in zip(weights, captured, strict=True))
 
 
 # ------------------------------------------------------------------ randomness and checkpoints
@@ -344,7 +590,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(
 
     whole, weights = trained(everything(device))
     steps = []
-    real = lab.training.Batches.__getitem__
+    real = lab.training.Batches.prepare
 
     def killed(self, step):
         steps.append(step)
@@ -352,7 +598,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(
             raise Stopped
         return real(self, step)
 
-    monkeypatch.setattr(lab.training.Batches, "__getitem__", killed)
+    monkeypatch.setattr(lab.training.Batches, "prepare", killed)
     for _ in range(4):
         with pytest.raises(Stopped):
             trained(everything(device), checkpoint=path, checkpoint_seconds=0)
@@ -472,7 +718,7 @@ def test_a_run_killed_in_a_test_goes_on_with_it_to_the_same_bits(
 
     whole, weights = trained()
     steps, tests = [], []
-    real, really = lab.training.Batches.__getitem__, lab.training.evaluate
+    real, really = lab.training.Batches.prepare, lab.training.evaluate
 
     def killed(*args):
         tests.append(args)
@@ -482,7 +728,7 @@ def test_a_run_killed_in_a_test_goes_on_with_it_to_the_same_bits(
 
     monkeypatch.setattr(lab.training, "evaluate", killed)
     monkeypatch.setattr(
-        lab.training.Batches, "__getitem__", lambda self, i: steps.append(i) or real(self, i)
+        lab.training.Batches, "prepare", lambda self, i: steps.append(i) or real(self, i)
     )
     for _ in dies:
         with pytest.raises(Stopped):
@@ -499,7 +745,7 @@ def clocked(monkeypatch, step, test):
     at which tests begin, and those of saves."""
     now, tests, saves = [0.0], [], []
     real, really, replacing = (
-        lab.training.Batches.__getitem__, lab.training.evaluate, lab.training.replacing
+        lab.training.Batches.prepare, lab.training.evaluate, lab.training.replacing
     )  # fmt: skip
 
     def slow_step(self, i):
@@ -516,7 +762,7 @@ def clocked(monkeypatch, step, test):
         return replacing(path)
 
     monkeypatch.setattr(lab.training.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(lab.training.Batches, "__getitem__", slow_step)
+    monkeypatch.setattr(lab.training.Batches, "prepare", slow_step)
     monkeypatch.setattr(lab.training, "evaluate", slow_test)
     monkeypatch.setattr(lab.training, "replacing", saved)
     return tests, saves
@@ -706,7 +952,7 @@ def test_training_goes_on_where_no_checkpoint_can_be_written(
 ):
     """Said once, and saved again as soon as there is room."""
     expected = lab.train(small_net(device), small_data, RECIPE)
-    path, real, there = tmp_path / "run.pt", lab.training.Batches.__getitem__, []
+    path, real, there = tmp_path / "run.pt", lab.training.Batches.prepare, []
 
     def step(self, i):
         there.append(path.exists())
@@ -714,7 +960,7 @@ def test_training_goes_on_where_no_checkpoint_can_be_written(
             room()
         return real(self, i)
 
-    monkeypatch.setattr(lab.training.Batches, "__getitem__", step)
+    monkeypatch.setattr(lab.training.Batches, "prepare", step)
     room(1000)
     message = rf"run\.pt cannot be written .*'{path}'\): training goes on; nothing is saved until"
     with pytest.warns(UserWarning, match=message) as said:

@@ -1,13 +1,18 @@
 """What a run is: its configuration, its identity, and the columns of its row."""
 
+import bisect
 import dataclasses
 import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
+from functools import lru_cache
 
-from snipcore import INITIALIZERS, MODELS, check_known, kept_count
+import torch
+from torch import nn
+
+from snipcore import INITIALIZERS, MODELS, check_known, kept_count, prunable
 from sniplab.data import DATASETS
 from sniplab.methods import METHODS
 from sniplab.training import Recipe, settle_types
@@ -15,8 +20,9 @@ from sniplab.training import Recipe, settle_types
 
 @dataclass(frozen=True)
 class Config:
-    """One run: build, score, prune, train. Two runs with one seed share initial weights, scoring
-    batch and order of batches, whatever their method and sparsity: they are paired.
+    """One run: build, perhaps train, score, prune, train. Two runs with one seed share initial
+    weights, scoring batch and order of batches, whatever their method and sparsity: they are
+    paired.
 
     A new field needs a default that means "as before"; then no stored row changes its identity.
     """
@@ -39,6 +45,10 @@ class Config:
     labels: str = "true"  # "random": train on labels dealt out anew; scored on true ones always
     train_images: int = 0  # train on so many of the train images, drawn by the seed; 0: on all
     test_images: int = 0  # test on the first so many; 0: on all
+    tested: str = "test"  # or "validation": the images that every test error is of
+    width: float = 1.0  # of hidden layers: times this
+    pretrain: int = 0  # iterations that the dense network is trained before it is scored, pruned
+    rewind: bool = False  # what is left then begins at its initial weights again, not as trained
 
     def __post_init__(self):
         settle_types(self)
@@ -60,9 +70,40 @@ class Config:
         if self.reinit_gates < 0 or not self.reinit:
             object.__setattr__(self, "reinit_gates", self.gates)
         check_known(self.labels, ("true", "random"), "kind of labels")
-        for name in ("seed", "scoring_batch", "train_images", "test_images"):
+        for name in ("seed", "scoring_batch", "train_images", "test_images", "pretrain"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} {getattr(self, name)} is below 0")
+        check_known(self.tested, ("test", "validation"), "images to test on")
+        if self.validation and self.tested == "validation":
+            raise ValueError("the validation images are trained on: they cannot be tested on, too")
+        if self.width <= 0:
+            raise ValueError(f"width {self.width} leaves no unit: give a factor above 0")
+        if self.width != 1:
+            shapes(self.model, self.width)  # raises where the model has no other
+        if self.rewind and not self.pretrain:
+            raise ValueError("nothing to rewind: weights are rewound after training, see pretrain")
+
+
+@lru_cache
+def shapes(model: str, width: float = 1.0) -> nn.Module:
+    """A network of which there are only the shapes: nothing is stored or drawn."""
+    with torch.device("meta"):
+        return MODELS[model].network(10, width)
+
+
+def width_for(model: str, sparsity: float) -> float:
+    """The width, in thousandths, at which a dense network has as many parameters as the whole one
+    keeps at a sparsity, or as nearly as many as its layers of whole units allow.
+
+    Raises ValueError for a network of one width.
+    """
+
+    def count(thousandths: int) -> int:
+        return sum(w.numel() for w in prunable(shapes(model, thousandths / 1000)).values())
+
+    kept = kept_count(count(1000), sparsity)
+    above = 1 + bisect.bisect_left(range(1, 1000), kept, key=count)
+    return min((above, max(1, above - 1)), key=lambda k: abs(count(k) - kept)) / 1000
 
 
 def as_config(given: Config | Mapping) -> Config:
@@ -111,10 +152,11 @@ OUTCOME = {  # column: value until the run has one
     "kept": 0,
     "masks": "",  # their digest
     "collapsed": "",  # what they cut: see `collapsed`
+    "effective": math.nan,  # the share of what is kept that lies on a path, 0 to 1
     "layers": "",  # of a run that only scores: how many of each layer's weights they keep
     "engine": "",  # how it was trained: "masked", "sparse" or "stacked"
     "trained_in": "",  # the precision: what "auto" came to
-    "seconds": math.nan,
+    "seconds": math.nan,  # of the training that follows the pruning, with its tests
     "step_seconds": math.nan,  # of a training step, in the mean
     "threads": 0,
     "hardware": "",

@@ -9,7 +9,6 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import filelock
@@ -17,13 +16,12 @@ import joblib
 import pandas as pd
 import torch
 from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
-from torch import nn
 from tqdm.auto import tqdm
 
 from snipcore import MODELS, kept_count, pick_device, prunable
 from sniplab.data import Data, data_root, load_data
 from sniplab.methods import METHODS
-from sniplab.runs.config import Config, as_config, identity
+from sniplab.runs.config import Config, as_config, identity, shapes
 from sniplab.runs.store import append_rows, read_results, typed
 from sniplab.runs.worker import Placement, Task, rows_of
 from sniplab.sparse import STACK, engine_for
@@ -77,7 +75,7 @@ def run_grid(
     results.parent.mkdir(parents=True, exist_ok=True)
     if known and not Path(known).expanduser().exists():
         raise FileNotFoundError(f"there is no {known}, whose rows should be known")
-    with _alone(results):
+    with alone(results):
         # Loaded here once, so that a download or a warning happens once, and so that rows of a
         # fallback are never taken for rows of the real data.
         names = {config.dataset for config in wanted.values()}
@@ -123,7 +121,7 @@ def _placed(
 
 
 @contextlib.contextmanager
-def _alone(results: Path) -> Iterator[None]:
+def alone(results: Path) -> Iterator[None]:
     """The only process that writes to `results`."""
     lock = filelock.FileLock(f"{results}.lock", timeout=0)
     try:
@@ -194,25 +192,19 @@ def check_fits(config: Config, data: AtHand) -> None:
     if tuple(spec.input_shape) != data.shape:
         raise ValueError(f"{what}: it takes images of {spec.input_shape}, these are {data.shape}")
     if config.method != "dense":
-        weights = prunable(_shapes(config.model)).values()
+        weights = prunable(shapes(config.model, config.width)).values()
         counted = [weight.numel() for weight in weights if config.biases or weight.ndim > 1]
         kept_count(sum(counted), config.sparsity)
     train = config.train_images or data.train + config.validation * data.val
+    steps = config.pretrain + config.recipe.iterations
     for number, there, of in (
         (config.scoring_batch, data.train, "scoring_batch"),
         (config.train_images, data.train + config.validation * data.val, "train_images"),
-        (config.recipe.batch_size * (config.recipe.iterations > 0), train, "batch_size"),
-        (config.test_images, data.test, "test_images"),
+        (config.recipe.batch_size * (steps > 0), train, "batch_size"),
+        (config.test_images, data.test if config.tested == "test" else data.val, "test_images"),
     ):
         if number > there:
             raise ValueError(f"{what}: {of} {number} is more than the {there} images there are")
-
-
-@lru_cache
-def _shapes(model: str) -> nn.Module:
-    """A network of which there are only the shapes: nothing is stored or drawn."""
-    with torch.device("meta"):
-        return MODELS[model].build(10)
 
 
 def _check_pairs(
@@ -263,7 +255,8 @@ def tasks_of(
     place = torch.device(device)
 
     def engine(config: Config) -> str:
-        return engine_for(_shapes(config.model), config.sparsity, config.recipe, place)
+        network = shapes(config.model, config.width)
+        return engine_for(network, config.sparsity, config.recipe, place)
 
     def task(configs: Sequence[Config], engine: str) -> Task:
         first, names = configs[0], {config.method for config in configs}
@@ -286,6 +279,9 @@ def tasks_of(
         how = engine(config)
         alike = (config.model, config.recipe, config.seed, config.dataset, config.labels)
         alike += (config.train_images, config.test_images, config.inputs, config.validation)
+        alike += (config.tested, config.width, config.pretrain)
+        if config.pretrain:  # once for all of them
+            alike += (config.init, config.gates)
         groups.setdefault(alike if how == "stacked" else run, (how, []))[1].append(config)
     stacked = sum(len(group) for how, group in groups.values() if how == "stacked")
     size = min(STACK, max(4, -(-stacked // workers)))
@@ -316,7 +312,7 @@ def _do(
                 task = todo.pop(key)
                 if not new.status.str.startswith("failed").all():  # which are tried again
                     task.file(".pt").unlink(missing_ok=True)
-                for suffix in (".steps", ".runs"):
+                for suffix in (".steps", ".runs", ".dense.pt"):
                     task.file(suffix).unlink(missing_ok=True)
                 bar.update(len(new))
     except TerminatedWorkerError as error:

@@ -1,19 +1,41 @@
-"""Bring files of results that older versions wrote up to date: `python -m sniplab.runs.migrate FILE
-…`.
+"""Bring files of results that older versions wrote up to date.
+
+    python -m sniplab.runs.migrate FILE …
+    python -m sniplab.runs.migrate --effective [--model NAME] FILE …
 
 Version 6 knew a run by a hash of all its fields and its data, and kept the curves in the rows. The
 old identity of each row is checked before it gets its new one; nothing else of it changes.
+
+Rows older than the column `effective` lack it; with --effective their masks are made anew to fill
+it.
 """
 
+import argparse
 import csv
+import dataclasses
 import hashlib
 import json
-import sys
-from collections.abc import Mapping
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
-from sniplab.runs.config import COLUMNS, CONFIG_FIELDS, OUTCOME, Config, flat_fields, identity
-from sniplab.runs.store import append_rows, curves_of
+import torch
+
+from sniplab.data import load_data
+from sniplab.runs.config import (
+    COLUMNS,
+    CONFIG_FIELDS,
+    OUTCOME,
+    RECIPE_FIELDS,
+    Config,
+    flat_fields,
+    identity,
+)
+from sniplab.runs.grid import alone
+from sniplab.runs.store import append_rows, curves_of, read_results, rewrite
+from sniplab.runs.worker import computing_with, images_of, prepare
 from sniplab.training import Recipe
 
 LAST = 5  # checkpoints, of which the reference implementation reports the best
@@ -67,6 +89,81 @@ def migrate(path: Path) -> int:
     return len(rows)
 
 
+FILLED, OTHER_MASKS, OTHER_DATA = "filled", "other masks here", "other data here"
+
+
+def config_of(row: Mapping) -> Config:
+    """The configuration of a row that `read_results` gave."""
+    own = {field.name: row[field.name] for field in CONFIG_FIELDS}
+    return Config(recipe=Recipe(**{field.name: row[field.name] for field in RECIPE_FIELDS}), **own)
+
+
+@lru_cache(maxsize=64)
+def _masks_again(config: Config, threads: int, data: str) -> dict | None:
+    """The outcome columns of a run that only scores; None where its data here are not `data`."""
+    found = _data(config.dataset)
+    if found.digest != data:
+        return None
+    with computing_with(threads, torch.device("cpu")):
+        return prepare(config, images_of(config, found)[0])[2]
+
+
+@lru_cache
+def _data(name: str):
+    return load_data(name, device="cpu")
+
+
+def fill_effective(path: Path, models: Iterable[str] | None = None) -> Counter:
+    """Fill the column `effective` of the rows of a file that have masks but lack it. The masks are
+    made anew, on the CPU, with as many threads, and what is measured on them is written only where
+    their digest is the row's: processors round scores otherwise. Nothing else changes, and nothing
+    is trained: rows that were pruned after training are left out.
+
+    Args:
+        models: only of these networks; None: of all.
+
+    Returns how many rows are FILLED, and of how many the masks or the data here are others.
+    """
+    counts = Counter()
+    with alone(path.resolve()):
+        rows = read_results(path)
+        lacking = (rows.masks != "") & rows.effective.isna() & (rows.pretrain == 0)
+        if models is not None:
+            lacking &= rows.model.isin(models)
+        for place, row in zip(rows.index[lacking], rows[lacking].to_dict("records"), strict=True):
+            # What only training asks for is left out: rows that share their masks share the work.
+            config = dataclasses.replace(
+                config_of(row),
+                recipe=Recipe(0, checkpoints=0),
+                reinit="",
+                validation=False,
+                labels="true",
+                train_images=0,
+                test_images=0,
+            )
+            again = _masks_again(config, row["threads"], row["data"])
+            if again is None:
+                counts[OTHER_DATA] += 1
+            elif again["masks"] != row["masks"]:
+                counts[OTHER_MASKS] += 1
+            elif not math.isnan(again["effective"]):
+                rows.loc[place, "effective"] = again["effective"]
+                counts[FILLED] += 1
+        if counts[FILLED]:
+            rewrite(path, rows)
+    return counts
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        print(f"{name}: {migrate(Path(name))} rows brought up to date")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+", metavar="FILE", type=Path)
+    parser.add_argument(
+        "--effective", action="store_true", help="fill the column, training nothing"
+    )
+    parser.add_argument("--model", action="append", help="with --effective: only rows of this one")
+    given = parser.parse_args()
+    for path in given.files:
+        print(f"{path}: {migrate(path)} rows brought up to date")
+        if given.effective:
+            found = fill_effective(path, given.model)
+            print(f"{path}: effective: {', '.join(f'{n} {w}' for w, n in found.items()) or 'none'}")

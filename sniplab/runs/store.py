@@ -138,9 +138,14 @@ def _widen(path: Path) -> None:
     with path.open("rb") as file:
         heads = file.readline().decode(errors="replace")
     if heads.endswith("\n") and heads != _as_text([COLUMNS]):
-        rows = read_results(path).to_dict("records")
-        with replacing(path, "w", encoding="utf-8", newline="") as file:
-            file.write(_as_text([COLUMNS, *([row[name] for name in COLUMNS] for row in rows)]))
+        rewrite(path, read_results(path))
+
+
+def rewrite(path: Path, rows: pd.DataFrame) -> None:
+    """Write a file of results anew, as a whole; the curves beside it stay."""
+    lines = ([row[name] for name in COLUMNS] for row in rows.to_dict("records"))
+    with replacing(path, "w", encoding="utf-8", newline="") as file:
+        file.write(_as_text([COLUMNS, *lines]))
 
 
 def _append(path: Path, heads: Sequence[str], rows: Sequence[Mapping]) -> None:

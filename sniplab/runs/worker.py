@@ -1,10 +1,12 @@
 """What a worker does: build, score, prune and train, and make a row of each run."""
 
 import contextlib
+import copy
 import ctypes
 import dataclasses
 import getpass
 import hashlib
+import math
 import multiprocessing
 import os
 import platform
@@ -29,15 +31,17 @@ from snipcore import (
     build_model,
     collapsed,
     derive_seed,
+    digest,
     initialize,
     pick_device,
     prunable,
 )
+from sniplab.connectivity import effective_fraction
 from sniplab.data import Data, FallbackWarning, draw_batch, load_data, random_labels
-from sniplab.methods import METHODS, Method, digest, make_masks
+from sniplab.methods import METHODS, Method, make_masks
 from sniplab.runs.config import CURVES, OUTCOME, Config, flat_fields, identity
 from sniplab.sparse import train_with
-from sniplab.training import History
+from sniplab.training import History, train
 
 CURVE_POINTS = 100
 
@@ -71,8 +75,8 @@ class Task:
         return [identity(config) for config in self.configs]
 
     def file(self, suffix: str) -> Path:
-        """A file of this task beside the results: ".pt" is its checkpoint, ".steps" says how far it
-        is, ".runs" which runs it is of."""
+        """A file of this task beside the results: ".pt" is its checkpoint, ".dense.pt" that of what
+        is trained before it is pruned, ".steps" says how far it is, ".runs" which runs it is of."""
         key = hashlib.sha256(" ".join([self.data, *self.runs]).encode()).hexdigest()[:16]
         return self.folder / f"{key}{suffix}"
 
@@ -86,6 +90,8 @@ def images_of(config: Config, data: Data) -> tuple[Data, Data]:
     if config.inputs == "unit":
         data = _from_0_to_1(data)
     scored = data
+    if config.tested == "validation":
+        data = dataclasses.replace(data, x_test=data.x_val, y_test=data.y_val)
     if config.validation:
         x, y = torch.cat([data.x_train, data.x_val]), torch.cat([data.y_train, data.y_val])
         data = dataclasses.replace(data, x_train=x, y_train=y)
@@ -107,10 +113,44 @@ def _from_0_to_1(data: Data) -> Data:
     return dataclasses.replace(data, **{p: (getattr(data, p) - data.black) / span for p in parts})
 
 
-def prepare(config: Config, data: Data) -> tuple[nn.Module, dict | None, dict]:
-    """Build, score on `data` and prune: the model, its masks, and outcome columns."""
-    model = build_model(config.model, config.init, config.seed, gates=config.gates)
-    model.to(data.x_train.device)
+def _built(config: Config, data: Data) -> nn.Module:
+    model = build_model(
+        config.model, config.init, config.seed, gates=config.gates, width=config.width
+    )
+    return model.to(data.x_train.device)
+
+
+def pretrained(config: Config, data: Data, **keep) -> nn.Module:
+    """The dense network of a run that is pruned after training (Han, Pool, Tran & Dally, 2015): as
+    its recipe says, but for `pretrain` iterations. Where these are the recipe's own, it is the very
+    network of the dense run of its seed. `keep`: as for `train`.
+
+    What is left is trained as any pruned network is, from the first rate of the schedule on, where
+    Han et al. go on at a smaller one (Renda, Frankle & Carbin, 2020, find the former better), or,
+    by `Config.rewind`, from its initial weights (Frankle & Carbin, 2019).
+
+    Raises FloatingPointError where the dense network diverges.
+    """
+    model = _built(config, data)
+    recipe = dataclasses.replace(config.recipe, iterations=config.pretrain, checkpoints=1)
+    train(model, data, recipe, seed=config.seed, **keep)
+    return model
+
+
+def _effective(model: nn.Module, masks: dict, x: torch.Tensor) -> float:
+    """`effective_fraction`; NaN for a network whose paths we cannot follow."""
+    try:
+        return effective_fraction(model, masks, x)
+    except ValueError:
+        return math.nan
+
+
+def prepare(
+    config: Config, data: Data, dense: nn.Module | None = None
+) -> tuple[nn.Module, dict | None, dict]:
+    """Build, or take a copy of the trained `dense`, score on `data` and prune: the model, its
+    masks, and outcome columns."""
+    model = _built(config, data) if dense is None else copy.deepcopy(dense)
     m = sum(weight.numel() for weight in prunable(model).values())
     x, y = draw_batch(data, config.scoring_batch or len(data.y_train), config.seed)
     how = (config.method, config.sparsity, x, y, config.seed, config.norm, config.biases)
@@ -120,9 +160,12 @@ def prepare(config: Config, data: Data) -> tuple[nn.Module, dict | None, dict]:
         outcome["kept"] = sum(int(mask.sum()) for mask in masks.values())
         outcome["masks"] = digest(masks)
         outcome["collapsed"] = "; ".join(collapsed(model, masks, x))
+        outcome["effective"] = _effective(model, masks, x[:1])
     if masks is not None and config.recipe.iterations == 0:
         kept = [int(mask.sum()) for mask in masks.values() if mask.ndim > 1]
         outcome["layers"] = " ".join(map(str, kept))
+    if config.rewind:
+        model = _built(config, data)
     if config.reinit:
         seed = derive_seed(config.seed, "weights after pruning")
         initialize(model, config.reinit, seed, gates=config.reinit_gates)
@@ -160,13 +203,18 @@ def _result(history: History, engine: str) -> dict:
 def run(configs: Sequence[Config], data: Data, engine: str, **keep) -> list[dict | Exception]:
     """Build, score, prune and, unless for 0 iterations, train as each of `configs` says: the
     outcome columns of its row, or what went wrong. Several must share seed, recipe, train and test
-    images and their scale, and so their batches. `keep`: the checkpoint and more, as for `train`.
+    images and their scale, and so their batches, and the network that is trained before it is
+    pruned, if any is. `keep`: the checkpoint and more, as for `train`.
     """
     scored, data = images_of(configs[0], data)
-    outcomes, ready = [], []
+    dense, outcomes, ready = None, [], []
+    if configs[0].pretrain:
+        file = keep.get("checkpoint")
+        before = {"checkpoint": file and Path(file).with_suffix(".dense.pt"), "watch": None}
+        dense = pretrained(configs[0], data, **keep | before)
     for config in configs:
         try:
-            ready.append(prepare(config, scored))
+            ready.append(prepare(config, scored, dense))
             outcomes.append(ready[-1][-1])
         except Exception as error:  # its own row says so; the others go on
             outcomes.append(error)

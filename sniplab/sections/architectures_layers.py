@@ -1,15 +1,18 @@
 """What masks keep of each layer of an architecture, scored under two kinds of normalisation."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from torch import Tensor
 
-from snipcore import MODELS, prunable
-from sniplab.sections.architectures_published import by_family, shapes, titled
+from snipcore import MODELS, build_model, keep_top, prunable, save_masks, sensitivity
+from sniplab.data import draw_batch, load_data
+from sniplab.sections.architectures_published import by_family, shapes, systems, titled
 from sniplab.show import spanned
+from sniplab.training import PROTOCOLS
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,17 @@ STATISTICS = {  # by `Config.norm`
     "running": Statistics("initial statistics", "#0072b2", "o"),
     "batch": Statistics("batch statistics", "#d55e00", "s"),
 }
+
+
+def write_masks(folder: Path) -> None:
+    """Write the masks of seed 0 of every network of the tables, at the published sparsity, into the
+    subfolder `masks`, so that each can be trained without being scored."""
+    (folder / "masks").mkdir(exist_ok=True)
+    for name, spec in systems().items():
+        data = load_data(spec.dataset, device="cpu")
+        x, y = draw_batch(data, PROTOCOLS[spec.dataset].batch_size, seed=0)
+        scores = sensitivity(build_model(name), x, y)
+        save_masks(folder / "masks" / f"{name}.npz", keep_top(scores, spec.sparsity))
 
 
 def normalises(name: str) -> bool:

@@ -9,9 +9,18 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from snipcore import MODELS, build_model, collapsed, keep_top, pick_device, prunable, sensitivity
+from snipcore import (
+    MODELS,
+    build_model,
+    collapsed,
+    digest,
+    keep_top,
+    pick_device,
+    prunable,
+    sensitivity,
+)
 from sniplab.data import Data, draw_batch, load_data
-from sniplab.methods import digest, make_masks, shuffle_masks
+from sniplab.methods import make_masks, shuffle_masks
 from sniplab.runs import Config, hardware
 from sniplab.sections import COMMITTED, Plan, stored_table
 from sniplab.stats import summarize

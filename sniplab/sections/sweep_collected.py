@@ -1,19 +1,22 @@
 """Runs whose rows are collected over many days, and not shown before all of a plan are there.
 
 Each is a plan of the committed report, empty under other profiles: `make rows SECTION=1_methods`.
+All of LeNet-300-100 are by the published protocol.
 """
 
 import dataclasses
 
 from sniplab.runs import Config
+from sniplab.runs.config import width_for
 from sniplab.sections import COMMITTED, check_profile, sweep
-from sniplab.sections.sweep_tables import LENET_300
+from sniplab.sections.sweep_tables import LENET_5, LENET_300
 from sniplab.training import PROTOCOLS, Recipe, recipe_for
 
 LATER = (  # methods after SNIP, fair random masks, and shuffles that keep more than layer counts
     *("synflow", "iterative-snip", "force", "grasp", "erk", "uniform"),
     *("shuffled-inputs", "shuffled-units", "shuffled-degrees"),
 )
+SCORED = ("snip", "magnitude", "synflow", "iterative-snip", "force", "grasp")  # biases at 0 get 0
 IMAGES_SEEN = 7_500_000  # of a run of the published protocol
 
 
@@ -47,6 +50,91 @@ def methods_plan(profile: str) -> dict[str, list[Config]]:
         for sparsity in sweep.ABOVE
     ]
     return {"methods": runs}
+
+
+def narrow_plan(profile: str) -> dict[str, list[Config]]:
+    """Dense networks with as few parameters as pruning from 90 % on leaves, ten seeds."""
+    check_profile(profile)
+    if profile != COMMITTED:
+        return {"narrow": []}
+    widths = [width_for(LENET_300, sparsity) for sparsity in sweep.ABOVE]
+    runs = [
+        Config(LENET_300, _protocol(), "dense", 0.0, seed, width=width)
+        for seed in range(10)
+        for width in widths
+    ]
+    return {"narrow": runs}
+
+
+def after_training_plan(profile: str) -> dict[str, list[Config]]:
+    """The upper line: a trained network pruned by magnitude from 90 % on, and trained as long
+    again, from the weights as they are and from the initial ones, ten seeds."""
+    check_profile(profile)
+    if profile != COMMITTED:
+        return {"after_training": []}
+    recipe = _protocol()
+    runs = [
+        Config(LENET_300, recipe, "magnitude", s, seed, pretrain=recipe.iterations, rewind=rewind)
+        for seed in range(10)
+        for rewind in (False, True)
+        for s in sweep.ABOVE
+    ]
+    return {"after_training": runs}
+
+
+def biases_plan(profile: str) -> dict[str, list[Config]]:
+    """What it changes that biases, of score 0 where they start, are pruned and counted: SCORED
+    without that, at 95 and 99 %, five seeds."""
+    check_profile(profile)
+    if profile != COMMITTED:
+        return {"biases": []}
+    runs = [
+        Config(LENET_300, _protocol(), method, sparsity, seed, biases=False)
+        for seed in range(5)
+        for method in SCORED
+        for sparsity in (0.95, 0.99)
+    ]
+    return {"biases": runs}
+
+
+def figure_1_plan(profile: str) -> dict[str, list[Config]]:
+    """Fig. 1 of LeNet-5-Caffe, dense and SNIP up to 90 %, three seeds, half of the length at the
+    rate at which it trains."""
+    check_profile(profile)
+    if profile != COMMITTED:
+        return {"figure_1": []}
+    cells = [("dense", 0.0), *(("snip", sparsity) for sparsity in sweep.FIG_1)]
+    recipe = recipe_for(LENET_5, 37_500, 15)
+    return {"figure_1": [Config(LENET_5, recipe, *cell, s) for s in range(3) for cell in cells]}
+
+
+def published_rate_plan(profile: str) -> dict[str, list[Config]]:
+    """Table 1's LeNet-5-Caffe at the published rate, which its dense network bears on pixels from 0
+    to 1: dense, 98 and 99 %, five seeds."""
+    check_profile(profile)
+    if profile != COMMITTED:
+        return {"published_rate": []}
+    recipe = recipe_for(LENET_5, PROTOCOLS["mnist"].iterations, 75)
+    recipe = dataclasses.replace(recipe, lr=PROTOCOLS["mnist"].lr)
+    runs = [
+        Config(LENET_5, recipe, *cell, seed, inputs="unit")
+        for seed in range(5)
+        for cell in (("dense", 0.0), ("snip", 0.98), ("snip", 0.99))
+    ]
+    return {"published_rate": runs}
+
+
+def defaults_plan(profile: str) -> dict[str, list[Config]]:
+    """LeNet-5-Caffe's controls, and SNIP beside them, by the reference's defaults, at five seeds
+    after those of the committed sweep."""
+    check_profile(profile)
+    if profile != COMMITTED:
+        return {"defaults": []}
+    numbers = sweep.PROFILES[profile].defaults[LENET_5]
+    methods, levels = ("snip", *sweep.CONTROLS), numbers.sparsities["random"]
+    wanted = sweep.plan(profile, "mnist", LENET_5, methods, levels, seeds=numbers.seeds + 5)
+    runs = [c for c in wanted["defaults"] if c.method != "dense" and c.seed >= numbers.seeds]
+    return {"defaults": runs}
 
 
 def fashion_plan(profile: str) -> dict[str, list[Config]]:
@@ -87,6 +175,12 @@ def batches_plan(profile: str) -> dict[str, list[Config]]:
 PLANS = {  # by the file in RESULTS that keeps the rows
     "1_more_seeds": more_seeds_plan,
     "1_methods": methods_plan,
+    "1_narrow": narrow_plan,
+    "1_after_training": after_training_plan,
+    "1_biases": biases_plan,
+    "1_figure_1": figure_1_plan,
+    "1_published_rate": published_rate_plan,
+    "1_defaults": defaults_plan,
     "1_fashion": fashion_plan,
     "1_batches": batches_plan,
 }

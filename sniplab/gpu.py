@@ -1,0 +1,281 @@
+"""A first trial on a GPU: are captured steps the same as others, how long do they take, and rows of
+the published length.
+
+    python -m sniplab.gpu pack FILE    images of a .npz, losslessly in FILE (CIFAR-10 out of JPEG
+                                       files: a quarter), to be carried to another machine
+    python -m sniplab.gpu unpack FILE    and back, into the folder of the data
+    python -m sniplab.gpu trial FOLDER    all of it; what FOLDER has already is not done again
+
+A trial takes hours in all. It stops by itself before `--minutes` are over, or may be killed; the
+same command goes on. FOLDER has equality.csv, steps.csv and rows.csv, a line as soon as it is
+measured, and the checkpoints of runs that were cut off.
+"""
+
+import argparse
+import dataclasses
+import io
+import time
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import nn
+
+from snipcore import MODELS, build_model, keep_top, pick_device, sensitivity
+from sniplab.data import Data, FallbackWarning, data_root, draw_batch, load_data
+from sniplab.runs import Config, run_grid
+from sniplab.runs.worker import computing_with
+from sniplab.sparse import engine_for, train_with
+from sniplab.training import recipe_for, replacing, train
+
+IMAGES = ("x_train", "x_test")
+
+FAMILIES = (  # one network of each, and of LeNet by each engine
+    *(("lenet-300-100", 0.5), ("lenet-300-100", 0.95), ("lenet-5-caffe", 0.95)),
+    *(("alexnet-s", 0.9), ("resnet-18", 0.95), ("squeezenet-bypass", 0.95)),
+    *(("googlenet", 0.95), ("densenet-121", 0.95), ("lstm-s", 0.95), ("gru-s", 0.95)),
+)
+SIDE_BY_SIDE = (1, 4, 16)
+ITERATIONS = 75_000
+SEEDS = 5
+ROWS = (  # networks of Table I, those first that the report needs most
+    ("alexnet-s", "vgg-d", "resnet-18"),
+    ("squeezenet-vanilla", "squeezenet-bypass", "googlenet", "vgg-c"),
+    ("vgg-like",),
+    ("densenet-121", "densenet-169", "densenet-201", "densenet-264", "resnet-34"),
+)
+
+# ----------------------------------------------------------------------------------------- packing
+
+
+def _upsampling(size: int) -> np.ndarray:
+    """How a JPEG decoder doubles a row of colour: each new value is three quarters of the nearest
+    and a quarter of the next one, (2 size, size)."""
+    matrix, k = np.zeros((2 * size, size)), np.arange(size)
+    np.add.at(matrix, (np.r_[2 * k, 2 * k + 1], np.r_[k, k]), 0.75)
+    np.add.at(matrix, (2 * k, np.maximum(k - 1, 0)), 0.25)
+    np.add.at(matrix, (2 * k + 1, np.minimum(k + 1, size - 1)), 0.25)
+    return matrix
+
+
+def _compressed(image: np.ndarray, inverse: np.ndarray) -> bytes:
+    """The image (H, W, 3) as a JPEG file of quality 75 with halved colour, which decodes to the
+    same pixels, if they came out of such a file."""
+    y = image @ (0.299, 0.587, 0.114)
+    halved = (
+        128 + (image[..., 2] - y) / 1.772,
+        128 + (image[..., 0] - y) / 1.402,
+    )
+    # The encoder takes the mean of four pixels, and so finds the halved colour as it was.
+    colours = ((inverse @ c @ inverse.T).repeat(2, 0).repeat(2, 1) for c in halved)
+    planes = np.stack([y, *colours], -1).round().clip(0, 255).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(planes, "YCbCr").save(file, "JPEG", quality=75, subsampling=2)
+    return file.getvalue()
+
+
+def _decompressed(file: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
+
+
+def pack(arrays: dict[str, np.ndarray], path: Path) -> None:
+    """Write the arrays of a data set of colour images to a file: the images as JPEG files without
+    their common head, and what these get wrong beside them, so that nothing is lost."""
+    packed = {name: array for name, array in arrays.items() if name not in IMAGES}
+    for name in IMAGES:
+        inverse = np.linalg.pinv(_upsampling(arrays[name].shape[1] // 2))
+        files = [_compressed(image, inverse) for image in arrays[name]]
+        head = files[0][: files[0].index(b"\xff\xda")]  # up to the start of the scan
+        assert all(file.startswith(head) for file in files)
+        packed[f"{name} head"] = np.frombuffer(head, np.uint8)
+        packed[f"{name} files"] = np.frombuffer(b"".join(f[len(head) :] for f in files), np.uint8)
+        packed[f"{name} sizes"] = np.array([len(file) - len(head) for file in files])
+        decoded = np.stack([_decompressed(file) for file in files])
+        packed[f"{name} wrong"] = arrays[name] - decoded  # modulo 256
+        packed[f"{name} check"] = zlib.crc32(arrays[name].tobytes())
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as archive:
+        for name, array in packed.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+
+
+def unpack(path: Path) -> dict[str, np.ndarray]:
+    """The arrays that `pack` was given.
+
+    Raises ValueError where the machine's decoder computes other pixels.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        packed = {name: file[name] for name in file.files}
+    arrays = {name: array for name, array in packed.items() if not name.startswith(IMAGES)}
+    for name in IMAGES:
+        head, ends = packed[f"{name} head"].tobytes(), packed[f"{name} sizes"].cumsum()
+        files = np.split(packed[f"{name} files"], ends[:-1])
+        decoded = np.stack([_decompressed(head + file.tobytes()) for file in files])
+        arrays[name] = decoded + packed[f"{name} wrong"]
+        if zlib.crc32(arrays[name].tobytes()) != packed[f"{name} check"]:
+            raise ValueError(f"{name} of {path} is damaged, or Pillow decodes otherwise here")
+    return arrays
+
+
+# --------------------------------------------------------------------------------------- measuring
+
+
+def prepared(name: str, sparsity: float, data: Data) -> tuple[nn.Module, dict | None]:
+    """A network pruned by SNIP, and its masks; of sparsity 0, dense."""
+    model = build_model(name).to(data.x_train.device)
+    if not sparsity:
+        return model, None
+    return model, keep_top(sensitivity(model, *draw_batch(data, 100, seed=0)), sparsity)
+
+
+def few_tests(name: str, device: str) -> Data:
+    data = load_data(MODELS[name].dataset, device=device)
+    return dataclasses.replace(data, x_test=data.x_test[:100], y_test=data.y_test[:100])
+
+
+def equality(name: str, sparsity: float, device: str, steps: int = 200) -> dict:
+    """Losses and weights after `steps`, operations started one by one against captured ones."""
+    with computing_with(1, torch.device(device)), warnings.catch_warnings():
+        warnings.filterwarnings("error", "the step cannot be captured")
+        data, recipe, sides = few_tests(name, device), recipe_for(name, steps, 1), []
+        for graph in (False, True):
+            model, masks = prepared(name, sparsity, data)
+            engine = engine_for(model, sparsity, recipe, data.x_train.device)
+            (history,) = train_with(engine, [model], data, recipe, [masks], graph=graph)
+            if isinstance(history, Exception):
+                raise history
+            weights = torch.cat([value.flatten().double() for value in model.state_dict().values()])
+            sides.append((history, weights))
+    (one, weights), (other, captured) = sides
+    return {
+        "engine": engine,
+        "precision": one.precision,
+        "steps": steps,
+        "losses_equal": int((one.loss == other.loss).sum()),
+        "largest_difference": float(np.abs(one.loss - other.loss).max()),
+        "weights_equal": weights.equal(captured),
+        "seconds_one_by_one": one.step_seconds,
+        "seconds_captured": other.step_seconds,
+    }
+
+
+def step_seconds(name: str, device: str, steps: int) -> float:
+    """Of a step of a pruned network, in a process of its own."""
+    with computing_with(1, torch.device(device)), warnings.catch_warnings():
+        warnings.filterwarnings("error", "the step cannot be captured")
+        data = few_tests(name, device)
+        model, masks = prepared(name, MODELS[name].sparsity or 0.9, data)
+        return train(model, data, recipe_for(name, steps, 1), masks).step_seconds
+
+
+def side_by_side(name: str, together: int, device: str, steps: int = 400) -> dict:
+    """Step times of so many processes at once, which start within a second."""
+    with joblib.Parallel(n_jobs=together) as pool:
+        for count in (10, steps):  # the first time, each loads the images and sets itself up
+            tasks = (joblib.delayed(step_seconds)(name, device, count) for _ in range(together))
+            seconds = pool(tasks)
+    return {
+        "seconds": float(np.mean(seconds)),
+        "seconds_of_all": 1 / sum(1 / s for s in seconds),
+    }
+
+
+def plan() -> Iterator[list[Config]]:
+    """The runs of the trial, in groups that are side by side: a seed of a few networks each."""
+    for networks in ROWS:
+        for seed in range(SEEDS):
+            group = []
+            for name in networks:
+                recipe = recipe_for(name, ITERATIONS, checkpoints=10)
+                group.append(Config(name, recipe, "dense", 0.0, seed))
+                group.append(Config(name, recipe, "snip", MODELS[name].sparsity, seed))
+            yield group
+
+
+# --------------------------------------------------------------------------------------- the trial
+
+
+def noted(
+    path: Path, cases: Sequence[tuple], names: Sequence[str], measure: Callable, left: Callable
+) -> bool:
+    """Measure each case that the table at `path` does not have yet, a line at once. Whether all are
+    there: else the time is over. What raises is a line, too."""
+    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+    known = {tuple(row[name] for name in names) for row in rows}
+    for case in cases:
+        if case in known:
+            continue
+        if left() <= 0:
+            return False
+        row = dict(zip(names, case, strict=True))
+        try:
+            row |= {**measure(*case), "status": "ok"}
+        except Exception as error:  # the other networks go on
+            row["status"] = " ".join(f"failed: {type(error).__name__}: {error}".split())[:300]
+        print(row, flush=True)
+        rows.append(row)
+        with replacing(path, "w", encoding="utf-8") as file:
+            pd.DataFrame(rows).to_csv(file, index=False)
+    return True
+
+
+def trial(folder: Path, device: str, minutes: float) -> bool:
+    """Whether all of the trial is done; else call it again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + 60 * minutes
+
+    def left() -> float:  # seconds
+        return end - time.monotonic()
+
+    def same(name: str, sparsity: float) -> dict:
+        return equality(name, sparsity, device)
+
+    def timed(name: str, together: int) -> dict:
+        return side_by_side(name, together, device)
+
+    if not noted(folder / "equality.csv", FAMILIES, ("network", "sparsity"), same, left):
+        return False
+    cases = [(name, together) for together in SIDE_BY_SIDE for name in MODELS]
+    if not noted(folder / "steps.csv", cases, ("network", "together"), timed, left):
+        return False
+    steps = pd.read_csv(folder / "steps.csv").set_index(["network", "together"]).seconds
+    most = max(SIDE_BY_SIDE)
+    for group in plan():
+        needed = max(steps.get((config.model, most), 0) for config in group) * ITERATIONS
+        if left() < min(needed, 30 * minutes):  # one that is too long goes on from its checkpoints
+            return False
+        run_grid(group, folder / "rows.csv", n_jobs=most, device=device, checkpoint_seconds=60)
+    return True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("pack", "unpack", "trial"))
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--data", default="cifar10", help="the data set to pack: cifar10")
+    parser.add_argument("--minutes", type=float, default=9.0, help="a trial begins nothing after")
+    parser.add_argument("--device", default=None)
+    given = parser.parse_args()
+    archive = data_root() / f"{given.data}.npz"
+    if given.what == "pack":
+        with np.load(archive, allow_pickle=False) as file:
+            pack({name: file[name] for name in file.files}, given.path)
+    elif given.what == "unpack":
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(archive) as file:
+            np.savez(file, **unpack(given.path))
+    else:
+        warnings.simplefilter("error", FallbackWarning)  # digits say nothing of CIFAR-10
+        done = trial(given.path, str(pick_device(given.device)), given.minutes)
+        print("all is done" if done else "the time is over: the same command goes on")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Runs of the architectures whose rows are collected over many days, and not shown before all of a
+plan are there.
+
+Each is a plan of the committed report, empty under other profiles: `make rows SECTION=2_lengths`.
+Runs are in the order of their seeds, so that what a day leaves undone is a seed, not a cell.
+"""
+
+import dataclasses
+
+from sniplab.runs import Config
+from sniplab.sections import COMMITTED, architectures, check_profile
+
+ALEXNET = "alexnet-s"
+LATER = ("synflow", "iterative-snip", "grasp", "erk", "shuffled", "random")
+# The recipe as it is; then two other decays and two other rates, one at a time.
+TUNED = ({}, {"weight_decay": 1e-4}, {"weight_decay": 2e-3}, {"lr": 0.03}, {"lr": 0.3})
+
+
+def lengths_plan(profile: str) -> dict[str, list[Config]]:
+    """What SNIP costs on CIFAR-10 as a function of length: AlexNet-s, dense and SNIP, in 24, 48 and
+    96 epochs beside the 12 of the committed runs, three seeds."""
+    check_profile(profile)
+    if profile != COMMITTED:
+        return {"lengths": []}
+    runs = [
+        config
+        for epochs in (24, 48, 96)
+        for config in architectures.plan(profile, ALEXNET, epochs=epochs, seeds=3)["trained"]
+    ]
+    return {"lengths": sorted(runs, key=lambda config: config.seed)}
+
+
+def methods_plan(profile: str) -> dict[str, list[Config]]:
+    """Do the methods differ on convolutional networks? LATER beside the committed runs, dense and
+    SNIP's, of the same 12 epochs, three seeds."""
+    check_profile(profile)
+    if profile != COMMITTED:
+        return {"methods": []}
+    networks = (ALEXNET, "squeezenet-vanilla")
+    runs = architectures.plan(profile, networks, LATER, epochs=12, seeds=3)["trained"]
+    return {"methods": [config for config in runs if config.method != "dense"]}
+
+
+def tuning_plan(profile: str) -> dict[str, list[Config]]:
+    """Does what SNIP costs depend on weight decay and rate? AlexNet-s, dense and SNIP, 12 epochs,
+    under TUNED, three seeds, tested on validation images: each arm is to have its own best."""
+    check_profile(profile)
+    if profile != COMMITTED:
+        return {"tuning": []}
+    return {
+        "tuning": [
+            dataclasses.replace(
+                config, recipe=dataclasses.replace(config.recipe, **changed), tested="validation"
+            )
+            for config in architectures.plan(profile, ALEXNET, epochs=12, seeds=3)["trained"]
+            for changed in TUNED
+        ]
+    }
+
+
+PLANS = {  # by the file in RESULTS that keeps the rows
+    "2_recurrent": architectures.recurrent_plan,
+    "2_lengths": lengths_plan,
+    "2_methods": methods_plan,
+    "2_tuning": tuning_plan,
+}
