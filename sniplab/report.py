@@ -127,15 +127,14 @@ def rows_there(folder: Path, files: Iterable[str]) -> int:
 @contextlib.contextmanager
 def progress_of(profile: str, folder: Path) -> Iterator[None]:
     """A bar, on a terminal, on how many of a profile's runs have their row in `folder`."""
-    plans = {
-        **conclusion.PLANS,
-        **{name: PLANS[name] for name in ("1_learning_rates", "6_conclusion")},
-    }
+    if profile == COMMITTED or not sys.stderr.isatty():
+        yield
+        return
+    plans = {name: PLANS[name] for name in ("1_learning_rates", "6_conclusion")}
+    plans |= conclusion.PLANS
     wanted = sum(len({c for part in of(profile).values() for c in part}) for of in plans.values())
-    ended = threading.Event()
-    with tqdm(
-        total=wanted, unit="run", disable=profile == COMMITTED or not sys.stderr.isatty()
-    ) as bar:
+    with tqdm(total=wanted, unit="run") as bar:
+        ended = threading.Event()
 
         def watch() -> None:
             while not ended.wait(1):

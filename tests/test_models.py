@@ -59,17 +59,24 @@ def test_every_kind_of_network_is_scored_and_learns_its_batch_when_pruned(name, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "method"), [*((name, "snip") for name in snip.MODELS), *((k, "dense") for k in KINDS)]
-)
-def test_every_network_learns_at_the_published_rate(name, method, images, device):
+@pytest.mark.parametrize("name", [name for name in snip.MODELS if name not in KINDS])
+def test_the_mask_of_every_other_network_leaves_a_path(name, images, device):
+    model, data = snip.build_model(name).to(device), images[snip.MODELS[name].dataset]
+    masks = masks_of(model, name, data.x_train[:8], data.y_train[:8])
+    assert snip.collapsed(model, masks, data.x_train[:8]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["snip", "dense"])
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_network_learns_at_the_published_rate(name, method, images, device):
     spec, model = snip.MODELS[name], snip.build_model(name).to(device)
     data, masks = images[spec.dataset], None
     if method == "snip":
         masks = masks_of(model, name, data.x_train[:32], data.y_train[:32])
-        assert snip.collapsed(model, masks, data.x_train) == []
+        assert snip.collapsed(model, masks, data.x_train[:32]) == []
     # The published shape: the linear schedule would spend two of twenty steps on its warm-up.
-    recipe = dataclasses.replace(lab.recipe_for(name, 20, 1), batch_size=64, schedule="stages")
+    recipe = dataclasses.replace(lab.recipe_for(name, 20, 1), batch_size=32, schedule="stages")
     history = lab.train(model, data, recipe, masks)
     assert np.isfinite(history.loss).all()
     assert history.loss[-5:].mean() < history.loss[:5].mean()

@@ -1,6 +1,7 @@
 """The report page: self-contained, with its contents; and what a failing notebook says."""
 
 import re
+import time
 from pathlib import Path
 
 import nbformat
@@ -109,6 +110,35 @@ def test_how_long_it_takes_is_said_first_and_how_far_it_is_is_read_from_the_rows
     assert report.rows_there(tmp_path, ["some"]) == 0
     lab.run_grid(configs, tmp_path / "some.csv", n_jobs=1)
     assert report.rows_there(tmp_path, ["some", "none"]) == 2
+
+
+def test_a_bar_on_a_terminal_counts_rows(tmp_path, monkeypatch):
+    bars = []
+
+    class Bar:
+        def __init__(self, total, unit):
+            self.total = total
+            bars.append(self)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def refresh(self):
+            pass
+
+    monkeypatch.setattr(report, "tqdm", Bar)
+    monkeypatch.setattr(report.sys.stderr, "isatty", lambda: True, raising=False)
+    (tmp_path / "6_conclusion.csv").write_text("run\na\nb\nc\n")
+    with report.progress_of("quick", tmp_path):
+        deadline = time.monotonic() + 60
+        while not hasattr(bars[0], "n") and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert bars[0].n == 3 < bars[0].total
+    with report.progress_of("desktop", tmp_path):  # nothing is run
+        assert len(bars) == 1
 
 
 def test_a_page_is_printed_by_the_browser_that_is_there(tmp_path, monkeypatch):

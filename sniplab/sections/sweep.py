@@ -150,17 +150,18 @@ PROFILES = {
     "quick": Profile(
         sweep={
             LENET_300: Numbers(540, 3, 2, _with_controls((0.3, *SOME), (0.9, 0.99))),
-            LENET_5: Numbers(180, 2, 2, {"snip": (0.9,), "random": (0.9,)}),
+            LENET_5: Numbers(90, 2, 2, {"snip": (0.9,), "random": (0.9,)}),
         },
         defaults={},  # too few steps for a constant rate
         table_1={
             LENET_300: Numbers(540, 3, 2, _snip(0.95, 0.98)),
-            LENET_5: Numbers(180, 2, 2, _snip(0.98)),
+            LENET_5: Numbers(90, 2, 2, _snip(0.98)),
         },
-        variants=Numbers(180, 1, 2, VARIANT_CELLS),
+        variants=Numbers(120, 1, 2, VARIANT_CELLS),
         variant_names=tuple(VARIANTS),
         rate_seeds=1,
         rates=(0.1, 0.02),
+        starts=({},),
     ),
     "desktop": Profile(  # the committed report
         sweep={

@@ -12,7 +12,7 @@ from sniplab.sparse import STACK, step_costs
 
 NETWORK = "lenet-300-100"
 TIMED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # sparsities
-ROUNDS = {"smoke": 2, "quick": 3}
+ROUNDS = {"smoke": 2, "quick": 2}
 
 
 def measure_time(data: Data, profile: str) -> pd.DataFrame:

@@ -1,0 +1,256 @@
+"""Sweeps, workers and clusters that are cut off: the same call goes on from there, to the bit."""
+
+import contextlib
+import dataclasses
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import joblib
+import pandas as pd
+import psutil
+import pytest
+
+import sniplab as lab
+from sniplab.sections import sweep
+
+RECIPE = lab.Recipe(iterations=4, checkpoints=2)
+
+
+def config(**changes):
+    base = dict(model="lenet-300-100", recipe=RECIPE, dataset="digits", sparsity=0.9)
+    return lab.Config(**(base | changes))
+
+
+SWEPT = [
+    config(sparsity=sparsity, seed=seed, recipe=lab.Recipe(iterations=200, checkpoints=2))
+    for seed in (0, 1)
+    for sparsity in (0.5, 0.8, 0.95, 0.99)
+]
+SWEEP = """
+import pickle, sys
+import sniplab as lab
+if __name__ == "__main__":
+    configs = pickle.load(open(sys.argv[1], "rb"))
+    lab.run_grid(configs, sys.argv[2], n_jobs=2, checkpoint_seconds=0.1)
+"""
+TIMES = ["seconds", "step_seconds"]
+
+
+def by_run(rows):
+    return rows.drop(columns=TIMES).sort_values("run").reset_index(drop=True)
+
+
+def kill(process):
+    """Kill it and see that its workers end, too."""
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    assert not psutil.wait_procs(workers, timeout=120)[1]
+
+
+def rows_written(path: Path) -> int:
+    return max(0, len(path.read_text().splitlines()) - 1) if path.exists() else 0
+
+
+def checkpoints(path: Path) -> int:
+    return len(list(path.parent.glob(f"{path.stem}.checkpoints/*.pt")))
+
+
+def kill_sweep(command: list, path: Path, reached) -> None:
+    """Start the sweep and kill it as soon as `reached`, which is asked for the rows that it wrote
+    since then and for the checkpoints there are."""
+    process, before = subprocess.Popen(command), rows_written(path)
+    deadline = time.monotonic() + 500
+    try:
+        while not reached(rows_written(path) - before, checkpoints(path)):
+            assert process.poll() is None and time.monotonic() < deadline, "not killed in time"
+            time.sleep(0.02)
+    finally:
+        kill(process)
+    lab.read_results(path)  # readable at every moment
+
+
+PLACES = (  # where it is killed, one after the other
+    lambda rows, checkpoints: checkpoints > 0,  # and no row
+    lambda rows, checkpoints: rows > 0,
+    lambda rows, checkpoints: rows > 0 and checkpoints > 0,
+)
+
+
+@pytest.mark.parametrize("places", [PLACES[2:], pytest.param(PLACES, marks=pytest.mark.slow)])
+def test_a_killed_sweep_goes_on_as_if_nothing_had_been(tmp_path, places):
+    script, path = tmp_path / "sweep.py", tmp_path / "killed.csv"
+    script.write_text(SWEEP)
+    (tmp_path / "configs").write_bytes(pickle.dumps(SWEPT))
+    for reached in places:
+        kill_sweep([sys.executable, script, tmp_path / "configs", path], path, reached)
+    assert 1 <= rows_written(path) < len(SWEPT)
+    resumed = lab.run_grid(SWEPT, path, n_jobs=2)
+    whole = lab.run_grid(SWEPT, tmp_path / "whole.csv", n_jobs=2)
+    assert len(resumed) == len(SWEPT) and (resumed.status == "ok").all()
+    pd.testing.assert_frame_equal(by_run(resumed), by_run(whole))
+    assert not list(tmp_path.glob("*.checkpoints"))  # each goes when its row is written
+
+
+@pytest.mark.slow
+def test_rows_are_the_same_to_the_bit_however_they_are_grouped_or_interrupted(
+    tmp_path, monkeypatch
+):
+    recipe = lab.Recipe(300, checkpoints=2)
+    cells = [("dense", 0.0), *(("snip", s) for s in (*sweep.ALL, 0.92))]
+    configs = [config(method=m, sparsity=s, recipe=recipe) for m, s in cells]
+    whole = lab.run_grid(configs, tmp_path / "whole.csv", n_jobs=1)
+    assert set(whole.engine) == {"masked", "stacked"}
+    single = [lab.run_grid([c], tmp_path / "single.csv", n_jobs=1) for c in reversed(configs)]
+    pd.testing.assert_frame_equal(by_run(pd.concat(single)), by_run(whole))
+
+    steps, real = [], lab.training.Batches.prepare
+
+    def interrupted(self, step):
+        steps.append(step)
+        if len(steps) % 211 == 0:
+            raise KeyboardInterrupt
+        return real(self, step)
+
+    monkeypatch.setattr(lab.training.Batches, "prepare", interrupted)
+    for _ in range(50):
+        with contextlib.suppress(KeyboardInterrupt):
+            path = tmp_path / "interrupted.csv"
+            rows = lab.run_grid(configs[::-1], path, n_jobs=1, checkpoint_seconds=0.02)
+            break
+    assert len(steps) > 10 * 211
+    pd.testing.assert_frame_equal(by_run(rows), by_run(whole))
+
+
+def test_a_run_in_progress_is_gone_on_with(tmp_path, monkeypatch):
+    """One stack and one by itself are stopped in the middle; their rows are as if they were not."""
+    recipe = lab.Recipe(30, checkpoints=1)
+    configs = [config(sparsity=s, recipe=recipe) for s in (0.5, 0.9, 0.99)]
+    whole = lab.run_grid(configs, tmp_path / "whole.csv", n_jobs=1)
+    steps, real = [], lab.training.Batches.prepare
+
+    def interrupted(self, step):
+        steps.append(step)
+        if len(steps) in (20, 45):
+            raise KeyboardInterrupt
+        return real(self, step)
+
+    monkeypatch.setattr(lab.training.Batches, "prepare", interrupted)
+    path = tmp_path / "results.csv"
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            lab.run_grid(configs, path, n_jobs=1, checkpoint_seconds=0)
+        assert list((tmp_path / "results.checkpoints").iterdir())
+    rows = lab.run_grid(configs, path, n_jobs=1, checkpoint_seconds=0)
+    assert len(steps) == 2 * 30 + 2  # nothing but the two steps that were stopped was done twice
+    pd.testing.assert_frame_equal(rows.drop(columns=TIMES), whole.drop(columns=TIMES))
+    assert not (tmp_path / "results.checkpoints").exists()
+
+
+def test_a_worker_that_is_killed_is_named(tmp_path, monkeypatch):
+    configs = [config(seed=s, recipe=lab.Recipe(5000, checkpoints=1)) for s in (0, 1)]
+
+    def spent():
+        """Seconds of each worker; one of an earlier test, idle by now, has many."""
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if "loky" in " ".join(child.cmdline()):
+                    yield child, child.cpu_times().user
+
+    before = dict(spent())
+
+    def killer():
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for child, seconds in spent():
+                if seconds > before.get(child, 0) + 3:
+                    child.kill()
+                    return
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=killer)
+    thread.start()
+    with pytest.raises(RuntimeError, match="a worker was killed, most likely for want of memory"):
+        lab.run_grid(configs, tmp_path / "results.csv", n_jobs=2)
+    thread.join()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error:A worker stopped while some jobs were given")
+def test_no_worker_is_taken_for_a_leaking_one(tmp_path):
+    """Small networks first, so that the large ones make a worker grow."""
+    recipe = lab.Recipe(1, batch_size=64, checkpoints=1)
+    how = {"recipe": recipe, "dataset": "cifar10", "scoring_batch": 64, "test_images": 10}
+    names = ["squeezenet-vanilla"] * 2 + ["resnet-34"] * 6
+    configs = [lab.Config(name, seed=seed, **how) for seed, name in enumerate(names)]
+    with pytest.warns(lab.data.FallbackWarning):
+        rows = lab.run_grid(configs, tmp_path / "results.csv", n_jobs=2)
+    assert (rows.status == "ok").all()
+
+
+def test_an_error_while_a_row_is_written_leaves_no_worker_running(tmp_path, monkeypatch):
+    """A full disk, once: two workers went on, beside those of the repeated call."""
+    configs = [config(seed=s, recipe=lab.Recipe(it, checkpoints=1)) for s, it in
+               ((0, 2), (1, 100_000), (2, 100_000))]  # fmt: skip
+    real, full = lab.runs.grid.append_rows, [OSError(28, "No space left on device")]
+
+    def once(path, rows):
+        if full:
+            raise full.pop()
+        real(path, rows)
+
+    monkeypatch.setattr(lab.runs.grid, "append_rows", once)
+    path = tmp_path / "results.csv"
+    with pytest.raises(OSError, match="No space left"):
+        lab.run_grid(configs, path, n_jobs=2)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        busy = [
+            child
+            for child in psutil.Process().children(recursive=True)
+            if "LokyProcess" in " ".join(child.cmdline())
+        ]
+        if not busy:
+            break
+        time.sleep(0.1)
+    assert not busy
+    rows = lab.run_grid(configs[:1], path, n_jobs=2)
+    assert rows.status[0] == "ok"
+
+
+def test_a_dask_cluster_that_loses_a_worker_ends_with_every_row_once(tmp_path):
+    distributed = pytest.importorskip("dask.distributed")
+    path, killed = tmp_path / "results.csv", []
+    configs = [dataclasses.replace(c, recipe=lab.Recipe(60, checkpoints=1)) for c in SWEPT]
+    options = dict(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        pid, *_ = client.run(os.getpid).values()
+
+        def kill_once_a_row_is_there():
+            while not path.exists():
+                time.sleep(0.01)
+            os.kill(pid, signal.SIGKILL)
+            killed.append(len(lab.read_results(path)))
+
+        killer = threading.Thread(target=kill_once_a_row_is_there, daemon=True)
+        killer.start()
+        with joblib.parallel_config(backend="dask"):
+            rows = lab.run_grid(configs, path, device="cpu")
+        killer.join(timeout=10)
+    assert killed and killed[0] < len(configs)  # in mid-run
+    assert rows.status.tolist() == ["ok"] * len(configs) and rows.run.is_unique
+    assert sorted(lab.read_results(path).run) == sorted(rows.run)
+
+
+def test_a_worker_whose_parent_is_already_gone_ends():
+    """Killed while its workers start, a sweep left them training to the end for nobody."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    code = f"import time, sniplab.runs.grid as g; g._end_with_parent({gone.pid}); time.sleep(60)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=300).returncode == 1
