@@ -618,7 +618,7 @@ def fit(
         """Of the batch at the counter; nothing in it depends on which that is."""
         x, y, rate = batches.at_counter()  # (B, C, H, W), (B,), (1,)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate.item() if group["foreach"] else rate  # on the CPU alone: `fused`
         loss, logits = forward(x, y)
         optimizer.zero_grad()
         loss.sum().backward()
@@ -677,8 +677,7 @@ def fit(
         network.train()
         if len(run.errors) < sum(step <= run.done for step in at):  # saved before a test
             take_test()
-        if graph and run.done < recipe.iterations:
-            batches.prepare(run.done)
+        if graph:  # on batches of the first image: it is all undone
             step = captured(step, network, optimizer, dropout, batches.counter)
         told = begun = time.perf_counter()
         steps = range(run.done, recipe.iterations)
