@@ -1,11 +1,11 @@
 """The laboratory around `snipcore`: data, training, many runs, and the sections of the report.
 
-    data, methods, connectivity <- training <- sparse <- runs <- stats, show, verdicts
+    data, methods, connectivity, capture <- training <- sparse <- runs <- stats, show, verdicts
         <- sections <- notebook, explorer, prose, page <- report
 
 Each room imports only rooms before it, and each is read alone. `import sniplab as lab` gives the
 names below; a section is imported by name: `from sniplab.sections import sweep`; `report` is run by
-itself: `python -m sniplab.report`.
+itself: `python -m sniplab.report`; so is `gpu`, a first trial on a GPU.
 """
 
 from sniplab.connectivity import effective_fraction, effective_masks
