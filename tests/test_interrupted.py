@@ -98,6 +98,20 @@ def test_a_killed_sweep_goes_on_as_if_nothing_had_been(tmp_path, places):
     assert not list(tmp_path.glob("*.checkpoints"))  # each goes when its row is written
 
 
+def test_what_a_sweep_killed_between_row_and_checkpoint_left_goes(tmp_path, monkeypatch):
+    configs = [config(seed=seed, recipe=lab.Recipe(20, checkpoints=1)) for seed in (0, 1)]
+    path, folder = tmp_path / "rows.csv", tmp_path / "rows.checkpoints"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: None)  # as if killed before
+        lab.run_grid(configs[:1], path, n_jobs=1, checkpoint_seconds=0)
+    (folder / ".half.pt.draft").write_text("half")
+    assert {file.suffix for file in folder.iterdir()} >= {".runs", ".draft"}
+    other = folder / "0123456789abcdef.runs"  # of a run that is still to be ended
+    other.write_text(f"{lab.load_data('digits', device='cpu').digest} 0123")
+    assert len(lab.run_grid(configs, path, n_jobs=1)) == 2
+    assert list(folder.iterdir()) == [other]
+
+
 @pytest.mark.slow
 def test_rows_are_the_same_to_the_bit_however_they_are_grouped_or_interrupted(
     tmp_path, monkeypatch

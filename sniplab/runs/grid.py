@@ -87,6 +87,7 @@ def run_grid(
             check_fits(config, data[config.dataset])
         _check_pairs(wanted, rows, left, place.threads, torch.device(here))
         folder = results.with_name(f"{results.stem}.checkpoints")
+        _clear(folder, done, {each.digest for each in data.values()})
         tasks = tasks_of(left, data, folder, here, workers)
         rows = _do(tasks, rows, results, place, workers)
         with contextlib.suppress(OSError):  # not there, or not empty
@@ -289,6 +290,18 @@ def tasks_of(
         group = sorted(group, key=lambda config: -config.sparsity)
         tasks += [task(group[start : start + size], how) for start in range(0, len(group), size)]
     return tasks
+
+
+def _clear(folder: Path, done: set[str], digests: set[str]) -> None:
+    """Remove what a sweep that was killed left behind: half-written files, and the checkpoints of
+    runs whose rows it had just written."""
+    for draft in folder.glob(".*.draft"):
+        draft.unlink()
+    for file in folder.glob("*.runs"):
+        digest, *runs = file.read_text().split() or [""]
+        if digest in digests and runs and done.issuperset(runs):
+            for suffix in (".pt", ".dense.pt", ".steps", ".runs"):
+                file.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def _do(
