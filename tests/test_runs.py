@@ -839,7 +839,9 @@ def test_pruned_after_training(digits, sparsity):
 
 
 def _first_batch(data):
-    return lab.training.Batches(data, RECIPE, seed=0)[0]
+    batches = lab.training.Batches(data, RECIPE, seed=0)
+    batches.prepare(0)
+    return batches.at_counter()[:2]
 
 
 @torch.no_grad()
@@ -860,7 +862,7 @@ def test_what_is_pruned_after_training_is_trained_once(tmp_path, monkeypatch):
     assert (
         len(tasks_of([*runs, config(**base, init="vs-x"), config(**base | {"pretrain": 9})])) == 3
     )
-    steps, real = [], lab.training.Batches.__getitem__
+    steps, real = [], lab.training.Batches.prepare
 
     def counted(self, step):
         steps.append(step)
@@ -869,7 +871,7 @@ def test_what_is_pruned_after_training_is_trained_once(tmp_path, monkeypatch):
         return real(self, step)
 
     ends = ()
-    monkeypatch.setattr(lab.training.Batches, "__getitem__", counted)
+    monkeypatch.setattr(lab.training.Batches, "prepare", counted)
     whole = lab.run_grid(runs, tmp_path / "whole.csv", n_jobs=1)
     assert len(steps) == 20 + 12 and whole.status.tolist() == ["ok"] * 5
     assert whole.masks[0] == whole.masks[2] != whole.masks[1] and whole.error.nunique() > 2
