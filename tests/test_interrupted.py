@@ -98,6 +98,17 @@ def test_a_killed_sweep_goes_on_as_if_nothing_had_been(tmp_path, places):
     assert not list(tmp_path.glob("*.checkpoints"))  # each goes when its row is written
 
 
+def test_a_checkpoint_of_a_run_that_has_ended_goes(tmp_path):
+    """One that was killed between the row and the end of its checkpoint left it for good."""
+    path, folder = tmp_path / "results.csv", tmp_path / "results.checkpoints"
+    rows = lab.run_grid([config()], path, n_jobs=1)
+    folder.mkdir()
+    (folder / "abc.runs").write_text(f"{rows.data[0]} {rows.run[0]}")
+    (folder / "abc.pt").write_bytes(b"of its last step")
+    lab.run_grid([config(), config(seed=1)], path, n_jobs=1)
+    assert not folder.exists()
+
+
 @pytest.mark.slow
 def test_rows_are_the_same_to_the_bit_however_they_are_grouped_or_interrupted(
     tmp_path, monkeypatch

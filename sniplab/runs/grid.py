@@ -87,6 +87,7 @@ def run_grid(
             check_fits(config, data[config.dataset])
         _check_pairs(wanted, rows, left, place.threads, torch.device(here))
         folder = results.with_name(f"{results.stem}.checkpoints")
+        _clear(folder, done)
         tasks = tasks_of(left, data, folder, here, workers)
         rows = _do(tasks, rows, results, place, workers)
         with contextlib.suppress(OSError):  # not there, or not empty
@@ -289,6 +290,16 @@ def tasks_of(
         group = sorted(group, key=lambda config: -config.sparsity)
         tasks += [task(group[start : start + size], how) for start in range(0, len(group), size)]
     return tasks
+
+
+def _clear(folder: Path, done: set[str]) -> None:
+    """Remove checkpoints of runs that have ended: who is killed after a row is written and before
+    its checkpoint is removed leaves them."""
+    for file in folder.glob("*.runs"):
+        _, *runs = file.read_text().split() or [""]
+        if runs and done.issuperset(runs):
+            for suffix in (".pt", ".steps", ".dense.pt", ".runs"):
+                file.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def _do(
