@@ -489,9 +489,8 @@ def prunable(
                 )
             usual = False
         for name, weight in module.named_parameters(recurse=False):
-            kind = "weight" in name or ("bias" in name and not name.startswith("bias_hh"))
-            taken = usual and kind and weight.requires_grad and id(weight) not in elsewhere
-            taken = taken or before + name in included
+            taken = usual and weight.requires_grad and not name.startswith("bias_hh")
+            taken = (taken and id(weight) not in elsewhere) or before + name in included
             if taken and before + name not in excluded and id(weight) not in seen:
                 if hasattr(weight, "full_tensor"):  # a DTensor
                     raise ValueError(

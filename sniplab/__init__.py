@@ -1,12 +1,12 @@
 """The laboratory around `snipcore`: data, training, many runs, and the sections of the report.
 
-    data, methods, connectivity <- training <- sparse <- runs <- stats, show, verdicts
+    data, methods, connectivity, capture <- training <- sparse <- runs <- stats, show, verdicts
         <- sections <- notebook, explorer, prose, page <- report
 
 Each room imports only rooms before it, and each is read alone. `import sniplab as lab` gives the
 names below; a section is imported by name: `from sniplab.sections import sweep`; `report` is run by
-itself: `python -m sniplab.report`. A room is imported when one of its names is first asked for:
-who only loads data waits for no library of statistics or figures.
+itself: `python -m sniplab.report`; so is `gpu`, a first trial on a GPU. A room is imported when one
+of its names is first asked for: who only loads data waits for no library of statistics or figures.
 """
 
 import ast

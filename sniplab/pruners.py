@@ -30,7 +30,7 @@ from snipcore import (
 
 # The report prunes little on purpose: pixels that are always black have scores of 0, and some stay.
 ZEROS_KEPT = r"[\d,]+ of the [\d,]+ kept have a score of 0"
-warnings.filterwarnings("ignore", ZEROS_KEPT, module=r"sniplab\.pruners")
+warnings.filterwarnings("ignore", ZEROS_KEPT, module=r"sniplab\.")
 
 SCORING_CHUNK = 1000  # images per pass: a batch of the whole train split needs no more memory
 ROUNDS = 100  # of SynFlow, iterative SNIP and FORCE

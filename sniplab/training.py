@@ -38,6 +38,7 @@ from snipcore import (
     hold,
     prunable,
 )
+from sniplab.capture import captured
 from sniplab.data import Data, draw_moves, moved
 
 
@@ -384,67 +385,6 @@ def own_randomness(device: torch.device, seed: int) -> Iterator[torch.Generator]
         generator.set_state(before)
 
 
-@contextlib.contextmanager
-def undone(
-    network: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, *more: Tensor
-) -> Iterator[None]:
-    """What is done inside leaves no trace. Weights, statistics, what the optimiser remembers and
-    `more` are put back in place, since a captured step knows them by where they are."""
-    kept = [*network.parameters(), *network.buffers(), *more]
-    kept = [(tensor, tensor.detach().clone()) for tensor in kept]
-    memory = {
-        (weight, name): value.clone()
-        for weight, state in optimizer.state.items()
-        for name, value in state.items()
-    }
-    drawn = generator.get_state()
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for tensor, before in kept:
-                tensor.copy_(before)
-            for weight, state in optimizer.state.items():
-                for name, value in state.items():  # what came into being begins at 0
-                    value.copy_(memory.get((weight, name), torch.zeros_like(value)))
-        generator.set_state(drawn)
-
-
-def captured(
-    step: Callable[[], None],
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    dropout: torch.Generator,
-    counter: Tensor,
-) -> Callable[[], None]:
-    """The step as one graph of CUDA, whose operations are started all at once: one by one, most
-    networks wait for the processor that starts them. On the CPU, the step as it is.
-
-    What Python does in the step is done now, not when the graph is replayed: hooks of the network
-    are called no more. Checkpoints must have been loaded. Where a network cannot be captured, since
-    it asks for a value in mid-step, say, a warning says so, and the step stays as it is.
-    """
-    if not counter.is_cuda:
-        return step
-    with torch.cuda.device(counter.device), undone(network, optimizer, dropout, counter):
-        graph, aside = torch.cuda.CUDAGraph(), torch.cuda.Stream()
-        started, before = graph.replay, torch.cuda.current_stream()
-        aside.wait_stream(before)
-        with torch.cuda.stream(aside), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "This instance was constructed with capturable")
-            for _ in range(3):  # libraries set themselves up, the optimiser makes its memory
-                step()
-            try:
-                with torch.cuda.graph(graph, stream=aside):
-                    step()
-            except RuntimeError as error:
-                text = f"the step cannot be captured ({error}): operations are started one by one"
-                warnings.warn(text, UserWarning, stacklevel=4)  # whoever called `train`
-                started = step
-        before.wait_stream(aside)
-    return started
-
-
 def fingerprint(network: nn.Module, masks: Mapping | None, data: Data, *settings) -> str:
     """Hash of everything that determines a run: weights, masks, images, labels, settings, threads.
 
@@ -618,7 +558,7 @@ def fit(
         """Of the batch at the counter; nothing in it depends on which that is."""
         x, y, rate = batches.at_counter()  # (B, C, H, W), (B,), (1,)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate.item() if group["foreach"] else rate  # on the CPU alone: `fused`
         loss, logits = forward(x, y)
         optimizer.zero_grad()
         loss.sum().backward()
@@ -677,8 +617,7 @@ def fit(
         network.train()
         if len(run.errors) < sum(step <= run.done for step in at):  # saved before a test
             take_test()
-        if graph and run.done < recipe.iterations:
-            batches.prepare(run.done)
+        if graph:  # on batches of the first image: it is all undone
             step = captured(step, network, optimizer, dropout, batches.counter)
         told = begun = time.perf_counter()
         steps = range(run.done, recipe.iterations)

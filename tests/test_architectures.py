@@ -616,3 +616,17 @@ def test_numbers_of_what_masks_keep():
     assert found["whole_batch"] == found["path_batch"] == "0" and found["scored_batch"] == "1"
     assert found["cut_by_batch"] == "GoogLeNet" and found["scored_seeds"] == "2"
     assert (found["smallest_kept"], found["smallest_in"]) == ("2.00", "GoogLeNet")
+
+
+def test_the_masks_in_files_are_those_of_the_rows():
+    """Digest by digest: of the runs of seed 0 that only scored, by initial statistics."""
+    rows = lab.read_results(lab.RESULTS / "2_layers.csv").query("seed == 0 and norm == 'running'")
+    digests = rows.set_index("model").masks
+    files = sorted((lab.RESULTS / "masks").glob("*.npz"))
+    assert {file.stem for file in files} == set(published.systems())
+    for file in files:
+        masks = snip.load_masks(file)
+        m = sum(mask.numel() for mask in masks.values())
+        kept = sum(int(mask.sum()) for mask in masks.values())
+        assert kept == snip.kept_count(m, snip.MODELS[file.stem].sparsity)
+        assert snip.digest(masks) == digests[file.stem], file.stem

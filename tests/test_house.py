@@ -15,7 +15,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 ROOMS = (  # in the order of their arrows; the sections stand side by side after them
     *("snipcore", "sniplab.data", "sniplab.pruners", "sniplab.controls", "sniplab.methods"),
-    *("sniplab.connectivity", "sniplab.training", "sniplab.sparse", "sniplab.trial"),
+    *(
+        "sniplab.connectivity",
+        "sniplab.capture",
+        "sniplab.training",
+        "sniplab.sparse",
+        "sniplab.trial",
+    ),
     *("sniplab.runs.config", "sniplab.runs.store", "sniplab.runs.worker", "sniplab.runs.grid"),
     *("sniplab.runs.migrate", "sniplab.stats", "sniplab.show", "sniplab.verdicts"),
 )

@@ -550,12 +550,6 @@ def test_a_parametrised_layer_refuses_no_other():
     assert list(snip.prunable(old, exclude="1")) == ["0.weight", "0.bias"]
 
 
-def test_a_gain_within_a_layer_is_no_weight():
-    layer = nn.Conv2d(2, 3, 1)
-    layer.gain = nn.Parameter(torch.ones(3, 1, 1, 1))
-    assert list(snip.prunable(nn.Sequential(layer))) == ["0.weight", "0.bias"]
-
-
 def test_weights_spread_over_processes_are_refused(tmp_path):
     from torch import distributed
     from torch.distributed.tensor import distribute_tensor, init_device_mesh

@@ -414,7 +414,7 @@ def test_the_state_within_a_chunk_is_that_of_numbers_drawn_one_by_one(small_data
 
 def rehearsed(step, network, optimizer, dropout, counter):
     """What capturing does on CUDA, but that the step is not recorded: it is done four times."""
-    with lab.training.undone(network, optimizer, dropout, counter):
+    with lab.capture.undone(network, optimizer, dropout, counter):
         for _ in range(4):
             step()
         assert counter.item() == 4
@@ -452,7 +452,7 @@ def test_steps_before_capture_leave_no_trace(small_data, device, tmp_path, monke
         with pytest.raises(Stopped):
             trained(checkpoint=tmp_path / "run.pt", checkpoint_seconds=0)
     history, resumed = trained(checkpoint=tmp_path / "run.pt", checkpoint_seconds=0)
-    assert len(calls) == 3 and len(steps) == 130 + 2 + 3
+    assert len(calls) == 3 and len(steps) == 130 + 2
     assert np.array_equal(history.loss, whole.loss) and history.test_error == whole.test_error
     assert np.array_equal(history.train_error, whole.train_error)
     assert all(a.equal(b) for a, b in zip(resumed, weights, strict=True))
@@ -509,7 +509,7 @@ def test_a_step_is_captured_once_on_a_stream_of_its_own(monkeypatch, fails):
     drawn = dropout.get_state()
     says = pytest.warns(UserWarning, match="the step cannot be captured .operation not permitted")
     with says if fails else contextlib.nullcontext():
-        started = lab.training.captured(step, model, optimizer, dropout, counter)
+        started = lab.capture.captured(step, model, optimizer, dropout, counter)
     assert events == ["wait", "step", "step", "step", "begin", "step", *["end"][fails:], "wait"]
     assert all(a.equal(b) for a, b in zip(bits(model), before, strict=True))
     assert counter.item() == 0 and dropout.get_state().equal(drawn)

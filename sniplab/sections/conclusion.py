@@ -126,7 +126,9 @@ def leak(data: Data, steps: int, seed: int) -> dict:
     batches = Batches(data, recipe, seed)
     for step in range(steps):
         apply_masks(model, masks)
-        images, labels = batches[step]
+        batches.prepare(step)
+        images, labels, _ = batches.at_counter()
+        batches.counter += 1
         optimizer.zero_grad()
         F.cross_entropy(model(images), labels).backward()
         optimizer.step()
