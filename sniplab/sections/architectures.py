@@ -85,7 +85,7 @@ def _cifar_epochs(count: int, seeds: int = 1) -> Length:
 
 
 SMOKE = dict.fromkeys(("squeezenet-vanilla", "gru-s"), Length(3))
-QUICK = dict.fromkeys(("alexnet-s", "alexnet-b", *CUT, "lstm-s", "gru-s"), Length(20))
+QUICK = dict.fromkeys(("alexnet-s", *CUT, "lstm-s", "gru-s"), Length(10))
 DESKTOP = {
     "alexnet-s": _cifar_epochs(12, seeds=3),
     "alexnet-b": _cifar_epochs(12),
@@ -127,10 +127,10 @@ NUMBERS = {
     "quick": Numbers(
         QUICK,
         scored_seeds=1,
-        scoring_batch=16,
+        scoring_batch=8,
         batch_size=16,
         test_images=500,
-        other_iterations=20,
+        other_iterations=10,
     ),
     # The published shape, shortened.
     "desktop": Numbers(DESKTOP, scored_seeds=5, recurrent_schedule="stages"),
