@@ -76,7 +76,7 @@ def test_every_kind_of_network_learns_at_the_published_rate(name, method, images
         masks = masks_of(model, name, data.x_train[:32], data.y_train[:32])
         assert snip.collapsed(model, masks, data.x_train[:32]) == []
     # The published shape: the linear schedule would spend two of twenty steps on its warm-up.
-    recipe = dataclasses.replace(lab.recipe_for(name, 20, 1), batch_size=32, schedule="stages")
+    recipe = dataclasses.replace(lab.recipe_for(name, 20, 1), batch_size=64, schedule="stages")
     history = lab.train(model, data, recipe, masks)
     assert np.isfinite(history.loss).all()
     assert history.loss[-5:].mean() < history.loss[:5].mean()
