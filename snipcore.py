@@ -864,7 +864,7 @@ def sensitivity(
         y: (B,) integer labels; (B, …) the targets of another loss.
         norm: as for `sensitivity_of`; "batch" normalises by each chunk, if there are several.
         chunk_size: inputs per pass; default: all at once.
-        loss: of (output, target), a mean over the batch, of equal weights if it comes in chunks.
+        loss: of (output, target), a mean over the batch; in chunks, one of equal weights.
             Cross-entropy takes labels of every pixel
             or probabilities, too; with class weights or labels to be ignored:
             `functools.partial(F.cross_entropy, ignore_index=255)`.
@@ -880,12 +880,18 @@ def sensitivity(
     if norm == "batch":
         check_statistics(model, min(size, len(x) % size or size))
 
+    # Of how many targets each loss is the mean: cross-entropy passes over labels of -100.
+    counts = y != -100 if loss is F.cross_entropy else torch.ones(len(y))
+    counts = [int(part.sum()) for part in counts.split(size)]
+
     def losses() -> Iterator[Tensor]:
-        for part_x, part_y in zip(x.split(size), y.split(size), strict=True):
+        for part_x, part_y, count in zip(x.split(size), y.split(size), counts, strict=True):
+            if not count:
+                continue
             output = model(part_x)
             if loss is F.cross_entropy:
                 check_targets(output, part_y)
-            yield loss(output, part_y) * len(part_x) / len(x)
+            yield loss(output, part_y) * count / sum(counts)
 
     return sensitivity_of(model, losses, norm, include, exclude)
 

@@ -73,3 +73,23 @@ def archive():
         "x_test": rng.integers(0, 256, (20, 28, 28), dtype=np.uint8),
         "y_test": np.arange(20, dtype=np.uint8) % 10,
     }
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """A function that lets the steps of training raise, those of the given places in the order of
+    all that are begun; it gives the list that fills with the numbers of the steps."""
+
+    def stop(places, error=KeyboardInterrupt):
+        steps, real = [], lab.training.Batches.prepare
+
+        def prepare(self, step):
+            steps.append(step)
+            if len(steps) in places:
+                raise error
+            return real(self, step)
+
+        monkeypatch.setattr(lab.training.Batches, "prepare", prepare)
+        return steps
+
+    return stop

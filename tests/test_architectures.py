@@ -11,7 +11,7 @@ import torch
 
 import snipcore as snip
 import sniplab as lab
-from sniplab.sections import PROFILES, architectures
+from sniplab.sections import PROFILES, architectures, architectures_collected
 from sniplab.sections import architectures_costs as costs
 from sniplab.sections import architectures_layers as layers
 from sniplab.sections import architectures_published as published
@@ -135,7 +135,7 @@ def test_any_network_method_and_sparsity_can_be_asked_for():
 
 
 def test_longer_runs_of_the_recurrent_networks_are_planned():
-    (runs_,) = architectures.recurrent_plan("desktop").values()
+    (runs_,) = architectures_collected.recurrent_plan("desktop").values()
     assert len(set(runs_)) == 16 and {c.recipe.iterations for c in runs_} == {37_500}
     assert {c.recipe.schedule for c in runs_} == {"stages"}  # half of the published length
     for name, seeds in (("lstm-s", 3), ("gru-s", 5)):
@@ -143,7 +143,7 @@ def test_longer_runs_of_the_recurrent_networks_are_planned():
         methods = (("dense", 0.0), ("snip", 0.95))
         assert cells == {(*cell, seed) for cell in methods for seed in range(seeds)}
     for profile in ("smoke", "quick", "paper"):
-        assert architectures.recurrent_plan(profile) == {"recurrent": []}
+        assert architectures_collected.recurrent_plan(profile) == {"recurrent": []}
 
 
 @pytest.mark.parametrize("argument", ["epochs", "seeds"])
@@ -154,7 +154,11 @@ def test_no_seeds_and_no_epochs_are_refused(argument, value):
 
 
 def test_an_unknown_profile_is_named():
-    for plan in (architectures.plan, architectures.survival_plan, architectures.recurrent_plan):
+    for plan in (
+        architectures.plan,
+        architectures.survival_plan,
+        architectures_collected.recurrent_plan,
+    ):
         with pytest.raises(ValueError, match="unknown profile 'night'; known: smoke, quick"):
             plan("night")
 

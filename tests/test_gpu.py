@@ -12,7 +12,7 @@ from PIL import Image
 
 import snipcore as snip
 import sniplab as lab
-from sniplab import gpu
+from sniplab import gpu, packing
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ def test_what_is_packed_comes_back_to_the_bit(tmp_path, kind):
     elif kind == "noise":
         images = np.random.default_rng(1).integers(0, 256, images.shape, dtype=np.uint8)
     arrays = arrays_of(images)
-    gpu.pack(arrays, tmp_path / "packed")
-    back = gpu.unpack(tmp_path / "packed")
+    packing.pack(arrays, tmp_path / "packed")
+    back = packing.unpack(tmp_path / "packed")
     assert set(back) == set(arrays)
     assert all(back[name].dtype == array.dtype for name, array in arrays.items())
     assert all(np.array_equal(back[name], array) for name, array in arrays.items())
@@ -68,7 +68,7 @@ def test_what_is_packed_comes_back_to_the_bit(tmp_path, kind):
     packed["x_test wrong"] += 1  # another decoder's pixels
     np.savez(tmp_path / "other.npz", **packed)
     with pytest.raises(ValueError, match=r"x_test of .* decodes otherwise here"):
-        gpu.unpack(tmp_path / "other.npz")
+        packing.unpack(tmp_path / "other.npz")
     with np.load(tmp_path / "packed") as file:
         wrong = (file["x_train wrong"] != 0).any((1, 2, 3)).mean()
     assert wrong < 0.5 if kind == "through JPEG" else wrong > 0.5
@@ -85,7 +85,7 @@ def test_colour_is_doubled_as_pillow_does():
     Image.fromarray(planes, "YCbCr").save(file, "JPEG", quality=100, subsampling=2)
     decoded = np.asarray(Image.open(file).convert("RGB")).astype(float)
     blue = (decoded[..., 2] - 128) / 1.772 + 128
-    matrix = gpu._upsampling(16)
+    matrix = packing._upsampling(16)
     assert np.abs(blue - matrix @ halved @ matrix.T).max() < 2.5
     assert np.abs(blue - halved.repeat(2, 0).repeat(2, 1)).max() > 5
 

@@ -18,17 +18,19 @@ ROOMS = (  # in the order of their arrows; the sections stand side by side after
     *(
         "sniplab.connectivity",
         "sniplab.capture",
+        "sniplab.checkpoint",
         "sniplab.training",
         "sniplab.sparse",
         "sniplab.trial",
     ),
-    *("sniplab.runs.config", "sniplab.runs.store", "sniplab.runs.worker", "sniplab.runs.grid"),
-    *("sniplab.runs.migrate", "sniplab.stats", "sniplab.show", "sniplab.verdicts"),
+    *("sniplab.runs.config", "sniplab.runs.store", "sniplab.runs.worker", "sniplab.runs.bar"),
+    *("sniplab.runs.grid", "sniplab.runs.migrate"),
+    *("sniplab.stats", "sniplab.show", "sniplab.verdicts"),
 )
 AFTER = (  # the sections, in the same order
     *("sniplab.explorer", "sniplab.notebook", "sniplab.prose"),
     *("sniplab.page_tables", "sniplab.page", "sniplab.constraints", "sniplab.report"),
-    "sniplab.gpu",
+    *("sniplab.packing", "sniplab.gpu"),
 )
 SECTIONS = sorted(
     f"sniplab.sections.{path.stem}"

@@ -113,9 +113,7 @@ def test_what_a_sweep_killed_between_row_and_checkpoint_left_goes(tmp_path, monk
 
 
 @pytest.mark.slow
-def test_rows_are_the_same_to_the_bit_however_they_are_grouped_or_interrupted(
-    tmp_path, monkeypatch
-):
+def test_rows_are_the_same_to_the_bit_however_they_are_grouped_or_interrupted(tmp_path, stop_at):
     recipe = lab.Recipe(300, checkpoints=2)
     cells = [("dense", 0.0), *(("snip", s) for s in (*sweep.ALL, 0.92))]
     configs = [config(method=m, sparsity=s, recipe=recipe) for m, s in cells]
@@ -124,15 +122,7 @@ def test_rows_are_the_same_to_the_bit_however_they_are_grouped_or_interrupted(
     single = [lab.run_grid([c], tmp_path / "single.csv", n_jobs=1) for c in reversed(configs)]
     pd.testing.assert_frame_equal(by_run(pd.concat(single)), by_run(whole))
 
-    steps, real = [], lab.training.Batches.prepare
-
-    def interrupted(self, step):
-        steps.append(step)
-        if len(steps) % 211 == 0:
-            raise KeyboardInterrupt
-        return real(self, step)
-
-    monkeypatch.setattr(lab.training.Batches, "prepare", interrupted)
+    steps = stop_at(range(211, 50 * 211, 211))
     for _ in range(50):
         with contextlib.suppress(KeyboardInterrupt):
             path = tmp_path / "interrupted.csv"
@@ -142,20 +132,12 @@ def test_rows_are_the_same_to_the_bit_however_they_are_grouped_or_interrupted(
     pd.testing.assert_frame_equal(by_run(rows), by_run(whole))
 
 
-def test_a_run_in_progress_is_gone_on_with(tmp_path, monkeypatch):
+def test_a_run_in_progress_is_gone_on_with(tmp_path, stop_at):
     """One stack and one by itself are stopped in the middle; their rows are as if they were not."""
     recipe = lab.Recipe(30, checkpoints=1)
     configs = [config(sparsity=s, recipe=recipe) for s in (0.5, 0.9, 0.99)]
     whole = lab.run_grid(configs, tmp_path / "whole.csv", n_jobs=1)
-    steps, real = [], lab.training.Batches.prepare
-
-    def interrupted(self, step):
-        steps.append(step)
-        if len(steps) in (20, 45):
-            raise KeyboardInterrupt
-        return real(self, step)
-
-    monkeypatch.setattr(lab.training.Batches, "prepare", interrupted)
+    steps = stop_at((20, 45))
     path = tmp_path / "results.csv"
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):

@@ -427,20 +427,20 @@ def alone(config, folder):
 
 
 def test_how_long_is_left(tmp_path):
-    grid = lab.runs.grid
+    bar = lab.runs.bar
     configs = [config(recipe=lab.Recipe(100), sparsity=s) for s in (0.5, 0.6, 0.7)]
     tasks = [alone(c, tmp_path) for c in configs]
     rows = lab.read_results(tmp_path / "none.csv")
-    assert np.isnan(grid._seconds_left(tasks, rows, 1))
+    assert np.isnan(bar.seconds_left(tasks, rows, 1))
     tasks[0].file(".steps").write_text("40 0.5")  # 60 steps of 0.5 s; the others are as long
-    assert grid._seconds_left(tasks, rows, 1) == pytest.approx(30 + 50 + 50)
-    assert grid._seconds_left(tasks, rows, 2) == pytest.approx(65)
-    assert grid._seconds_left(tasks[1:2], rows, 2) == pytest.approx(math.nan, nan_ok=True)
+    assert bar.seconds_left(tasks, rows, 1) == pytest.approx(30 + 50 + 50)
+    assert bar.seconds_left(tasks, rows, 2) == pytest.approx(65)
+    assert bar.seconds_left(tasks[1:2], rows, 2) == pytest.approx(math.nan, nan_ok=True)
     scored = {"model": "lenet-300-100", "engine": "", "step_seconds": math.nan}  # spoils nothing
     trained = scored | {"engine": "masked", "step_seconds": 2.0}
     rows = pd.DataFrame([scored, trained])
-    assert grid._seconds_left(tasks[1:2], rows, 1) == pytest.approx(200)
-    assert [grid._hours(s) for s in (40, 720, 12_000)] == ["40 s", "12 min", "3.3 h"]
+    assert bar.seconds_left(tasks[1:2], rows, 1) == pytest.approx(200)
+    assert [bar.hours(s) for s in (40, 720, 12_000)] == ["40 s", "12 min", "3.3 h"]
 
 
 # ----------------------------------------------------------------------------------- bad input
@@ -761,20 +761,12 @@ def test_a_stack_holds_its_images_once(tmp_path, monkeypatch):
     assert set(rows.engine) == {"stacked"} and len(made) == 1
 
 
-def test_a_stack_that_was_begun_goes_on_when_the_sweep_has_grown(tmp_path, monkeypatch):
+def test_a_stack_that_was_begun_goes_on_when_the_sweep_has_grown(tmp_path, stop_at):
     """One more sparsity made another stack of all of them, whose checkpoint had another name."""
     recipe = lab.Recipe(30, checkpoints=1)
     configs = [config(sparsity=s, recipe=recipe) for s in (0.9, 0.95, 0.98, 0.99)]
     whole = lab.run_grid(configs, tmp_path / "whole.csv", n_jobs=1)
-    steps, real = [], lab.training.Batches.prepare
-
-    def interrupted(self, step):
-        steps.append(step)
-        if len(steps) == 20:
-            raise KeyboardInterrupt
-        return real(self, step)
-
-    monkeypatch.setattr(lab.training.Batches, "prepare", interrupted)
+    steps = stop_at((20,))
     path = tmp_path / "results.csv"
     with pytest.raises(KeyboardInterrupt):
         lab.run_grid([configs[0], configs[2]], path, n_jobs=1, checkpoint_seconds=0)
@@ -839,9 +831,7 @@ def test_pruned_after_training(digits, sparsity):
 
 
 def _first_batch(data):
-    batches = lab.training.Batches(data, RECIPE, seed=0)
-    batches.prepare(0)
-    return batches.at_counter()[:2]
+    return lab.training.Batches(data, RECIPE, seed=0).take(0)
 
 
 @torch.no_grad()
@@ -852,7 +842,7 @@ def _first_logits(model, masks, data):
     return model(_first_batch(data)[0])
 
 
-def test_what_is_pruned_after_training_is_trained_once(tmp_path, monkeypatch):
+def test_what_is_pruned_after_training_is_trained_once(tmp_path, stop_at):
     """And after a kill the same rows come out, to the bit, and no file is left."""
     recipe = lab.Recipe(12, checkpoints=1)
     base = {"recipe": recipe, "method": "magnitude", "pretrain": 20}
@@ -862,21 +852,14 @@ def test_what_is_pruned_after_training_is_trained_once(tmp_path, monkeypatch):
     assert (
         len(tasks_of([*runs, config(**base, init="vs-x"), config(**base | {"pretrain": 9})])) == 3
     )
-    steps, real = [], lab.training.Batches.prepare
-
-    def counted(self, step):
-        steps.append(step)
-        if len(steps) in ends:
-            raise KeyboardInterrupt
-        return real(self, step)
-
-    ends = ()
-    monkeypatch.setattr(lab.training.Batches, "prepare", counted)
+    ends = []
+    steps = stop_at(ends)
     whole = lab.run_grid(runs, tmp_path / "whole.csv", n_jobs=1)
     assert len(steps) == 20 + 12 and whole.status.tolist() == ["ok"] * 5
     assert whole.masks[0] == whole.masks[2] != whole.masks[1] and whole.error.nunique() > 2
     steps.clear()
-    ends, path = (15, 15 + 6 + 5), tmp_path / "results.csv"  # in the first training, in the second
+    ends[:] = 15, 15 + 6 + 5  # in the first training, in the second
+    path = tmp_path / "results.csv"
     for _ in ends:
         with pytest.raises(KeyboardInterrupt):
             lab.run_grid(runs, path, n_jobs=1, checkpoint_seconds=0)

@@ -694,6 +694,17 @@ def test_a_detector_that_has_losses_in_training_alone():
     assert not model.backbone[1].running_mean.any() and model.training
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_labels_that_are_passed_over_do_not_count_in_chunks(size):
+    """One chunk has all its labels, one a few, one none."""
+    torch.manual_seed(0)
+    model, x = nn.Linear(4, 3), torch.randn(6, 4)
+    y = torch.tensor([0, 1, 2, -100, -100, -100])
+    whole, chunked = snip.sensitivity(model, x, y), snip.sensitivity(model, x, y, chunk_size=size)
+    for name, score in whole.items():
+        torch.testing.assert_close(chunked[name], score)
+
+
 @pytest.mark.parametrize(
     ("y", "loss"),
     [

@@ -346,7 +346,7 @@ def test_a_stack_gives_the_same_bits_however_it_is_grouped(digits, optimizer, th
 
 
 @pytest.mark.parametrize("engine", ["sparse", "stacked"])
-def test_sparse_runs_go_on_to_the_same_bits(digits, device, tmp_path, monkeypatch, engine):
+def test_sparse_runs_go_on_to_the_same_bits(digits, device, tmp_path, stop_at, engine):
     recipe = lab.Recipe(30, checkpoints=3)
     count = 2 if engine == "stacked" else 1
 
@@ -357,15 +357,8 @@ def test_sparse_runs_go_on_to_the_same_bits(digits, device, tmp_path, monkeypatc
             (h.loss, h.test_error, m.state_dict()) for h, m in zip(histories, models, strict=True)
         ]
 
-    whole, steps, real = trained(), [], lab.training.Batches.prepare
-
-    def interrupted(self, step):
-        steps.append(step)
-        if len(steps) in (11, 25):
-            raise KeyboardInterrupt
-        return real(self, step)
-
-    monkeypatch.setattr(lab.training.Batches, "prepare", interrupted)
+    whole = trained()
+    steps = stop_at((11, 25))
     keep = {"checkpoint": tmp_path / "run.pt", "checkpoint_seconds": 0}
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):

@@ -423,7 +423,9 @@ def rehearsed(step, network, optimizer, dropout, counter):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_steps_before_capture_leave_no_trace(small_data, device, tmp_path, monkeypatch, optimizer):
+def test_steps_before_capture_leave_no_trace(
+    small_data, device, tmp_path, monkeypatch, stop_at, optimizer
+):
     """Neither at the start of a run nor where it goes on in the middle of a chunk."""
     recipe = lab.Recipe(
         130, batch_size=8, optimizer=optimizer, lr=0.01, schedule="linear", shift=1, checkpoints=3
@@ -435,19 +437,11 @@ def test_steps_before_capture_leave_no_trace(small_data, device, tmp_path, monke
         return history, bits(model)
 
     whole, weights = trained()
-    steps, real = [], lab.training.Batches.prepare
-
-    def killed(self, step):
-        steps.append(step)
-        if len(steps) in (40, 120):
-            raise Stopped
-        return real(self, step)
-
     calls = []
     monkeypatch.setattr(
         lab.training, "captured", lambda *parts: calls.append(parts) or rehearsed(*parts)
     )
-    monkeypatch.setattr(lab.training.Batches, "prepare", killed)
+    steps = stop_at((40, 120), Stopped)
     for _ in range(2):
         with pytest.raises(Stopped):
             trained(checkpoint=tmp_path / "run.pt", checkpoint_seconds=0)
@@ -575,7 +569,7 @@ def test_dropout_is_seeded_by_the_run_and_the_global_state_is_left(small_data, d
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(
-    small_data, device, tmp_path, monkeypatch, optimizer, precision
+    small_data, device, tmp_path, stop_at, optimizer, precision
 ):
     recipe = lab.Recipe(
         60, batch_size=8, optimizer=optimizer, lr=0.01, schedule="linear", shift=1, flip=True,
@@ -589,16 +583,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(
         return history, bits(model)
 
     whole, weights = trained(everything(device))
-    steps = []
-    real = lab.training.Batches.prepare
-
-    def killed(self, step):
-        steps.append(step)
-        if len(steps) in (7, 20, 33, 61):
-            raise Stopped
-        return real(self, step)
-
-    monkeypatch.setattr(lab.training.Batches, "prepare", killed)
+    steps = stop_at((7, 20, 33, 61), Stopped)
     for _ in range(4):
         with pytest.raises(Stopped):
             trained(everything(device), checkpoint=path, checkpoint_seconds=0)
@@ -656,10 +641,10 @@ def test_a_run_is_told_from_one_of_another_network(small_data):
     bodies = [nn.ReLU(), nn.Tanh(), nn.Dropout(0.1), nn.Dropout(0.2)]
     networks = [nn.Sequential(small_net("cpu"), body) for body in (*bodies, nn.ReLU())]
     networks[-1][0].requires_grad_(False)
-    marks = [lab.training.fingerprint(network, None, small_data) for network in networks]
+    marks = [lab.checkpoint.fingerprint(network, None, small_data) for network in networks]
     assert len(set(marks)) == len(marks)
     again = nn.Sequential(small_net("cpu"), nn.ReLU())
-    assert lab.training.fingerprint(again, None, small_data) == marks[0]
+    assert lab.checkpoint.fingerprint(again, None, small_data) == marks[0]
 
 
 def test_any_image_or_label_tells_runs_apart(small_data, device):
@@ -674,13 +659,13 @@ def test_any_image_or_label_tells_runs_apart(small_data, device):
     changes = [{}, {"x_train": negated}, {"x_train": pixel}, {"y_train": label}]
     changes += [{"x_test": pixel + 1}, {"y_test": label}, {"digest": "another"}]
     marks = [
-        lab.training.fingerprint(small_net("cpu"), None, dataclasses.replace(data, **change))
+        lab.checkpoint.fingerprint(small_net("cpu"), None, dataclasses.replace(data, **change))
         for change in changes
     ]
     assert len(set(marks)) == len(changes)
     layout = x.transpose(2, 3).contiguous().transpose(2, 3)
     again = dataclasses.replace(data, x_train=layout)  # the same images, laid out otherwise
-    assert lab.training.fingerprint(small_net("cpu"), None, again) == marks[0]
+    assert lab.checkpoint.fingerprint(small_net("cpu"), None, again) == marks[0]
 
 
 def test_the_number_of_threads_tells_runs_apart(small_data):
@@ -688,7 +673,7 @@ def test_the_number_of_threads_tells_runs_apart(small_data):
     try:
         for threads in (1, 2, 1):
             torch.set_num_threads(threads)
-            marks.append(lab.training.fingerprint(small_net("cpu"), None, small_data))
+            marks.append(lab.checkpoint.fingerprint(small_net("cpu"), None, small_data))
     finally:
         torch.set_num_threads(before)
     assert marks[0] != marks[1] and marks[0] == marks[2]
@@ -745,7 +730,7 @@ def clocked(monkeypatch, step, test):
     at which tests begin, and those of saves."""
     now, tests, saves = [0.0], [], []
     real, really, replacing = (
-        lab.training.Batches.prepare, lab.training.evaluate, lab.training.replacing
+        lab.training.Batches.prepare, lab.training.evaluate, lab.checkpoint.replacing
     )  # fmt: skip
 
     def slow_step(self, i):
@@ -764,7 +749,7 @@ def clocked(monkeypatch, step, test):
     monkeypatch.setattr(lab.training.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(lab.training.Batches, "prepare", slow_step)
     monkeypatch.setattr(lab.training, "evaluate", slow_test)
-    monkeypatch.setattr(lab.training, "replacing", saved)
+    monkeypatch.setattr(lab.checkpoint, "replacing", saved)
     return tests, saves
 
 
@@ -861,11 +846,11 @@ def test_a_full_disk_leaves_the_old_file_and_no_draft(tmp_path, room):
     room(1000)
     for _ in range(2):  # nothing is wedged
         with pytest.raises(OSError, match=rf"'{path}'$") as caught:
-            with lab.training.replacing(path) as file:
+            with lab.checkpoint.replacing(path) as file:
                 file.write(b"new" * 1000)
         assert caught.value.errno == errno.EFBIG and content(tmp_path) == {"rows.csv": "old"}
     room()
-    with lab.training.replacing(path, "w", encoding="utf-8") as file:
+    with lab.checkpoint.replacing(path, "w", encoding="utf-8") as file:
         file.write("new")
     assert content(tmp_path) == {"rows.csv": "new"}
 
@@ -874,7 +859,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_draft(tmp_path, room):
 def test_whatever_goes_wrong_in_writing_no_draft_is_left(tmp_path, error):
     path = tmp_path / "rows.csv"
     path.write_text("old")
-    with pytest.raises(type(error)) as caught, lab.training.replacing(path) as file:
+    with pytest.raises(type(error)) as caught, lab.checkpoint.replacing(path) as file:
         file.write(b"new")
         raise error
     assert caught.value is error  # of another file, it keeps that one's name
@@ -886,16 +871,16 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path, place):
     (tmp_path / "a file").write_text("")
     (tmp_path / "folder").mkdir()
     path = tmp_path / place
-    with pytest.raises(OSError, match=rf"'{path}'$"), lab.training.replacing(path) as file:
+    with pytest.raises(OSError, match=rf"'{path}'$"), lab.checkpoint.replacing(path) as file:
         file.write(b"new")
     assert {p.name for p in tmp_path.rglob("*")} == {"a file", "folder"}
 
 
 def test_two_writers_share_no_draft(tmp_path):
     path = tmp_path / "rows.csv"
-    with lab.training.replacing(path, "w") as slow:
+    with lab.checkpoint.replacing(path, "w") as slow:
         slow.write("one")
-        with lab.training.replacing(path, "w") as quick:
+        with lab.checkpoint.replacing(path, "w") as quick:
             quick.write("another")
         assert path.read_text() == "another"
     assert content(tmp_path) == {"rows.csv": "one"}
@@ -906,7 +891,7 @@ def test_many_threads_write_whole_files(tmp_path):
 
     def write(text):
         for _ in range(5):
-            with lab.training.replacing(path, "w") as file:
+            with lab.checkpoint.replacing(path, "w") as file:
                 file.write(text)
 
     with ThreadPoolExecutor(8) as pool:
@@ -923,7 +908,7 @@ def test_a_link_stays_a_link_and_a_mode_a_mode(tmp_path):
     before = os.umask(0o027)
     try:
         for path in (link, tmp_path / "fresh.csv"):
-            with lab.training.replacing(path, "w") as file:
+            with lab.checkpoint.replacing(path, "w") as file:
                 file.write("new")
     finally:
         os.umask(before)
@@ -942,7 +927,7 @@ def test_drafts_of_kills_long_ago_are_cleared_away(tmp_path):
         draft.write_text("torn")
     for draft in (old, other):
         os.utime(draft, (time.time() - 4000,) * 2)
-    with lab.training.replacing(tmp_path / "a[1].csv", "w") as file:
+    with lab.checkpoint.replacing(tmp_path / "a[1].csv", "w") as file:
         file.write("new")
     assert set(content(tmp_path)) == {"a[1].csv", young.name, other.name}
 

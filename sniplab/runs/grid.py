@@ -2,12 +2,9 @@
 
 import contextlib
 import dataclasses
-import math
 import os
-import statistics
-import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +13,16 @@ import joblib
 import pandas as pd
 import torch
 from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
-from tqdm.auto import tqdm
 
 from snipcore import MODELS, kept_count, pick_device, prunable
 from sniplab.data import Data, data_root, load_data
 from sniplab.methods import METHODS
+from sniplab.runs.bar import run_bar
 from sniplab.runs.config import Config, as_config, identity, shapes
 from sniplab.runs.store import append_rows, read_results, typed
 from sniplab.runs.worker import Placement, Task, rows_of
 from sniplab.sparse import STACK, engine_for
-from sniplab.training import progress, settled_precision
+from sniplab.training import settled_precision
 
 
 def run_grid(
@@ -317,7 +314,7 @@ def _do(
         n_jobs=min(workers, len(todo)), return_as="generator_unordered", batch_size=1
     )(joblib.delayed(rows_of)(task, place) for task in list(todo.values()))
     try:
-        with _bar(todo, lambda: rows, workers) as bar:
+        with run_bar(todo, lambda: rows, workers) as bar:
             for key, new in finished:
                 append_rows(results, new)
                 new = typed(pd.DataFrame(new))
@@ -341,64 +338,6 @@ def _do(
     finally:
         finished.close()  # ends the workers, before anybody else may write
     return rows
-
-
-# --------------------------------------------------------------------------------------------- bar
-
-
-def _hours(seconds: float) -> str:
-    """'40 s', '12 min' or '3.4 h'."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _seconds_left(tasks: Iterable[Task], rows: pd.DataFrame, workers: int) -> float:
-    """The seconds that unfinished tasks will take, by the steps that are done and by those of
-    finished runs of the same kind; NaN while nothing is known."""
-    trained = rows[rows.step_seconds.notna()]  # others failed, or only scored
-    known = trained.groupby(["model", "engine"]).step_seconds.median().to_dict()
-    open_steps, going = [], {}
-    for task in tasks:
-        kind, iterations = (task.configs[0].model, task.engine), task.configs[0].recipe.iterations
-        seconds, done = known.get(kind, math.nan) * len(task.configs), 0
-        with contextlib.suppress(OSError, ValueError):  # not begun, or read in mid-writing
-            words = task.file(".steps").read_text().split()
-            done, seconds = int(words[0]), float(words[1])
-            going[kind] = seconds
-        open_steps.append((kind, iterations - done, seconds))
-    guess = statistics.fmean([*known.values(), *going.values()] or [math.nan])
-    times = [
-        steps * (going.get(kind, guess) if math.isnan(seconds) else seconds)
-        for kind, steps, seconds in open_steps
-    ]
-    return max(sum(times) / workers, *times, 0) if times else 0.0
-
-
-@contextlib.contextmanager
-def _bar(
-    todo: Mapping[str, Task], rows: Callable[[], pd.DataFrame], workers: int
-) -> Iterator[tqdm]:
-    """A bar over runs that says how long is left, by the times of steps."""
-    total = sum(len(task.configs) for task in todo.values())
-    bar, ended = progress(None, total=total, desc="runs", unit="run"), threading.Event()
-
-    def tell():
-        while not ended.wait(2):
-            left = _seconds_left(list(todo.values()), rows(), workers)
-            if not math.isnan(left):
-                bar.set_postfix_str(f"about {_hours(left)} left")
-
-    teller = threading.Thread(target=tell, daemon=True)
-    if not bar.disable:
-        teller.start()
-    try:
-        yield bar
-    finally:
-        ended.set()
-        if teller.is_alive():
-            teller.join()
-        bar.close()
 
 
 def _warn_of(rows: pd.DataFrame, which: pd.Series, what: str, column: str) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sniplab.checkpoint import replacing
 from sniplab.runs.config import COLUMNS, CURVES, Config, identity
-from sniplab.training import replacing
 
 KEY = ["run", "data"]  # one row for each: the same configuration on other data is another row
 

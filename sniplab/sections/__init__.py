@@ -7,7 +7,8 @@ the name of a part to the runs of that part; one run may be in several parts.
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +26,22 @@ Plan = Mapping[str, Sequence[Config]]
 def check_profile(profile: str) -> None:
     """Raise ValueError for an unknown profile."""
     check_known(profile, PROFILES, "profile")
+
+
+def collected(part: str) -> Callable[[Callable[[], list[Config]]], Callable[[str], Plan]]:
+    """Of a function that lists runs, make a plan of one part: of the committed report, and empty
+    under other profiles. Rows of such a plan are collected over many days, and not shown before all
+    of them are there."""
+
+    def made(runs: Callable[[], list[Config]]) -> Callable[[str], Plan]:
+        @wraps(runs)
+        def plan(profile: str) -> Plan:
+            check_profile(profile)
+            return {part: runs() if profile == COMMITTED else []}
+
+        return plan
+
+    return made
 
 
 def check_counts(**counts: int | None) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 from snipcore import MODELS, check_known
 from sniplab.methods import METHODS
 from sniplab.runs import Config
-from sniplab.sections import COMMITTED, check_counts, check_profile, several
+from sniplab.sections import check_counts, check_profile, several
 from sniplab.sections.architectures_costs import (
     CUT,
     cost_values,
@@ -203,26 +203,6 @@ def _recipe_of(name: str, numbers: Numbers, length: Length) -> Recipe:
     if MODELS[name].family == "Recurrent" and numbers.recurrent_schedule:
         recipe = dataclasses.replace(recipe, schedule=numbers.recurrent_schedule)
     return dataclasses.replace(recipe, batch_size=numbers.batch_size or recipe.batch_size)
-
-
-def recurrent_plan(profile: str) -> dict[str, list[Config]]:
-    """Longer runs of the recurrent networks: half of the published length, three seeds of LSTM-s
-    and five of GRU-s, dense and pruned to 95 %. They are collected, and not shown before all are
-    there.
-
-    Raises ValueError for an unknown profile.
-    """
-    check_profile(profile)
-    if profile != COMMITTED:
-        return {"recurrent": []}
-    return {
-        "recurrent": [
-            Config(name, recipe_for(name, 37_500, 15), method, sparsity, seed)
-            for name, seeds in (("lstm-s", 3), ("gru-s", 5))
-            for seed in range(seeds)
-            for method, sparsity in (("dense", 0.0), ("snip", 0.95))
-        ]
-    }
 
 
 def survival_plan(profile: str) -> dict[str, list[Config]]:

@@ -8,7 +8,8 @@ Runs are in the order of their seeds, so that what a day leaves undone is a seed
 import dataclasses
 
 from sniplab.runs import Config
-from sniplab.sections import COMMITTED, architectures, check_profile
+from sniplab.sections import COMMITTED, architectures, collected
+from sniplab.training import recipe_for
 
 ALEXNET = "alexnet-s"
 LATER = ("synflow", "iterative-snip", "grasp", "erk", "shuffled", "random")
@@ -16,50 +17,54 @@ LATER = ("synflow", "iterative-snip", "grasp", "erk", "shuffled", "random")
 TUNED = ({}, {"weight_decay": 1e-4}, {"weight_decay": 2e-3}, {"lr": 0.03}, {"lr": 0.3})
 
 
-def lengths_plan(profile: str) -> dict[str, list[Config]]:
+@collected("lengths")
+def lengths_plan() -> list[Config]:
     """What SNIP costs on CIFAR-10 as a function of length: AlexNet-s, dense and SNIP, in 24, 48 and
     96 epochs beside the 12 of the committed runs, three seeds."""
-    check_profile(profile)
-    if profile != COMMITTED:
-        return {"lengths": []}
     runs = [
         config
         for epochs in (24, 48, 96)
-        for config in architectures.plan(profile, ALEXNET, epochs=epochs, seeds=3)["trained"]
+        for config in architectures.plan(COMMITTED, ALEXNET, epochs=epochs, seeds=3)["trained"]
     ]
-    return {"lengths": sorted(runs, key=lambda config: config.seed)}
+    return sorted(runs, key=lambda config: config.seed)
 
 
-def methods_plan(profile: str) -> dict[str, list[Config]]:
+@collected("methods")
+def methods_plan() -> list[Config]:
     """Do the methods differ on convolutional networks? LATER beside the committed runs, dense and
     SNIP's, of the same 12 epochs, three seeds."""
-    check_profile(profile)
-    if profile != COMMITTED:
-        return {"methods": []}
     networks = (ALEXNET, "squeezenet-vanilla")
-    runs = architectures.plan(profile, networks, LATER, epochs=12, seeds=3)["trained"]
-    return {"methods": [config for config in runs if config.method != "dense"]}
+    runs = architectures.plan(COMMITTED, networks, LATER, epochs=12, seeds=3)["trained"]
+    return [config for config in runs if config.method != "dense"]
 
 
-def tuning_plan(profile: str) -> dict[str, list[Config]]:
+@collected("tuning")
+def tuning_plan() -> list[Config]:
     """Does what SNIP costs depend on weight decay and rate? AlexNet-s, dense and SNIP, 12 epochs,
     under TUNED, three seeds, tested on validation images: each arm is to have its own best."""
-    check_profile(profile)
-    if profile != COMMITTED:
-        return {"tuning": []}
-    return {
-        "tuning": [
-            dataclasses.replace(
-                config, recipe=dataclasses.replace(config.recipe, **changed), tested="validation"
-            )
-            for config in architectures.plan(profile, ALEXNET, epochs=12, seeds=3)["trained"]
-            for changed in TUNED
-        ]
-    }
+    return [
+        dataclasses.replace(
+            config, recipe=dataclasses.replace(config.recipe, **changed), tested="validation"
+        )
+        for config in architectures.plan(COMMITTED, ALEXNET, epochs=12, seeds=3)["trained"]
+        for changed in TUNED
+    ]
+
+
+@collected("recurrent")
+def recurrent_plan() -> list[Config]:
+    """Longer runs of the recurrent networks: half of the published length, dense and pruned, three
+    seeds of LSTM-s and five of GRU-s."""
+    return [
+        Config(name, recipe_for(name, 37_500, 15), method, sparsity, seed)
+        for name, seeds in (("lstm-s", 3), ("gru-s", 5))
+        for seed in range(seeds)
+        for method, sparsity in (("dense", 0.0), ("snip", 0.95))
+    ]
 
 
 PLANS = {  # by the file in RESULTS that keeps the rows
-    "2_recurrent": architectures.recurrent_plan,
+    "2_recurrent": recurrent_plan,
     "2_lengths": lengths_plan,
     "2_methods": methods_plan,
     "2_tuning": tuning_plan,

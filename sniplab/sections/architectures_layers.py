@@ -10,7 +10,8 @@ from torch import Tensor
 
 from snipcore import MODELS, build_model, keep_top, prunable, save_masks, sensitivity
 from sniplab.data import draw_batch, load_data
-from sniplab.sections.architectures_published import by_family, shapes, systems, titled
+from sniplab.runs.config import shapes
+from sniplab.sections.architectures_published import by_family, systems, titled
 from sniplab.show import spanned
 from sniplab.training import PROTOCOLS
 

@@ -8,13 +8,11 @@ ICLR 2019. The class report that this one began from: Gong, Du & Dong, EPFL, CS-
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import lru_cache
 
 import pandas as pd
-import torch
-from torch import nn
 
 from snipcore import MODELS, ModelSpec, kept_count, prunable
+from sniplab.runs.config import shapes
 
 
 @dataclass(frozen=True)
@@ -147,13 +145,6 @@ def titled(names: Collection[str]) -> str:
     if len(titles) < 2:
         return titles[0] if titles else "none"
     return f"{', '.join(titles[:-1])} and {titles[-1]}"
-
-
-@lru_cache
-def shapes(name: str) -> nn.Module:
-    """A network for ten classes of which there are only the shapes: nothing is stored or drawn."""
-    with torch.device("meta"):
-        return MODELS[name].build(10)
 
 
 def agrees(count: int, printed: str) -> bool:

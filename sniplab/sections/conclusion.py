@@ -126,9 +126,7 @@ def leak(data: Data, steps: int, seed: int) -> dict:
     batches = Batches(data, recipe, seed)
     for step in range(steps):
         apply_masks(model, masks)
-        batches.prepare(step)
-        images, labels, _ = batches.at_counter()
-        batches.counter += 1
+        images, labels = batches.take(step)
         optimizer.zero_grad()
         F.cross_entropy(model(images), labels).backward()
         optimizer.step()

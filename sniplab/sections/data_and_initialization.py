@@ -17,7 +17,7 @@ import pandas as pd
 from snipcore import MODELS, check_known
 from sniplab.data import FallbackWarning, load_data
 from sniplab.runs import Config
-from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, several
+from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, collected, several
 from sniplab.sections.data_and_initialization_masks import (
     OTHER,
     levels,
@@ -97,10 +97,10 @@ NUMBERS = {
         initializers={
             "lenet-300-100": Length(180, seeds=3),
             "lenet-5-caffe": Length(40, seeds=2),
-            "lstm-s": Length(100, seeds=1),
-            "gru-s": Length(100, seeds=2),
+            "lstm-s": Length(60, seeds=1),
+            "gru-s": Length(60, seeds=2),
         },
-        gates=Length(100, seeds=1),
+        gates=Length(60, seeds=1),
     ),
     "desktop": Numbers(
         scoring_batch=Length(75_000, seeds=10),
@@ -202,25 +202,23 @@ def _by_initializer(model: str, length: Length, dataset: str) -> list[Config]:
     ]
 
 
-def more_seeds_plan(profile: str) -> dict[str, list[Config]]:
+@collected("more_seeds")
+def more_seeds_plan() -> list[Config]:
     """More seeds of the rows of Table 3 that are not settled: five of LeNet-5-Caffe, seven of GRU.
     They are collected, and not shown before all are there; of the committed report alone."""
-    check_profile(profile)
-    if profile != COMMITTED:
-        return {"more_seeds": []}
     runs = []
     for model, more, inits in (
         ("lenet-5-caffe", 5, ("vs-h", "vs-x")),
         (GRU, 7, ("rn", "tn", "vs-x")),
     ):
-        there = NUMBERS[profile].initializers[model]
+        there = NUMBERS[COMMITTED].initializers[model]
         wanted = _by_initializer(model, Length(there.iterations, there.seeds + more), "mnist")
         runs += [
             config
             for config in wanted
             if config.seed >= there.seeds and config.method == "snip" and config.init in inits
         ]
-    return {"more_seeds": runs}
+    return runs
 
 
 def _by_gates(length: Length, dataset: str) -> list[Config]:

@@ -73,7 +73,7 @@ class Numbers:
 
 
 SMOKE = Numbers(5, 0.02, seeds=1, train_images=200, on_random=(0.99,), on_true=(0.99,))
-QUICK = Numbers(60, 0.02, seeds=2, train_images=200, on_random=(0.99,), on_true=(0.99,))
+QUICK = Numbers(40, 0.02, seeds=2, train_images=200, on_random=(0.99,), on_true=(0.99,))
 DESKTOP = Numbers(15_000, 0.02, seeds=3, train_images=0, on_random=(0.9, 0.99), on_true=(0.99,))
 PAPER = Numbers(
     75_000,

@@ -8,7 +8,7 @@ import dataclasses
 
 from sniplab.runs import Config
 from sniplab.runs.config import width_for
-from sniplab.sections import COMMITTED, check_profile, sweep
+from sniplab.sections import COMMITTED, collected, sweep
 from sniplab.sections.sweep_tables import LENET_5, LENET_300
 from sniplab.training import PROTOCOLS, Recipe, recipe_for
 
@@ -24,141 +24,113 @@ def _protocol() -> Recipe:
     return recipe_for(LENET_300, PROTOCOLS["mnist"].iterations, 75)
 
 
-def more_seeds_plan(profile: str) -> dict[str, list[Config]]:
+@collected("more_seeds")
+def more_seeds_plan() -> list[Config]:
     """SNIP and its controls of LeNet-300-100 from 90 % on, at the seeds that the committed sweep
     lacks of twenty."""
-    check_profile(profile)
-    if profile != COMMITTED:
-        return {"more_seeds": []}
-    known = sweep.plan(profile)
+    known = sweep.plan(COMMITTED)
     there = {config for configs in known.values() for config in configs}
     methods = ("snip", *sweep.CONTROLS)
-    wanted = sweep.plan(profile, "mnist", LENET_300, methods, sweep.ABOVE, seeds=20)
-    runs = [c for c in wanted["sweep"] if c.method != "dense" and c not in there]
-    return {"more_seeds": runs}
+    wanted = sweep.plan(COMMITTED, "mnist", LENET_300, methods, sweep.ABOVE, seeds=20)
+    return [c for c in wanted["sweep"] if c.method != "dense" and c not in there]
 
 
-def methods_plan(profile: str) -> dict[str, list[Config]]:
+@collected("methods")
+def methods_plan() -> list[Config]:
     """LATER on LeNet-300-100 from 90 % on, ten seeds, by the published protocol."""
-    check_profile(profile)
-    if profile != COMMITTED:
-        return {"methods": []}
-    runs = [
+    return [
         Config(LENET_300, _protocol(), method, sparsity, seed)
         for seed in range(10)
         for method in LATER
         for sparsity in sweep.ABOVE
     ]
-    return {"methods": runs}
 
 
-def narrow_plan(profile: str) -> dict[str, list[Config]]:
+@collected("narrow")
+def narrow_plan() -> list[Config]:
     """Dense networks with as few parameters as pruning from 90 % on leaves, ten seeds."""
-    check_profile(profile)
-    if profile != COMMITTED:
-        return {"narrow": []}
     widths = [width_for(LENET_300, sparsity) for sparsity in sweep.ABOVE]
-    runs = [
+    return [
         Config(LENET_300, _protocol(), "dense", 0.0, seed, width=width)
         for seed in range(10)
         for width in widths
     ]
-    return {"narrow": runs}
 
 
-def after_training_plan(profile: str) -> dict[str, list[Config]]:
+@collected("after_training")
+def after_training_plan() -> list[Config]:
     """The upper line: a trained network pruned by magnitude from 90 % on, and trained as long
     again, from the weights as they are and from the initial ones, ten seeds."""
-    check_profile(profile)
-    if profile != COMMITTED:
-        return {"after_training": []}
     recipe = _protocol()
-    runs = [
+    return [
         Config(LENET_300, recipe, "magnitude", s, seed, pretrain=recipe.iterations, rewind=rewind)
         for seed in range(10)
         for rewind in (False, True)
         for s in sweep.ABOVE
     ]
-    return {"after_training": runs}
 
 
-def biases_plan(profile: str) -> dict[str, list[Config]]:
+@collected("biases")
+def biases_plan() -> list[Config]:
     """What it changes that biases, of score 0 where they start, are pruned and counted: SCORED
     without that, at 95 and 99 %, five seeds."""
-    check_profile(profile)
-    if profile != COMMITTED:
-        return {"biases": []}
-    runs = [
+    return [
         Config(LENET_300, _protocol(), method, sparsity, seed, biases=False)
         for seed in range(5)
         for method in SCORED
         for sparsity in (0.95, 0.99)
     ]
-    return {"biases": runs}
 
 
-def figure_1_plan(profile: str) -> dict[str, list[Config]]:
+@collected("figure_1")
+def figure_1_plan() -> list[Config]:
     """Fig. 1 of LeNet-5-Caffe, dense and SNIP up to 90 %, three seeds, half of the length at the
     rate at which it trains."""
-    check_profile(profile)
-    if profile != COMMITTED:
-        return {"figure_1": []}
     cells = [("dense", 0.0), *(("snip", sparsity) for sparsity in sweep.FIG_1)]
     recipe = recipe_for(LENET_5, 37_500, 15)
-    return {"figure_1": [Config(LENET_5, recipe, *cell, s) for s in range(3) for cell in cells]}
+    return [Config(LENET_5, recipe, *cell, s) for s in range(3) for cell in cells]
 
 
-def published_rate_plan(profile: str) -> dict[str, list[Config]]:
+@collected("published_rate")
+def published_rate_plan() -> list[Config]:
     """Table 1's LeNet-5-Caffe at the published rate, which its dense network bears on pixels from 0
     to 1: dense, 98 and 99 %, five seeds."""
-    check_profile(profile)
-    if profile != COMMITTED:
-        return {"published_rate": []}
     recipe = recipe_for(LENET_5, PROTOCOLS["mnist"].iterations, 75)
     recipe = dataclasses.replace(recipe, lr=PROTOCOLS["mnist"].lr)
-    runs = [
+    return [
         Config(LENET_5, recipe, *cell, seed, inputs="unit")
         for seed in range(5)
         for cell in (("dense", 0.0), ("snip", 0.98), ("snip", 0.99))
     ]
-    return {"published_rate": runs}
 
 
-def defaults_plan(profile: str) -> dict[str, list[Config]]:
+@collected("defaults")
+def defaults_plan() -> list[Config]:
     """LeNet-5-Caffe's controls, and SNIP beside them, by the reference's defaults, at five seeds
     after those of the committed sweep."""
-    check_profile(profile)
-    if profile != COMMITTED:
-        return {"defaults": []}
-    numbers = sweep.PROFILES[profile].defaults[LENET_5]
+    numbers = sweep.PROFILES[COMMITTED].defaults[LENET_5]
     methods, levels = ("snip", *sweep.CONTROLS), numbers.sparsities["random"]
-    wanted = sweep.plan(profile, "mnist", LENET_5, methods, levels, seeds=numbers.seeds + 5)
-    runs = [c for c in wanted["defaults"] if c.method != "dense" and c.seed >= numbers.seeds]
-    return {"defaults": runs}
+    wanted = sweep.plan(COMMITTED, "mnist", LENET_5, methods, levels, seeds=numbers.seeds + 5)
+    return [c for c in wanted["defaults"] if c.method != "dense" and c.seed >= numbers.seeds]
 
 
-def fashion_plan(profile: str) -> dict[str, list[Config]]:
+@collected("fashion")
+def fashion_plan() -> list[Config]:
     """Is SNIP worse on harder data? LeNet-300-100 on Fashion-MNIST, dense and SNIP, five seeds, by
     the published protocol."""
-    check_profile(profile)
-    if profile != COMMITTED:
-        return {"fashion": []}
     cells = [("dense", 0.0), *(("snip", s) for s in (0.5, 0.7, 0.8, 0.9, 0.95, 0.98))]
-    runs = [
+    return [
         Config(LENET_300, _protocol(), *cell, seed, "fashion_mnist")
         for seed in range(5)
         for cell in cells
     ]
-    return {"fashion": runs}
 
 
-def batches_plan(profile: str) -> dict[str, list[Config]]:
+@collected("batches")
+def batches_plan() -> list[Config]:
     """Does SNIP get worse with larger batches? As many images for scoring as for a step, and as
     many seen in all; LeNet-300-100, dense and SNIP, five seeds (Gong, Du & Dong, 2022, Table
     II)."""
-    check_profile(profile)
-    if profile != COMMITTED:
-        return {"batches": []}
     cells = [("dense", 0.0), *(("snip", s) for s in (0.1, 0.5, 0.9))]
     runs = []
     for size in (50, 100, 500, 1000):
@@ -169,7 +141,7 @@ def batches_plan(profile: str) -> dict[str, list[Config]]:
             for seed in range(5)
             for cell in cells
         ]
-    return {"batches": runs}
+    return runs
 
 
 PLANS = {  # by the file in RESULTS that keeps the rows
