@@ -2,6 +2,7 @@
 
 import io
 import types
+import warnings
 
 import joblib
 import numpy as np
@@ -19,7 +20,7 @@ from sniplab import gpu, packing
 def mnist(monkeypatch, tmp_path):
     """A few random images by that name; a process of its own reads them, too."""
     rng = np.random.default_rng(0)
-    images = {part: rng.integers(0, 256, (200, 28, 28), dtype=np.uint8) for part in gpu.IMAGES}
+    images = {part: rng.integers(0, 256, (200, 28, 28), dtype=np.uint8) for part in packing.IMAGES}
     labels = {f"y_{part}": np.arange(200, dtype=np.uint8) % 10 for part in ("train", "test")}
     np.savez(tmp_path / "mnist.npz", **images, **labels)
     monkeypatch.setenv("SNIP_DATA", str(tmp_path))
@@ -109,7 +110,7 @@ def test_captured_steps_that_differ_are_seen(mnist, device, monkeypatch):
 
 def test_a_step_that_is_not_captured_is_no_equal_one(mnist, monkeypatch):
     def refused(step, *_):
-        lab.training.warnings.warn("the step cannot be captured (why)", UserWarning, stacklevel=1)
+        warnings.warn("the step cannot be captured (why)", UserWarning, stacklevel=1)
         return step
 
     monkeypatch.setattr(lab.training, "captured", refused)

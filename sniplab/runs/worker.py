@@ -113,17 +113,11 @@ def _from_0_to_1(data: Data) -> Data:
     return dataclasses.replace(data, **{p: (getattr(data, p) - data.black) / span for p in parts})
 
 
-@lru_cache(maxsize=1)
-def _drawn(spec: ModelSpec, *how) -> nn.Module:
-    """`build_model`, whose last network is kept: to draw a large one takes longer than to score
-    it, and runs of one seed follow each other. `spec`: what is meant by the name now."""
-    return build_model(*how)
-
-
 def _built(config: Config, data: Data) -> nn.Module:
-    classes = 10
-    how = (config.model, config.init, config.seed, classes, config.gates, config.width)
-    return copy.deepcopy(_drawn(MODELS[config.model], *how)).to(data.x_train.device)
+    model = build_model(
+        config.model, config.init, config.seed, gates=config.gates, width=config.width
+    )
+    return model.to(data.x_train.device)
 
 
 def pretrained(config: Config, data: Data, **keep) -> nn.Module:
