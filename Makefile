@@ -42,6 +42,7 @@ lab: $(READY)
 	$(BIN)/jupyter lab build/lab
 
 bench: $(READY)
+	-$(BIN)/pip install --quiet --no-deps sparselab
 	$(BIN)/python tests/benchmark.py
 
 # The runs of the committed report that results/ lacks: hours or days, with checkpoints.

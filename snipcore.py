@@ -650,6 +650,10 @@ def checked_logits(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return logits
 
 
+_CONTAINERS = {dict, OrderedDict, defaultdict, list, set, deque}
+_CONSTANTS = {type(None), bool, int, float, str}
+
+
 @contextlib.contextmanager
 def _put_back(model: nn.Module) -> Iterator[None]:
     """Whatever a pass leaves behind in the modules is undone at the end: attributes, hooks and
@@ -659,18 +663,21 @@ def _put_back(model: nn.Module) -> Iterator[None]:
     tensors: dict[int, tuple] = {}
 
     def keep(value) -> None:
-        if isinstance(value, nn.Parameter) or id(value) in containers:
-            return
-        if isinstance(value, Tensor):
+        if type(value) in _CONTAINERS:
+            if id(value) in containers:
+                return
+            containers[id(value)] = value, value.copy()
+            keep_all(value.values() if isinstance(value, dict) else value)
+        elif isinstance(value, tuple):
+            keep_all(value)
+        elif isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
             if not value.is_inference():
                 tensors[id(value)] = value, value._version, value.detach().clone()
-        elif isinstance(value, tuple):
-            for part in value:
-                keep(part)
-        elif type(value) in (dict, OrderedDict, defaultdict, list, set, deque):
-            containers[id(value)] = value, value.copy()
-            for part in value.values() if isinstance(value, dict) else value:
-                keep(part)
+
+    def keep_all(values: Iterable) -> None:
+        for value in values:
+            if type(value) not in _CONSTANTS:  # most are: a module has some thirty attributes
+                keep(value)
 
     for module in model.modules():
         keep(vars(module))
@@ -678,6 +685,8 @@ def _put_back(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         for value, before in containers.values():
+            if not value and not before:
+                continue
             value.clear()
             (value.extend if isinstance(value, list | deque) else value.update)(before)
         for value, version, before in tensors.values():

@@ -1,15 +1,20 @@
 """What things cost, each as a ratio of two sides timed in turn: `make bench`.
 
-Writes figures/benchmark.csv. Nothing in the tests depends on a time.
+Writes figures/benchmark.csv, with the version that it measured. Nothing in the tests depends on a
+time.
 """
 
 import contextlib
 import copy
 import dataclasses
+import importlib.util
 import multiprocessing
+import subprocess
+import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +23,8 @@ import pandas as pd
 import psutil
 import torch
 import torch.nn.functional as F
+import torchvision
+from test_gallery import GALLERY, built, drawn, loss_of
 from torch.nn.utils import prune
 from torchvision import datasets, transforms
 from tqdm import tqdm
@@ -123,6 +130,29 @@ def usual_steps(name: str, masks: dict, images: torch.utils.data.Dataset, steps:
     return (time.perf_counter() - started) / steps
 
 
+def drawn_in_turn(model: torch.nn.Module, data: lab.Data, recipe: lab.Recipe) -> torch.Tensor:
+    """The losses of training as `lab.train` did it before steps were made static: each batch is
+    drawn when it is needed, and the rate is a number."""
+    generator, losses = snip.generator_for(0, "batches"), []
+    optimizer = lab.training.make_optimizer(model, recipe, fused=True)
+    per_epoch = len(data.y_train) // recipe.batch_size
+    for i in range(recipe.iterations):
+        if i % per_epoch == 0:
+            order = torch.randperm(len(data.y_train), generator=generator)
+        index = order[i % per_epoch * recipe.batch_size :][: recipe.batch_size]
+        x, y = data.x_train[index], data.y_train[index]
+        if recipe.shift or recipe.flip:
+            x = lab.data.augment(x, generator, recipe.shift, recipe.flip)
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate(i)
+        loss = F.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    return torch.stack(losses)
+
+
 # ------------------------------------------------------------------------------------------- items
 
 
@@ -140,6 +170,21 @@ def step_cost(name: str, data: lab.Data, steps: int, masked: bool) -> dict:
 
     kind = "masked (90 %)" if masked else "dense"
     return compare(f"{name}: {kind} training / bare forward + backward + SGD", "", ours, bare)
+
+
+def static_cost(name: str, data: lab.Data, steps: int, rounds: int) -> dict:
+    few, recipe, losses = few_tests(data), lab.recipe_for(name, steps, checkpoints=1), {}
+
+    def static():
+        losses["static"] = lab.train(snip.build_model(name), few, recipe).train_loss
+
+    def in_turn():
+        losses["in turn"] = drawn_in_turn(snip.build_model(name).train(), few, recipe).numpy()
+
+    what = f"{name}: training by static steps / by steps drawn in turn"
+    row = compare(what, "", static, in_turn, rounds)
+    np.testing.assert_array_equal(losses["static"], losses["in turn"])
+    return row
 
 
 def layout_cost(data: lab.Data) -> dict:
@@ -172,6 +217,153 @@ def scoring_cost(name: str, data: lab.Data, size: int, rounds: int, repeat: int)
     what = f"{name}, batch {size}: sensitivity + keep_top / one forward + backward"
     goal = "≤ 1.10" if name in ("resnet-18", "densenet-264") else ""
     return compare(what, goal, ours, plain, rounds)
+
+
+def gallery_costs(what: str, networks: list[Callable], rounds: int) -> list[dict]:
+    """Scoring, and `collapsed` on whole masks and on half, over loss and gradients of one batch:
+    the median of each network, and the spread of these over the networks.
+
+    Args:
+        networks: functions that give (model, inputs, include, exclude), one at a time.
+    """
+    ratios = []
+    for network in tqdm(networks, desc=what, leave=False):
+        model, inputs, include, exclude = network()
+
+        def loss(model=model, inputs=inputs):
+            return loss_of(model, inputs)
+
+        def one(model=model, loss=loss):
+            loss().backward()
+            model.zero_grad(set_to_none=True)
+
+        def score(model=model, loss=loss, picks=(include, exclude)):
+            return snip.sensitivity_of(model, loss, "running", *picks)
+
+        half = snip.keep_top(score(), 0.5)
+        whole = {key: torch.ones_like(mask) for key, mask in half.items()}
+        sides = {
+            "pass": one,
+            "scoring": score,
+            "collapsed, all kept": lambda a=(model, whole, inputs): snip.collapsed(*a),
+            "collapsed, half kept": lambda a=(model, half, inputs): snip.collapsed(*a),
+        }
+        seconds = []
+        for _ in range(rounds + 1):
+            seconds.append({})
+            for side, call in sides.items():
+                started = time.perf_counter()
+                call()
+                seconds[-1][side] = time.perf_counter() - started
+        seconds = pd.DataFrame(seconds[1:])  # the first round warms up
+        ratios.append(seconds.drop(columns="pass").div(seconds["pass"], axis=0).median())
+    ratios = pd.DataFrame(ratios)
+    goals = {"scoring": "≤ 1.10", "collapsed, all kept": "≤ 3", "collapsed, half kept": "≤ 3"}
+    return [
+        show(
+            spread(f"{what}: {side} / one forward + backward", goals[side], ratios[side].to_list())
+        )
+        for side in ratios
+    ]
+
+
+def small_networks() -> list[Callable]:
+    """Those of the gallery."""
+    return [lambda n=n: (built(n).eval(), drawn(n), n.include, n.exclude) for n in GALLERY]
+
+
+def published_networks() -> list[Callable]:
+    """torchvision's, of their published sizes, on batches of 16 images of 64 x 64 pixels."""
+    names = (
+        *(
+            "alexnet",
+            "densenet121",
+            "efficientnet_b0",
+            "mnasnet1_0",
+            "mobilenet_v2",
+            "regnet_y_400mf",
+        ),
+        *("resnet18", "resnet50", "resnext50_32x4d", "shufflenet_v2_x1_0", "squeezenet1_1"),
+        *("swin_t", "vgg11_bn", "convnext_tiny"),
+    )
+
+    def network(name: str) -> tuple:
+        torch.manual_seed(0)
+        model = torchvision.models.get_model(name, weights=None, num_classes=10).eval()
+        return model, (torch.randn(16, 3, 64, 64),), None, None
+
+    return [lambda name=name: network(name) for name in names]
+
+
+def known_configurations(count: int = 10_000) -> dict:
+    """A sweep that is done: what it takes to see that, over what pandas takes to read its rows."""
+    recipe = lab.recipe_for("lenet-300-100", 1, 1)
+    configs = [lab.Config("lenet-300-100", recipe, seed=seed) for seed in range(count)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.csv"
+        lab.run_grid([dataclasses.replace(configs[0], test_images=10)], path, 1, "cpu")
+        first = pd.read_csv(path)
+        rows = pd.concat([first] * count, ignore_index=True)
+        rows["run"], rows["seed"] = [lab.identity(config) for config in configs], range(count)
+        rows["test_images"] = configs[0].test_images
+        rows.to_csv(path, index=False)
+        curves = lab.runs.store.curves_of(path)
+        lines = pd.concat([pd.read_csv(curves)] * count, ignore_index=True)
+        lines.assign(run=rows.run).to_csv(curves, index=False)
+        return compare(
+            *(f"run_grid of {count:,} runs that are done / pandas.read_csv of their rows", ""),
+            lambda: check_done(lab.run_grid(configs, path, 1, "cpu"), count),
+            lambda: check_done(pd.read_csv(path), count),
+            rounds=5,
+        )
+
+
+def check_done(rows: pd.DataFrame, count: int) -> None:
+    assert len(rows) == count
+
+
+def import_costs() -> list[dict]:
+    """In a new process each; the rooms of sniplab are entered when they are asked for."""
+
+    def process(statement):
+        return lambda: subprocess.run([sys.executable, "-c", statement], check=True) and None
+
+    statements = {
+        "import snipcore": "",
+        "import sniplab": "≤ 1.50",
+        "from sniplab import load_data, run_grid, train": "",
+    }
+    return [
+        compare(f"{statement} / import torch", goal, process(statement), process("import torch"), 5)
+        for statement, goal in statements.items()
+    ]
+
+
+def sparselab_cost() -> list[dict]:
+    """Another library's sparse linear layer beside ours, of one mask and the same weights."""
+    if not importlib.util.find_spec("sparselab"):
+        warnings.warn("sparselab is not installed: its row is left out", stacklevel=2)
+        return []
+    import sparselab
+
+    torch.manual_seed(0)
+    with threads(1):
+        theirs = sparselab.SparseLinear(784, 300, sparsity=0.95)
+        dense = torch.nn.Linear(784, 300)
+        x = torch.randn(100, 784)
+        with torch.no_grad():
+            dense.weight.copy_((theirs(torch.eye(784)) - theirs.bias).T)
+            dense.weight[dense.weight.abs() < 1e-6] = 0  # what the subtraction leaves
+            dense.bias.copy_(theirs.bias)
+        ours = lab.sparse.SparseLinear([dense], [dense.weight != 0])
+        assert len(ours.values) == theirs.nnz
+        torch.testing.assert_close(ours(x), theirs(x), rtol=1e-4, atol=1e-5)
+
+        def repeated(layer):
+            return lambda: [layer(x).square().mean().backward() for _ in range(50)] and None
+
+        what = "784 → 300 at 95 %, batch 100, forward + backward: sparselab 0.2 / our SparseLinear"
+        return [compare(what, "", repeated(theirs), repeated(ours))]
 
 
 def _peak(name: str, size: int, scoring: bool, pipe) -> None:
@@ -338,17 +530,28 @@ def usual_cost(name: str, data: lab.Data, steps: int, rounds: int, stacked: bool
     return compare(what, "", lambda: usual_steps(name, masks, images, steps), ours, rounds)
 
 
+def version() -> str:
+    """The commit that is measured, with "-dirty" where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True).stdout.strip()
+
+
 def main() -> None:
     mnist, cifar = lab.load_data("mnist"), lab.load_data("cifar10")
     rows = [
         step_cost("lenet-300-100", mnist, steps=540, masked=False),
         step_cost("lenet-300-100", mnist, steps=540, masked=True),
         step_cost("lenet-5-caffe", mnist, steps=60, masked=False),
+        static_cost("lenet-300-100", mnist, steps=540, rounds=9),
+        static_cost("lenet-5-caffe", mnist, steps=60, rounds=9),
+        static_cost("resnet-18", cifar, steps=3, rounds=5),
         layout_cost(mnist),
         scoring_cost("lenet-300-100", mnist, 100, rounds=9, repeat=5),
         scoring_cost("lenet-5-caffe", mnist, 100, rounds=9, repeat=5),
         scoring_cost("resnet-18", cifar, 128, rounds=5, repeat=1),
         scoring_cost("densenet-264", cifar, 128, rounds=9, repeat=1),
+        *gallery_costs("14 networks of torchvision", published_networks(), rounds=5),
+        *gallery_costs(f"{len(GALLERY)} small networks of the gallery", small_networks(), rounds=9),
         scoring_memory("resnet-18", 128, rounds=2),
         scoring_memory("densenet-264", 128, rounds=2),
         masking_cost("resnet-18", cifar, "float32", rounds=5),
@@ -356,16 +559,20 @@ def main() -> None:
         *engine_costs(mnist),
         *thresholds(mnist),
         *worker_gains(mnist),
+        known_configurations(),
+        *import_costs(),
+        *sparselab_cost(),
         usual_cost("lenet-300-100", mnist, steps=100, rounds=5, stacked=False),
         usual_cost("lenet-300-100", mnist, steps=100, rounds=5, stacked=True),
         usual_cost("resnet-18", cifar, steps=3, rounds=3, stacked=False),
     ]
     device = mnist.x_train.device
     sources = "; ".join(dict.fromkeys([mnist.source, cifar.source]))
-    table = pd.DataFrame(rows).assign(hardware=lab.hardware(device), data=sources)
+    table = pd.DataFrame(rows).assign(version=version())
+    table = table.assign(hardware=lab.hardware(device), data=sources)
     shown = table[["what", "goal", "ratio", "quartile_1", "quartile_3"]].round(3)
     print(shown.to_string(index=False))
-    print(f"{lab.hardware(device)}. {sources}.")
+    print(f"{lab.hardware(device)}. {sources}. Version {version()}.")
     FOLDER.mkdir(exist_ok=True)
     table.to_csv(FOLDER / "benchmark.csv", index=False)
 
