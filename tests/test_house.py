@@ -169,6 +169,7 @@ def test_a_wheel_holds_both_and_asks_for_pytorch_and_numpy_alone(wheel):
     assert [line.split()[1].rstrip(">=.0123456789") for line in needed] == ["torch", "numpy"]
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_prunes_a_network(wheel, tmp_path):
     target = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target]

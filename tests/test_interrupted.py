@@ -83,7 +83,8 @@ PLACES = (  # where it is killed, one after the other
 )
 
 
-@pytest.mark.parametrize("places", [PLACES[2:], pytest.param(PLACES, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("places", [PLACES[2:], PLACES])
 def test_a_killed_sweep_goes_on_as_if_nothing_had_been(tmp_path, places):
     script, path = tmp_path / "sweep.py", tmp_path / "killed.csv"
     script.write_text(SWEEP)
@@ -181,9 +182,9 @@ def test_a_worker_that_is_killed_is_named(tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("error:A worker stopped while some jobs were given")
 def test_no_worker_is_taken_for_a_leaking_one(tmp_path):
     """Small networks first, so that the large ones make a worker grow."""
-    recipe = lab.Recipe(1, batch_size=64, checkpoints=1)
-    how = {"recipe": recipe, "dataset": "cifar10", "scoring_batch": 64, "test_images": 10}
-    names = ["squeezenet-vanilla"] * 2 + ["resnet-34"] * 6
+    recipe = lab.Recipe(1, batch_size=16, checkpoints=1)
+    how = {"recipe": recipe, "dataset": "cifar10", "scoring_batch": 16, "test_images": 10}
+    names = ["squeezenet-vanilla"] * 2 + ["resnet-34"] * 4
     configs = [lab.Config(name, seed=seed, **how) for seed, name in enumerate(names)]
     with pytest.warns(lab.data.FallbackWarning):
         rows = lab.run_grid(configs, tmp_path / "results.csv", n_jobs=2)
@@ -220,6 +221,7 @@ def test_an_error_while_a_row_is_written_leaves_no_worker_running(tmp_path, monk
     assert rows.status[0] == "ok"
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_that_loses_a_worker_ends_with_every_row_once(tmp_path):
     distributed = pytest.importorskip("dask.distributed")
     path, killed = tmp_path / "results.csv", []

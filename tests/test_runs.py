@@ -541,6 +541,7 @@ def _one_run(path):
     lab.run_grid([GRID[0]], path, n_jobs=1)
 
 
+@pytest.mark.slow
 def test_one_job_in_a_child_process(tmp_path):
     path = tmp_path / "results.csv"
     child = multiprocessing.get_context("spawn").Process(target=_one_run, args=(path,))
