@@ -569,10 +569,12 @@ def initialize(
         # Drawn as float64 and rounded, so that processors with other vector units agree; and not
         # by trunc_normal_, which draws otherwise in PyTorch 2.11 than in 2.14.
         how = {"dtype": torch.float64, "generator": generator, "device": "cpu"}
-        drawn = torch.normal(0.0, sigma, weight.shape, **how)
-        while scheme != "rn" and (far := drawn.abs() > 2 * sigma).any():
-            drawn = torch.where(far, torch.normal(0.0, sigma, weight.shape, **how), drawn)
-        weight.copy_(drawn)
+        drawn = torch.normal(0.0, sigma, (weight.numel(),), **how)
+        far = (drawn.abs() > 2 * sigma).nonzero().squeeze(1) if scheme != "rn" else ()
+        while len(far):  # of as many numbers again, those at their places
+            drawn[far] = torch.normal(0.0, sigma, drawn.shape, **how)[far]
+            far = far[drawn[far].abs() > 2 * sigma]
+        weight.copy_(drawn.view(weight.shape))
     for layer in model.modules():
         for name, bias in layer.named_parameters(recurse=False):
             if name.startswith("bias_hh"):

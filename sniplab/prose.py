@@ -25,6 +25,7 @@ from sniplab.sections import (
     stored_rows,
     sweep,
     sweep_paths,
+    sweep_time,
 )
 from sniplab.verdicts import tally_of
 
@@ -44,6 +45,7 @@ def committed_values() -> dict[str, str]:
     for values in (
         sweep.values(rows["1_sparsity_sweep"], sweep.plan(COMMITTED)),
         sweep_paths.values(),
+        sweep_time.values(),
         architectures.values(rows["2_architectures"], rows["2_layers"]),
         connections.values(connections.read_tables(RESULTS)),
         data_and_initialization.values(rows["4_data_and_initialization"], data_plan),

@@ -34,7 +34,7 @@ def images(digits):
 
 
 def built(name):
-    """The network by name; of the wide kind one a quarter as wide, in a fifteenth of the time."""
+    """The network by name; of the wide kind one a quarter as wide, a sixteenth of the work."""
     if name == "wrn-16-8":
         return snip.initialize(snip.wide_resnet(16, 2, 10), "vs", seed=0)
     return snip.build_model(name)

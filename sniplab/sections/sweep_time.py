@@ -7,7 +7,7 @@ import torch
 
 from sniplab.data import Data, load_data
 from sniplab.runs import hardware
-from sniplab.sections import COMMITTED, stored_table
+from sniplab.sections import COMMITTED, RESULTS, stored_table
 from sniplab.sparse import STACK, step_costs
 
 NETWORK = "lenet-300-100"
@@ -32,6 +32,24 @@ def time_of(profile: str, dataset: str, device: str | torch.device | None) -> pd
     if profile == COMMITTED:
         return stored_table("1_time")
     return measure_time(load_data(dataset, device=device), profile)
+
+
+QUOTED = {  # of figures/benchmark.csv: the name in prose, and what was timed
+    "scoring": "14 networks of torchvision: scoring / one forward + backward",
+    "collapsed": "14 networks of torchvision: collapsed, half kept / one forward + backward",
+    "usual.lenet-300-100": "lenet-300-100 at 95 %: DataLoader + torch.nn.utils.prune / ours, stacked",
+    "usual.resnet-18": "resnet-18 at 95 %: DataLoader + torch.nn.utils.prune / ours, masked",
+    "sparselab": "784 → 300 at 95 %, batch 100, forward + backward: sparselab / our SparseLinear",
+}
+
+
+def values() -> dict[str, str]:
+    """Ratios of `make bench` that prose may quote, medians: "bench.scoring" and so on."""
+    table = pd.read_csv(RESULTS.parent / "figures" / "benchmark.csv").set_index("what").ratio
+    return {
+        f"bench.{name}": f"{table[what]:.0f}" if table[what] >= 10 else f"{table[what]:.2g}"
+        for name, what in QUOTED.items()
+    }
 
 
 def write_stored(folder: Path) -> None:
