@@ -150,6 +150,7 @@ def test_a_run_in_progress_is_gone_on_with(tmp_path, stop_at):
     assert not (tmp_path / "results.checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_named(tmp_path, monkeypatch):
     configs = [config(seed=s, recipe=lab.Recipe(5000, checkpoints=1)) for s in (0, 1)]
 
@@ -191,6 +192,7 @@ def test_no_worker_is_taken_for_a_leaking_one(tmp_path):
     assert (rows.status == "ok").all()
 
 
+@pytest.mark.slow
 def test_an_error_while_a_row_is_written_leaves_no_worker_running(tmp_path, monkeypatch):
     """A full disk, once: two workers went on, beside those of the repeated call."""
     configs = [config(seed=s, recipe=lab.Recipe(it, checkpoints=1)) for s, it in
@@ -246,6 +248,7 @@ def test_a_dask_cluster_that_loses_a_worker_ends_with_every_row_once(tmp_path):
     assert sorted(lab.read_results(path).run) == sorted(rows.run)
 
 
+@pytest.mark.slow
 def test_a_worker_whose_parent_is_already_gone_ends():
     """Killed while its workers start, a sweep left them training to the end for nobody."""
     gone = subprocess.Popen([sys.executable, "-c", ""])

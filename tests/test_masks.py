@@ -401,7 +401,15 @@ def test_a_cut_network_is_named(device):
         assert value.equal(before[name])
 
 
-@pytest.mark.parametrize("name", ["resnet-18", "densenet-121", "squeezenet-bypass", "gru-s"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("resnet-18", marks=pytest.mark.slow),
+        "densenet-121",
+        "squeezenet-bypass",
+        "gru-s",
+    ],
+)
 def test_whole_networks_hang_together_and_a_lost_layer_shows(name, device):
     model = snip.build_model(name).to(device)
     x = torch.zeros(1, *snip.MODELS[name].input_shape, device=device)

@@ -189,6 +189,7 @@ def test_one_image_has_no_batch_statistics(images, device):
     assert snip.sensitivity(linear, x[:1], y[:1])  # nothing is normalised
 
 
+@pytest.mark.slow
 def test_images_too_small_name_the_smallest():
     y = torch.zeros(2).long()
     for name, takes in (

@@ -65,6 +65,7 @@ def test_rows_say_what_was_run(tmp_path, digits):
     assert abs(history.error - rows.error[0]) < 1  # but for the number of threads
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*masks cut their network")
 def test_runs_that_only_score(tmp_path, digits):
     """Counts of the layers against masks made by hand; two kinds of statistics, and again."""

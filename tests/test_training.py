@@ -370,8 +370,9 @@ def test_a_step_gives_the_bits_of_a_loop_as_usually_written(small_data, tmp_path
 @pytest.mark.parametrize(
     "name",
     [
-        *("lenet-300-100", "lenet-5-caffe", "alexnet-s", "resnet-18", "squeezenet-bypass"),
+        *("lenet-300-100", "lenet-5-caffe", "alexnet-s", "squeezenet-bypass"),
         *("googlenet", "densenet-121", "lstm-s", "gru-s"),
+        pytest.param("resnet-18", marks=pytest.mark.slow),
     ],
 )
 def test_a_step_of_each_family_gives_the_bits_of_the_usual_loop(name, tmp_path):

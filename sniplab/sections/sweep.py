@@ -68,6 +68,7 @@ from sniplab.verdicts import (
 ALL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 FIG_1 = tuple(sparsity for sparsity in ALL if sparsity <= 0.9)  # Table 1 goes beyond
 CONTROLS = ("shuffled", "magnitude", "random")
+DENSE_CELL = ("dense", 0.0)
 ABOVE = tuple(sparsity for sparsity in ALL if sparsity >= 0.9)  # of the claims on controls
 
 # ------------------------------------------------------------------------------------ what is run
@@ -81,6 +82,7 @@ class Numbers:
     seeds: int
     checkpoints: int
     sparsities: Mapping[str, tuple[float, ...]]  # by method; a dense run for each seed besides
+    seeds_above: int = 0  # of the dense network and from 90 % on, where it is more than `seeds`
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,8 @@ PROFILES = {
     "desktop": Profile(  # the committed report
         sweep={
             LENET_300: Numbers(
-                *(75_000, 5, 75), _with_controls(ALL, (0.7, 0.8, 0.9, 0.95, 0.98, 0.99))
+                *(75_000, 5, 75, _with_controls(ALL, (0.7, 0.8, *ABOVE))),
+                seeds_above=20,
             ),
         },
         defaults={
@@ -248,12 +251,16 @@ def plan(
     def runs(
         numbers: Numbers, model: str, recipe: Recipe, changes: Mapping | None = None
     ) -> list[Config]:
-        cells = [("dense", 0.0)]
+        cells = [DENSE_CELL]
         cells += [(method, s) for method, levels in numbers.sparsities.items() for s in levels]
+        above = [cell for cell in cells if cell == DENSE_CELL or cell[1] in ABOVE]
+        few, many = numbers.seeds, max(numbers.seeds, numbers.seeds_above)
+        if seeds is not None:
+            few = many = seeds
         return [
             Config(model, recipe, *cell, seed, dataset, **(changes or {}))
-            for seed in range(numbers.seeds if seeds is None else seeds)
-            for cell in cells
+            for seed in range(many)
+            for cell in (cells if seed < few else above)
         ]
 
     def protocol(model: str, numbers: Numbers) -> Recipe:
@@ -314,7 +321,6 @@ def rates_plan(profile: str, dataset: str = "mnist") -> dict[str, list[Config]]:
 
 PRUNED, CHOICE = "pruned beside dense", "which connections"
 DENSE = "dense networks and implementation"
-DENSE_CELL = ("dense", 0.0)
 
 
 def main_curve(rows: pd.DataFrame, plan: Plan, model: str) -> pd.DataFrame:

@@ -24,17 +24,6 @@ def _protocol() -> Recipe:
     return recipe_for(LENET_300, PROTOCOLS["mnist"].iterations, 75)
 
 
-@collected("more_seeds")
-def more_seeds_plan() -> list[Config]:
-    """SNIP and its controls of LeNet-300-100 from 90 % on, at the seeds that the committed sweep
-    lacks of twenty."""
-    known = sweep.plan(COMMITTED)
-    there = {config for configs in known.values() for config in configs}
-    methods = ("snip", *sweep.CONTROLS)
-    wanted = sweep.plan(COMMITTED, "mnist", LENET_300, methods, sweep.ABOVE, seeds=20)
-    return [c for c in wanted["sweep"] if c.method != "dense" and c not in there]
-
-
 @collected("methods")
 def methods_plan() -> list[Config]:
     """LATER on LeNet-300-100 from 90 % on, ten seeds, by the published protocol."""
@@ -145,7 +134,6 @@ def batches_plan() -> list[Config]:
 
 
 PLANS = {  # by the file in RESULTS that keeps the rows
-    "1_more_seeds": more_seeds_plan,
     "1_methods": methods_plan,
     "1_narrow": narrow_plan,
     "1_after_training": after_training_plan,
