@@ -176,7 +176,7 @@ def static_cost(name: str, data: lab.Data, steps: int, rounds: int) -> dict:
     few, recipe, losses = few_tests(data), lab.recipe_for(name, steps, checkpoints=1), {}
 
     def static():
-        losses["static"] = lab.train(snip.build_model(name), few, recipe).train_loss
+        losses["static"] = lab.train(snip.build_model(name), few, recipe).loss
 
     def in_turn():
         losses["in turn"] = drawn_in_turn(snip.build_model(name).train(), few, recipe).numpy()
@@ -536,45 +536,54 @@ def version() -> str:
     return subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True).stdout.strip()
 
 
+def measured(mnist: lab.Data, cifar: lab.Data) -> Iterator[dict]:
+    """The rows, one after the other."""
+    yield step_cost("lenet-300-100", mnist, steps=540, masked=False)
+    yield step_cost("lenet-300-100", mnist, steps=540, masked=True)
+    yield step_cost("lenet-5-caffe", mnist, steps=60, masked=False)
+    yield static_cost("lenet-300-100", mnist, steps=540, rounds=9)
+    yield static_cost("lenet-5-caffe", mnist, steps=60, rounds=9)
+    yield static_cost("resnet-18", cifar, steps=3, rounds=5)
+    yield layout_cost(mnist)
+    yield scoring_cost("lenet-300-100", mnist, 100, rounds=9, repeat=5)
+    yield scoring_cost("lenet-5-caffe", mnist, 100, rounds=9, repeat=5)
+    yield scoring_cost("resnet-18", cifar, 128, rounds=5, repeat=1)
+    yield scoring_cost("densenet-264", cifar, 128, rounds=3, repeat=1)
+    yield from gallery_costs("14 networks of torchvision", published_networks(), rounds=5)
+    small = f"{len(GALLERY)} small networks of the gallery"
+    yield from gallery_costs(small, small_networks(), rounds=9)
+    yield scoring_memory("resnet-18", 128, rounds=2)
+    yield scoring_memory("densenet-264", 128, rounds=2)
+    precisions = ["float32"]
+    here = lab.training.settled_precision(lab.recipe_for("resnet-18", 3, 1), cifar.x_train.device)
+    if here != "float32":
+        precisions.append(here)
+    for precision in precisions:
+        yield masking_cost("resnet-18", cifar, precision, rounds=5)
+    yield from engine_costs(mnist)
+    yield from thresholds(mnist)
+    yield from worker_gains(mnist)
+    yield known_configurations()
+    yield from import_costs()
+    yield from sparselab_cost()
+    yield usual_cost("lenet-300-100", mnist, steps=100, rounds=5, stacked=False)
+    yield usual_cost("lenet-300-100", mnist, steps=100, rounds=5, stacked=True)
+    yield usual_cost("resnet-18", cifar, steps=3, rounds=3, stacked=False)
+
+
 def main() -> None:
     mnist, cifar = lab.load_data("mnist"), lab.load_data("cifar10")
-    rows = [
-        step_cost("lenet-300-100", mnist, steps=540, masked=False),
-        step_cost("lenet-300-100", mnist, steps=540, masked=True),
-        step_cost("lenet-5-caffe", mnist, steps=60, masked=False),
-        static_cost("lenet-300-100", mnist, steps=540, rounds=9),
-        static_cost("lenet-5-caffe", mnist, steps=60, rounds=9),
-        static_cost("resnet-18", cifar, steps=3, rounds=5),
-        layout_cost(mnist),
-        scoring_cost("lenet-300-100", mnist, 100, rounds=9, repeat=5),
-        scoring_cost("lenet-5-caffe", mnist, 100, rounds=9, repeat=5),
-        scoring_cost("resnet-18", cifar, 128, rounds=5, repeat=1),
-        scoring_cost("densenet-264", cifar, 128, rounds=9, repeat=1),
-        *gallery_costs("14 networks of torchvision", published_networks(), rounds=5),
-        *gallery_costs(f"{len(GALLERY)} small networks of the gallery", small_networks(), rounds=9),
-        scoring_memory("resnet-18", 128, rounds=2),
-        scoring_memory("densenet-264", 128, rounds=2),
-        masking_cost("resnet-18", cifar, "float32", rounds=5),
-        masking_cost("resnet-18", cifar, "bfloat16", rounds=5),
-        *engine_costs(mnist),
-        *thresholds(mnist),
-        *worker_gains(mnist),
-        known_configurations(),
-        *import_costs(),
-        *sparselab_cost(),
-        usual_cost("lenet-300-100", mnist, steps=100, rounds=5, stacked=False),
-        usual_cost("lenet-300-100", mnist, steps=100, rounds=5, stacked=True),
-        usual_cost("resnet-18", cifar, steps=3, rounds=3, stacked=False),
-    ]
-    device = mnist.x_train.device
+    device, rows, path = mnist.x_train.device, [], FOLDER / "benchmark.csv"
     sources = "; ".join(dict.fromkeys([mnist.source, cifar.source]))
-    table = pd.DataFrame(rows).assign(version=version())
-    table = table.assign(hardware=lab.hardware(device), data=sources)
-    shown = table[["what", "goal", "ratio", "quartile_1", "quartile_3"]].round(3)
-    print(shown.to_string(index=False))
-    print(f"{lab.hardware(device)}. {sources}. Version {version()}.")
+    where = {"version": version(), "hardware": lab.hardware(device), "data": sources}
     FOLDER.mkdir(exist_ok=True)
-    table.to_csv(FOLDER / "benchmark.csv", index=False)
+    for row in measured(mnist, cifar):
+        rows.append(row | where)
+        pd.DataFrame(rows).to_csv(path.with_suffix(".part"), index=False)  # what an end leaves
+    path.with_suffix(".part").replace(path)
+    shown = pd.DataFrame(rows)[["what", "goal", "ratio", "quartile_1", "quartile_3"]].round(3)
+    print(shown.to_string(index=False))
+    print(f"{where['hardware']}. {sources}. Version {where['version']}.")
 
 
 if __name__ == "__main__":
