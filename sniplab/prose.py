@@ -24,6 +24,7 @@ from sniplab.sections import (
     random_labels,
     stored_rows,
     sweep,
+    sweep_methods,
     sweep_paths,
     sweep_time,
 )
@@ -41,9 +42,11 @@ def committed_values() -> dict[str, str]:
     rows = conclusion.known_rows(COMMITTED, RESULTS)
     data_plan = data_and_initialization.plan(COMMITTED)
     own = conclusion.plan(COMMITTED)
+    swept = rows["1_sparsity_sweep"][rows["1_sparsity_sweep"].part == "sweep"]
     found: dict[str, str] = {}
     for values in (
         sweep.values(rows["1_sparsity_sweep"], sweep.plan(COMMITTED)),
+        sweep_methods.values(rows["1_methods"], swept),
         sweep_paths.values(),
         sweep_time.values(),
         architectures.values(rows["2_architectures"], rows["2_layers"]),

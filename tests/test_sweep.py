@@ -36,9 +36,9 @@ def test_the_committed_sweep_follows_the_protocol_and_the_defaults_the_reference
     assert len(published) == 3 * 20 + 3 * 3
     assert {(c.recipe.iterations, c.recipe.schedule) for c in published} == {(75_000, "stages")}
     assert {c.recipe.lr for c in published if c.model == "lenet-5-caffe"} == {0.02}
-    assert len(plan["sweep"]) == 5 * (13 + 18)
+    assert len(plan["sweep"]) == 5 * (13 + 18) + 15 * (1 + 4 * 4)  # twenty seeds from 90 % on
     assert {c.recipe for c in plan["sweep"]} == {published[0].recipe}
-    assert len(set(plan["sweep"]) & set(published)) == 5 * 3  # which are trained once
+    assert len(set(plan["sweep"]) & set(published)) == 20 * 3  # which are trained once
     defaults = plan["defaults"]
     assert len(defaults) == 5 * (13 + 18) + 3 * (13 + 15)
     assert {c.recipe for c in defaults} == {lab.REFERENCE} and {c.reinit for c in defaults} == {

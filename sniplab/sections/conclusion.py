@@ -26,6 +26,8 @@ from sniplab.sections import (
     stored_rows,
     stored_table,
     sweep,
+    sweep_collected,
+    sweep_methods,
 )
 from sniplab.show import spanned
 from sniplab.stats import paired, points, t_interval, unsigned
@@ -187,6 +189,7 @@ def write_stored(folder: Path) -> None:
 # The runs of each section, by the file that keeps their rows.
 PLANS: dict[str, Callable[[str], Mapping]] = {
     "1_sparsity_sweep": sweep.plan,
+    "1_methods": sweep_collected.methods_plan,
     "2_architectures": architectures.plan,
     "2_layers": architectures.survival_plan,
     "4_data_and_initialization": data_and_initialization.plan,
@@ -209,8 +212,10 @@ def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -
     """
     of_pictures = connections.read_tables(RESULTS if profile == COMMITTED else folder)
     data_plan = data_and_initialization.plan(profile)
+    swept = rows["1_sparsity_sweep"][rows["1_sparsity_sweep"].part == "sweep"]
     return table_of([
         *sweep.claims(rows["1_sparsity_sweep"], sweep.plan(profile)),
+        *sweep_methods.claims(rows["1_methods"], swept, sweep_collected.methods_plan(profile)),
         *architectures.claims(rows["2_architectures"], rows["2_layers"]),
         *connections.claims(of_pictures),
         *data_and_initialization.claims(rows["4_data_and_initialization"], data_plan),

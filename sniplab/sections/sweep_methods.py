@@ -1,0 +1,97 @@
+"""Masks that the paper had no chance to compare with, or left out: LeNet-300-100 from 90 % on.
+
+Random masks that are fair to every layer, SNIP's mask shuffled so that inputs or units keep their
+numbers of connections, and the methods that came after SNIP. The runs are those of
+`sweep_collected.methods_plan`; SNIP beside them is that of the sweep, at the same seeds.
+"""
+
+from collections.abc import Iterable
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from sniplab.methods import METHODS
+from sniplab.sections import Plan
+from sniplab.sections.sweep_figures import draw_differences
+from sniplab.sections.sweep_tables import LENET_300
+from sniplab.stats import paired, quoted
+from sniplab.verdicts import ADDED, fewest, from_to, judged, length_of, new_claim
+
+PANELS = {  # of the figure
+    "random, but fair": ("erk", "uniform"),
+    "SNIP's mask, shuffled": ("shuffled-units", "shuffled-inputs", "shuffled-degrees"),
+    "after SNIP": ("grasp", "synflow", "iterative-snip", "force"),
+}
+QUESTIONS = {  # what is claimed of a method, and the verdict of `compared` by which it holds
+    "erk": ("SNIP beats random pruning with the densities of ERK", "higher"),
+    "shuffled-degrees": ("SNIP beats its own mask shuffled at equal degrees", "higher"),
+    **{
+        method: (f"{METHODS[method].words} beats SNIP", "lower")
+        for method in ("grasp", "synflow", "iterative-snip", "force")
+    },
+}
+
+
+def compared(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
+    """Each method − SNIP at equal sparsity within seeds, as from `paired`, by method and sparsity.
+
+    Args:
+        rows: of `methods_plan`; swept: of the sweep of LeNet-300-100 by the published protocol.
+    """
+    snips = swept[(swept.method == "snip") & (swept.model == LENET_300)]
+    return paired(rows, snips, ["method", "sparsity"], ("sparsity", "seed"))
+
+
+def draw_methods(table: pd.DataFrame) -> plt.Figure:
+    """Each method's error minus SNIP's by sparsity; `table` as from `compared`."""
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(11, 3.8), sharey=True)
+    for axis, (name, methods) in zip(axes, PANELS.items(), strict=True):
+        draw_differences(axis, table[table.method.isin(methods)])
+        axis.set(title=name, xlabel="sparsity (%)")
+        axis.legend(loc="upper left", frameon=False, fontsize="small")
+    axes[0].set_ylabel("error minus SNIP's (points)")
+    return figure
+
+
+def claims(rows: pd.DataFrame, swept: pd.DataFrame, plan: Plan) -> list[dict]:
+    """A row of the table of claims for each of QUESTIONS; untested while runs of its method are
+    missing. `rows`, `swept` as for `compared`."""
+    table = compared(rows, swept)
+    return [
+        _claim(method, *question, table, rows[rows.method == method], plan["methods"])
+        for method, question in QUESTIONS.items()
+    ]
+
+
+def _claim(
+    method: str,
+    words: str,
+    holds: str,
+    table: pd.DataFrame,
+    rows: pd.DataFrame,
+    runs: Iterable,
+) -> dict:
+    table = table[table.method == method]
+    claim = new_claim(
+        *(f"beside_{method}.{LENET_300}", "which connections", ADDED),
+        f"LeNet-300-100, 90 % and above: {words}",
+        *("–", "direction", length_of(rows), fewest(table)),
+    )
+    wanted = {(run.sparsity, run.seed) for run in runs if run.method == method}
+    left = wanted - set(zip(rows.sparsity, rows.seed, strict=True))
+    if not wanted:
+        return claim
+    if left:
+        return claim | {"verdict": f"untested: {len(left)} of {len(wanted)} runs missing"}
+    fails = {"higher": "lower", "lower": "higher"}[holds]
+    verdict, how = judged(table.verdict == holds, table.verdict == fails)
+    ours = f"{METHODS[method].label} − SNIP: {from_to(table['mean'])} points{how}"
+    return claim | {"ours": ours, "verdict": verdict}
+
+
+def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
+    """The differences for prose: "beside.force.99", with ".mean", ".verdict" and so on."""
+    found: dict[str, str] = {}
+    for row in compared(rows, swept).to_dict("records"):
+        found |= quoted(f"beside.{row['method']}.{100 * row['sparsity']:g}", row)
+    return found

@@ -1,0 +1,78 @@
+"""Fair random masks, other shuffles and the methods after SNIP, beside SNIP."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+import sniplab as lab
+from sniplab.sections import COMMITTED, sweep_collected, sweep_methods
+from sniplab.sections.sweep import ABOVE
+
+SNIPS = (2.0, 2.1, 2.3)  # errors of three seeds, at every sparsity
+
+
+def runs(method, differences, sparsities=ABOVE, base=SNIPS):
+    """Three seeds of a method, whose errors are those of SNIP plus `differences`."""
+    return pd.DataFrame([
+        {"run": f"{method} {sparsity} {seed}", "data": "d", "model": "lenet-300-100",
+         "method": method, "sparsity": sparsity, "seed": seed, "error": error + difference,
+         "status": "ok", "iterations": 75_000, "reinit": ""}
+        for sparsity in sparsities
+        for seed, (error, difference) in enumerate(zip(base, differences, strict=True))
+    ])  # fmt: skip
+
+
+def snips():
+    return runs("snip", (0, 0, 0))
+
+
+def planned(rows):
+    recipe = lab.Recipe(75_000)
+    cells = zip(rows.method, rows.sparsity, rows.seed, strict=True)
+    return {"methods": [lab.Config("lenet-300-100", recipe, *cell) for cell in cells]}
+
+
+def claim_of(rows, method, plan=None):
+    claims = sweep_methods.claims(rows, snips(), plan or planned(rows))
+    return next(c for c in claims if c["id"] == f"beside_{method}.lenet-300-100")
+
+
+def test_a_method_is_compared_with_snip_within_a_seed():
+    rows = pd.concat([runs("erk", (0.4, 0.5, 0.6)), runs("force", (-0.3, 0.3, 0.03), [0.98])])
+    table = sweep_methods.compared(rows, snips()).set_index(["method", "sparsity"])
+    assert len(table) == 4 + 1 and (table.n == 3).all()
+    assert table["mean"]["erk", 0.99] == pytest.approx(0.5)
+    # By hand: s = 0.1, t = 4.303 for two degrees of freedom, 4.303 * 0.1 / sqrt(3).
+    assert table.half["erk", 0.99] == pytest.approx(0.2484, abs=1e-4)
+    assert table.verdict["erk", 0.99] == "higher" and table.verdict["force", 0.98] == "undecided"
+    quoted = sweep_methods.values(rows, snips())
+    assert quoted["beside.erk.99"] == "0.50 ± 0.25" and quoted["beside.force.98.mean"] == "0.01"
+
+
+def test_random_masks_are_beaten_where_they_err_more_and_later_methods_beat_where_less():
+    more, less = (0.4, 0.5, 0.6), (-0.4, -0.5, -0.6)
+    assert claim_of(runs("erk", more), "erk")["verdict"] == "reproduced"
+    assert claim_of(runs("erk", less), "erk")["verdict"] == "not"
+    assert claim_of(runs("force", less), "force")["verdict"] == "reproduced"
+    found = claim_of(runs("force", more), "force")
+    assert found["verdict"] == "not" and found["seeds"] == 3
+    assert found["ours"] == "FORCE − SNIP: +0.50 points: 0 of 4 hold"
+
+
+def test_no_verdict_while_a_run_is_missing():
+    rows = runs("grasp", (0.4, 0.5, 0.6))
+    found = claim_of(rows.iloc[1:], "grasp", planned(rows))
+    assert found["verdict"] == "untested: 1 of 12 runs missing" and found["ours"] == "–"
+    assert claim_of(rows.iloc[:0], "grasp", {"methods": []})["verdict"] == "untested"
+
+
+def test_every_planned_method_has_its_panel():
+    shown = {method for methods in sweep_methods.PANELS.values() for method in methods}
+    plan = sweep_collected.methods_plan(COMMITTED)["methods"]
+    assert shown == {config.method for config in plan}
+    assert shown >= set(sweep_methods.QUESTIONS)
+    rows = pd.concat([runs(method, (0.4, 0.5, 0.6)) for method in shown])
+    figure = sweep_methods.draw_methods(sweep_methods.compared(rows, snips()))
+    panels = [len(axis.get_legend().get_texts()) for axis in figure.axes]
+    assert panels == [2, 3, 4]
+    plt.close(figure)
