@@ -126,7 +126,7 @@ def test_what_the_line_says_is_no_warning_but_other_warnings_are(section, monkey
     with pytest.warns(UserWarning) as told:
         section.rows(sweep.plan("desktop"))
     assert [str(one.message) for one in told] == ["the stored rows are of other data"]
-    assert "2 of them diverged or failed, 20 with a mask that empties" in capsys.readouterr().out
+    assert "2 of them diverged or failed, 50 with a mask that empties" in capsys.readouterr().out
 
 
 def test_an_unknown_profile_is_named(tmp_path):
