@@ -104,7 +104,7 @@ def test_how_long_it_takes_is_said_first_and_how_far_it_is_is_read_from_the_rows
     monkeypatch.setattr(report.os, "environ", dict(report.os.environ))
     assert set(report.DURATIONS) == set(lab.PROFILES)
     report.run_notebooks("quick", pdf=False)
-    assert capsys.readouterr().out.startswith("Profile quick: 6 or 7 minutes on two cores")
+    assert capsys.readouterr().out.startswith("Profile quick: about 8 minutes on two cores")
     recipe = lab.Recipe(1, checkpoints=1)
     configs = [lab.Config("lenet-300-100", recipe, seed=s, dataset="digits") for s in (0, 1)]
     assert report.rows_there(tmp_path, ["some"]) == 0
