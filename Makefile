@@ -29,7 +29,7 @@ page: $(READY)
 
 # Files side by side, a core each: runs of the notebooks, which take seconds, start no workers of
 # their own.
-test: MARKED := -m "not slow" --ignore tests/test_gallery.py
+test: MARKED := -m "not slow"
 test test-all: $(READY)
 	$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	OMP_NUM_THREADS=1 LOKY_MAX_CPU_COUNT=1 SNIP_PROFILE=smoke $(BIN)/python -m pytest tests notebooks \

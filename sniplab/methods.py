@@ -104,7 +104,7 @@ _ROWS = (
     ),
     Method(
         *("uniform", "random, the same in each layer", "random pruning, the same in each layer"),
-        *("#009e73", "H", "--", uniform_masks),
+        *("#56b4e9", "s", "--", uniform_masks),
     ),
     # What it is in SNIP's mask that shuffling within layers takes away.
     Method(

@@ -42,10 +42,10 @@ def committed_values() -> dict[str, str]:
     rows = conclusion.known_rows(COMMITTED, RESULTS)
     data_plan = data_and_initialization.plan(COMMITTED)
     own = conclusion.plan(COMMITTED)
-    swept = rows["1_sparsity_sweep"][rows["1_sparsity_sweep"].part == "sweep"]
+    swept = rows["1_sparsity_sweep"]
     found: dict[str, str] = {}
     for values in (
-        sweep.values(rows["1_sparsity_sweep"], sweep.plan(COMMITTED)),
+        sweep.values(swept, sweep.plan(COMMITTED)),
         sweep_methods.values(rows["1_methods"], swept),
         sweep_paths.values(),
         sweep_time.values(),

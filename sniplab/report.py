@@ -81,7 +81,7 @@ FRAME = ("introduction", "conclusion")  # computed from the rows that the sectio
 DURATIONS = {  # of each profile, set-up apart, said before anything runs
     "smoke": "about 2 minutes on two cores",
     "quick": "about 8 minutes on two cores, fewer on more",
-    COMMITTED: "1 or 2 minutes: nothing is trained",
+    COMMITTED: "about 2 minutes: nothing is trained",
     "paper": "days, on a GPU; what was cut off goes on when the command is repeated",
 }
 

@@ -132,7 +132,7 @@ def usual_steps(name: str, masks: dict, images: torch.utils.data.Dataset, steps:
 
 def drawn_in_turn(model: torch.nn.Module, data: lab.Data, recipe: lab.Recipe) -> torch.Tensor:
     """The losses of training as `lab.train` did it before steps were made static: each batch is
-    drawn when it is needed, and the rate is a number."""
+    drawn when it is needed, and the rate is a number. Wrong answers are not counted here."""
     generator, losses = snip.generator_for(0, "batches"), []
     optimizer = lab.training.make_optimizer(model, recipe, fused=True)
     per_epoch = len(data.y_train) // recipe.batch_size
@@ -278,16 +278,9 @@ def small_networks() -> list[Callable]:
 def published_networks() -> list[Callable]:
     """torchvision's, of their published sizes, on batches of 16 images of 64 x 64 pixels."""
     names = (
-        *(
-            "alexnet",
-            "densenet121",
-            "efficientnet_b0",
-            "mnasnet1_0",
-            "mobilenet_v2",
-            "regnet_y_400mf",
-        ),
-        *("resnet18", "resnet50", "resnext50_32x4d", "shufflenet_v2_x1_0", "squeezenet1_1"),
-        *("swin_t", "vgg11_bn", "convnext_tiny"),
+        *("alexnet", "densenet121", "efficientnet_b0", "mnasnet1_0", "mobilenet_v2"),
+        *("regnet_y_400mf", "resnet18", "resnet50", "resnext50_32x4d", "shufflenet_v2_x1_0"),
+        *("squeezenet1_1", "swin_t", "vgg11_bn", "convnext_tiny"),
     )
 
     def network(name: str) -> tuple:

@@ -212,9 +212,9 @@ def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -
     """
     of_pictures = connections.read_tables(RESULTS if profile == COMMITTED else folder)
     data_plan = data_and_initialization.plan(profile)
-    swept = rows["1_sparsity_sweep"][rows["1_sparsity_sweep"].part == "sweep"]
+    swept = rows["1_sparsity_sweep"]
     return table_of([
-        *sweep.claims(rows["1_sparsity_sweep"], sweep.plan(profile)),
+        *sweep.claims(swept, sweep.plan(profile)),
         *sweep_methods.claims(rows["1_methods"], swept, sweep_collected.methods_plan(profile)),
         *architectures.claims(rows["2_architectures"], rows["2_layers"]),
         *connections.claims(of_pictures),

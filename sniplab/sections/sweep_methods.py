@@ -36,9 +36,11 @@ def compared(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
     """Each method − SNIP at equal sparsity within seeds, as from `paired`, by method and sparsity.
 
     Args:
-        rows: of `methods_plan`; swept: of the sweep of LeNet-300-100 by the published protocol.
+        rows: of `methods_plan`; swept: of the plan of the sweep, of which those by the published
+            protocol count.
     """
-    snips = swept[(swept.method == "snip") & (swept.model == LENET_300)]
+    snips = swept[swept.part == "sweep"]
+    snips = snips[(snips.method == "snip") & (snips.model == LENET_300)]
     return paired(rows, snips, ["method", "sparsity"], ("sparsity", "seed"))
 
 
@@ -48,7 +50,7 @@ def draw_methods(table: pd.DataFrame) -> plt.Figure:
     for axis, (name, methods) in zip(axes, PANELS.items(), strict=True):
         draw_differences(axis, table[table.method.isin(methods)])
         axis.set(title=name, xlabel="sparsity (%)")
-        axis.legend(loc="upper left", frameon=False, fontsize="small")
+        axis.legend(loc="upper left", bbox_to_anchor=(0, -0.22), frameon=False)
     axes[0].set_ylabel("error minus SNIP's (points)")
     return figure
 
