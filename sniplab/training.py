@@ -32,7 +32,7 @@ from snipcore import (
 )
 from sniplab.capture import captured
 from sniplab.checkpoint import Checkpoint, fingerprint
-from sniplab.data import Data, draw_moves, moved
+from sniplab.data import Data, chosen, draw_moves, moved
 
 
 def progress(iterable: Iterable | None, **options) -> tqdm:
@@ -339,12 +339,11 @@ class Batches:
 
     def at_counter(self) -> tuple[Tensor, Tensor, Tensor]:
         """Images (B, C, H, W) and labels (B,) of the step at the counter, and its rate, (1,)."""
-        parts = (self.index, self.moves, self.rates)
-        index, moves, rate = (part.index_select(0, self.counter) for part in parts)
-        x, y = self.data.x_train[index[0]], self.data.y_train[index[0]]
+        index = self.index.index_select(0, self.counter)[0]
+        x, y = chosen(self.data.x_train, index), self.data.y_train.index_select(0, index)
         if self.recipe.shift or self.recipe.flip:
-            x = moved(x, moves[0], self.recipe.shift)
-        return x, y, rate
+            x = moved(x, self.moves.index_select(0, self.counter)[0], self.recipe.shift)
+        return x, y, self.rates.index_select(0, self.counter)
 
     def take(self, step: int) -> tuple[Tensor, Tensor]:
         """Images and labels of a step, for a loop that is not captured."""
@@ -417,7 +416,8 @@ def fit(
     run = RunState(torch.empty(shape, device=device), torch.empty(shape, device=device), [])
     batches, at = Batches(data, recipe, seed), set(recipe.at)
     # Of a chunk: losses and numbers of wrong answers, written down at the counter.
-    losses, wrong = (torch.zeros(CHUNK, *count, device=device) for _ in range(2))
+    losses = torch.zeros(CHUNK, *count, device=device)
+    wrong = torch.zeros_like(losses, dtype=torch.int64)
     places = torch.arange(CHUNK, device=device).view(-1, *(1 for _ in count))
     kept = None
     if checkpoint:

@@ -130,12 +130,16 @@ def usual_steps(name: str, masks: dict, images: torch.utils.data.Dataset, steps:
     return (time.perf_counter() - started) / steps
 
 
-def drawn_in_turn(model: torch.nn.Module, data: lab.Data, recipe: lab.Recipe) -> torch.Tensor:
-    """The losses of training as `lab.train` did it before steps were made static: each batch is
-    drawn when it is needed, and the rate is a number. Wrong answers are not counted here."""
-    generator, losses = snip.generator_for(0, "batches"), []
+def drawn_in_turn(
+    model: torch.nn.Module, data: lab.Data, recipe: lab.Recipe
+) -> tuple[torch.Tensor, float]:
+    """The losses and the seconds of a step of `lab.train` as it was before steps were made static:
+    each batch is drawn when it is needed, the rate is a number, and mistakes are counted every
+    hundred steps."""
+    generator, losses, recent, wrong = snip.generator_for(0, "batches"), [], [], 0
     optimizer = lab.training.make_optimizer(model, recipe, fused=True)
     per_epoch = len(data.y_train) // recipe.batch_size
+    started = time.perf_counter()
     for i in range(recipe.iterations):
         if i % per_epoch == 0:
             order = torch.randperm(len(data.y_train), generator=generator)
@@ -145,12 +149,18 @@ def drawn_in_turn(model: torch.nn.Module, data: lab.Data, recipe: lab.Recipe) ->
             x = lab.data.augment(x, generator, recipe.shift, recipe.flip)
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(i)
-        loss = F.cross_entropy(model(x), y)
+        logits = model(x)
+        loss = F.cross_entropy(logits, y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.detach())
-    return torch.stack(losses)
+        recent.append((logits.detach(), y))
+        if len(recent) == 100 or i + 1 == recipe.iterations:
+            stacked, labels = (torch.stack(part) for part in zip(*recent, strict=True))
+            wrong += int((stacked.argmax(2) != labels).sum())
+            recent.clear()
+    return torch.stack(losses), (time.perf_counter() - started) / recipe.iterations
 
 
 # ------------------------------------------------------------------------------------------- items
@@ -173,17 +183,21 @@ def step_cost(name: str, data: lab.Data, steps: int, masked: bool) -> dict:
 
 
 def static_cost(name: str, data: lab.Data, steps: int, rounds: int) -> dict:
+    """The seconds of a step, the losses being equal to the bit."""
     few, recipe, losses = few_tests(data), lab.recipe_for(name, steps, checkpoints=1), {}
 
-    def static():
-        losses["static"] = lab.train(snip.build_model(name), few, recipe).loss
+    def static() -> float:
+        history = lab.train(snip.build_model(name), few, recipe)
+        losses["static"] = history.loss
+        return history.step_seconds
 
-    def in_turn():
-        losses["in turn"] = drawn_in_turn(snip.build_model(name).train(), few, recipe).numpy()
+    def in_turn() -> float:
+        losses["in turn"], seconds = drawn_in_turn(snip.build_model(name).train(), few, recipe)
+        return seconds
 
-    what = f"{name}: training by static steps / by steps drawn in turn"
+    what = f"{name}: static step / step on a batch drawn in turn"
     row = compare(what, "", static, in_turn, rounds)
-    np.testing.assert_array_equal(losses["static"], losses["in turn"])
+    np.testing.assert_array_equal(losses["static"], losses["in turn"].numpy())
     return row
 
 
