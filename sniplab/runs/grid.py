@@ -278,9 +278,11 @@ def tasks_of(
         alike = (config.model, config.recipe, config.seed, config.dataset, config.labels)
         alike += (config.train_images, config.test_images, config.inputs, config.validation)
         alike += (config.tested, config.width, config.pretrain)
-        if config.pretrain:  # once for all of them
+        scored = config.recipe.iterations == 0  # and not trained
+        if config.pretrain or scored:  # their network is made once for all of them
             alike += (config.init, config.gates)
-        groups.setdefault(alike if how == "stacked" else run, (how, []))[1].append(config)
+        together = how == "stacked" or scored
+        groups.setdefault(alike if together else run, (how, []))[1].append(config)
     stacked = sum(len(group) for how, group in groups.values() if how == "stacked")
     size = min(STACK, max(4, -(-stacked // workers)))
     for how, group in groups.values():

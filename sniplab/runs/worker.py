@@ -148,8 +148,8 @@ def _effective(model: nn.Module, masks: dict, x: torch.Tensor) -> float:
 def prepare(
     config: Config, data: Data, dense: nn.Module | None = None
 ) -> tuple[nn.Module, dict | None, dict]:
-    """Build, or take a copy of the trained `dense`, score on `data` and prune: the model, its
-    masks, and outcome columns."""
+    """Build, or take a copy of `dense`, score on `data` and prune: the model, its masks, and
+    outcome columns."""
     model = _built(config, data) if dense is None else copy.deepcopy(dense)
     m = sum(weight.numel() for weight in prunable(model).values())
     x, y = draw_batch(data, config.scoring_batch or len(data.y_train), config.seed)
@@ -203,11 +203,13 @@ def _result(history: History, engine: str) -> dict:
 def run(configs: Sequence[Config], data: Data, engine: str, **keep) -> list[dict | Exception]:
     """Build, score, prune and, unless for 0 iterations, train as each of `configs` says: the
     outcome columns of its row, or what went wrong. Several must share seed, recipe, train and test
-    images and their scale, and so their batches, and the network that is trained before it is
-    pruned, if any is. `keep`: the checkpoint and more, as for `train`.
+    images and their scale, and so their batches; the network, where it is trained before it is
+    pruned, or scored and not trained. `keep`: the checkpoint and more, as for `train`.
     """
     scored, data = images_of(configs[0], data)
     dense, outcomes, ready = None, [], []
+    if configs[0].recipe.iterations == 0:
+        dense = _built(configs[0], scored)  # to draw a large one takes longer than to score it
     if configs[0].pretrain:
         file = keep.get("checkpoint")
         before = {"checkpoint": file and Path(file).with_suffix(".dense.pt"), "watch": None}

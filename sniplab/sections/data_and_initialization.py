@@ -97,10 +97,10 @@ NUMBERS = {
         initializers={
             "lenet-300-100": Length(180, seeds=3),
             "lenet-5-caffe": Length(40, seeds=2),
-            "lstm-s": Length(60, seeds=1),
-            "gru-s": Length(60, seeds=2),
+            "lstm-s": Length(45, seeds=1),
+            "gru-s": Length(45, seeds=2),
         },
-        gates=Length(60, seeds=1),
+        gates=Length(45, seeds=1),
     ),
     "desktop": Numbers(
         scoring_batch=Length(75_000, seeds=10),
@@ -187,7 +187,7 @@ def _adam(model: str, iterations: int) -> Recipe:
     a short run, which need all of the rate."""
     constant = MODELS[model].family == "Recurrent" and iterations < 5000
     how = {"optimizer": "adam", "lr": 0.001, "weight_decay": 0.0, "stages": 1 if constant else 3}
-    return Recipe(iterations, **how, checkpoints=min(10, iterations))
+    return Recipe(iterations, **how, checkpoints=min(10, max(1, iterations // 60)))
 
 
 def _by_initializer(model: str, length: Length, dataset: str) -> list[Config]:

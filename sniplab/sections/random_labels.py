@@ -138,7 +138,7 @@ def plan(
 def _add_runs(parts, model, of, dataset, seeds, iterations, train_images) -> None:
     """Put the runs of one network into the parts of a plan; `of`: its Numbers."""
     length = of.iterations if iterations is None else iterations
-    checkpoints = min(10, max(1, length // 10))  # a test takes as long as some steps
+    checkpoints = min(10, max(1, length // 60))  # a test takes as long as some steps
     recipe = recipe_for(model, length, checkpoints)
     recipe = dataclasses.replace(recipe, lr=of.rate, weight_decay=0.0)
     if model == SECOND:  # at any length as its rates were tried

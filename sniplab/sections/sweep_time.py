@@ -12,6 +12,7 @@ from sniplab.sparse import STACK, step_costs
 
 NETWORK = "lenet-300-100"
 TIMED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # sparsities
+FEWER = {"smoke": (0.8, 0.98), "quick": (0.5, 0.8, 0.9, 0.99)}  # sparsities by profile
 ROUNDS = {"smoke": 2, "quick": 2}
 
 
@@ -19,7 +20,7 @@ def measure_time(data: Data, profile: str) -> pd.DataFrame:
     """What a training step of NETWORK costs by engine and sparsity, as from `step_costs`, with a
     `note` on how and where it was measured."""
     rounds = ROUNDS.get(profile, 9)
-    table = step_costs(NETWORK, (0.8, 0.98) if profile == "smoke" else TIMED, data, rounds)
+    table = step_costs(NETWORK, FEWER.get(profile, TIMED), data, rounds)
     return table.assign(
         note=f"Data: {data.source}. LeNet-300-100, batches of 100, {rounds} rounds of 20 steps, "
         f"1 thread; {STACK} networks stacked. Profile {profile}. {hardware(data.x_train.device)}."
