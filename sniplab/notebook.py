@@ -19,7 +19,7 @@ from sniplab.sections import COMMITTED, Plan, output_folder, rows_of
 from sniplab.show import counted, plot_style, spanned
 from sniplab.verdicts import table_of
 
-STEPS = {"lenet-300-100": 1080, "mnist": 200, "cifar10": 3}  # by network, or by its data
+STEPS = {"lenet-300-100": 540, "mnist": 120, "cifar10": 3}  # by network, or by its data
 DATA = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "kmnist": "KMNIST",
         "cifar10": "CIFAR-10", "digits": "embedded digits"}  # fmt: skip
 

@@ -104,6 +104,34 @@ def test_runs_that_only_score(tmp_path, digits):
     assert both.threads[0] == half.threads[0]
 
 
+def test_a_network_is_drawn_once_for_all_that_scores_it(tmp_path, monkeypatch):
+    """By its seed and initialiser; to draw a large one takes longer than to score it."""
+    drawn, real = [], lab.runs.worker.build_model
+
+    def recorded(name, init, seed, **gates_and_width):
+        drawn.append((init, seed))
+        return real(name, init, seed, **gates_and_width)
+
+    monkeypatch.setattr(lab.runs.worker, "build_model", recorded)
+    scored = {"recipe": lab.Recipe(0, checkpoints=0), "scoring_batch": 10}
+    configs = [
+        config(**scored, init=init, seed=seed, method=method, sparsity=sparsity, reinit=reinit)
+        for init, seed in (("vs", 0), ("vs", 1), ("rn", 0))
+        for method, sparsity, reinit in (
+            ("snip", 0.9, "rn"),
+            ("snip", 0.5, ""),
+            ("random", 0.5, ""),
+        )
+    ]
+    together = lab.run_grid(configs, tmp_path / "together.csv", n_jobs=1)
+    assert sorted(drawn) == [("rn", 0), ("vs", 0), ("vs", 1)]
+    for number, one in enumerate(configs):
+        alone = lab.run_grid([one], tmp_path / f"{number}.csv", n_jobs=1)
+        pd.testing.assert_frame_equal(
+            alone, together[together.run == alone.run[0]].reset_index(drop=True)
+        )
+
+
 def test_the_hardware_names_the_vector_units():
     """Rows of two processors differ in their last digits by these, not by the name."""
     assert f", {torch.backends.cpu.get_cpu_capability()}, torch" in lab.hardware()

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import sniplab as lab
-from sniplab.sections import COMMITTED, sweep_collected, sweep_methods
+from sniplab.sections import COMMITTED, PROFILES, sweep_methods
 from sniplab.sections.sweep import ABOVE
 
 SNIPS = (2.0, 2.1, 2.3)  # errors of three seeds, at every sparsity
@@ -16,7 +16,7 @@ def runs(method, differences, sparsities=ABOVE, base=SNIPS):
     return pd.DataFrame([
         {"run": f"{method} {sparsity} {seed}", "data": "d", "model": "lenet-300-100",
          "method": method, "sparsity": sparsity, "seed": seed, "error": error + difference,
-         "status": "ok", "iterations": 75_000, "reinit": ""}
+         "status": "ok", "iterations": 75_000, "reinit": "", "width": 1.0}
         for sparsity in sparsities
         for seed, (error, difference) in enumerate(zip(base, differences, strict=True))
     ])  # fmt: skip
@@ -68,13 +68,49 @@ def test_no_verdict_while_a_run_is_missing():
     assert claim_of(rows.iloc[:0], "grasp", {"methods": []})["verdict"] == "untested"
 
 
+WIDTHS = {0.9: 0.111, 0.95: 0.056, 0.98: 0.022, 0.99: 0.011}
+
+
+def narrow(differences):
+    rows = runs("dense", differences)
+    return rows.assign(width=rows.sparsity.map(WIDTHS), sparsity=0.0)
+
+
+def test_a_narrow_network_stands_beside_the_sparsity_that_leaves_as_many_parameters():
+    rows = pd.concat([runs("erk", (0.4, 0.5, 0.6)), narrow((1.0, 1.1, 1.2))], ignore_index=True)
+    table = sweep_methods.compared(rows, snips()).set_index(["method", "sparsity"])
+    assert table["mean"]["narrow"].tolist() == pytest.approx([1.1] * 4)
+    errors = sweep_methods.narrow_errors(rows)
+    assert errors.sparsity.tolist() == list(ABOVE)
+    assert errors["mean"].tolist() == pytest.approx([(3.0 + 3.2 + 3.5) / 3] * 4)
+    recipe = lab.Recipe(75_000)
+    plan = {"narrow": [
+        lab.Config("lenet-300-100", recipe, "dense", 0.0, seed, width=width)
+        for seed in range(3) for width in WIDTHS.values()
+    ]}  # fmt: skip
+    assert claim_of(rows, "narrow", plan)["verdict"] == "reproduced"
+    found = claim_of(rows.iloc[:-2], "narrow", plan)
+    assert found["verdict"] == "untested: 2 of 12 runs missing"
+
+
+def test_the_plan_of_the_committed_report():
+    plan = sweep_methods.plan(COMMITTED)
+    assert len(set(plan["methods"])) == 9 * 4 * 5 and len(set(plan["narrow"])) == 4 * 3
+    assert {config.width for config in plan["narrow"]} == set(WIDTHS.values())
+    assert {c.recipe.iterations for part in plan.values() for c in part} == {75_000}
+    for profile in PROFILES:
+        assert list(sweep_methods.plan(profile)) == ["methods", "narrow"]
+    with pytest.raises(ValueError, match="profile"):
+        sweep_methods.plan("quik")
+
+
 def test_every_planned_method_has_its_panel():
     shown = {method for methods in sweep_methods.PANELS.values() for method in methods}
-    plan = sweep_collected.methods_plan(COMMITTED)["methods"]
-    assert shown == {config.method for config in plan}
+    plan = sweep_methods.plan(COMMITTED)["methods"]
+    assert shown == {config.method for config in plan} | {"narrow"}
     assert shown >= set(sweep_methods.QUESTIONS)
     rows = pd.concat([runs(method, (0.4, 0.5, 0.6)) for method in shown])
     figure = sweep_methods.draw_methods(sweep_methods.compared(rows, snips()))
     panels = [len(axis.get_legend().get_texts()) for axis in figure.axes]
-    assert panels == [2, 3, 4]
+    assert panels == [2, 3, 4, 1]
     plt.close(figure)

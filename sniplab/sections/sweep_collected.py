@@ -1,49 +1,22 @@
 """Runs whose rows are collected over many days, and not shown before all of a plan are there.
 
-Each is a plan of the committed report, empty under other profiles: `make rows SECTION=1_methods`.
+Each is a plan of the committed report, empty under other profiles: `make rows SECTION=1_biases`.
 All of LeNet-300-100 are by the published protocol.
 """
 
 import dataclasses
 
 from sniplab.runs import Config
-from sniplab.runs.config import width_for
 from sniplab.sections import COMMITTED, collected, sweep
 from sniplab.sections.sweep_tables import LENET_5, LENET_300
 from sniplab.training import PROTOCOLS, Recipe, recipe_for
 
-LATER = (  # methods after SNIP, fair random masks, and shuffles that keep more than layer counts
-    *("synflow", "iterative-snip", "force", "grasp", "erk", "uniform"),
-    *("shuffled-inputs", "shuffled-units", "shuffled-degrees"),
-)
 SCORED = ("snip", "magnitude", "synflow", "iterative-snip", "force", "grasp")  # biases at 0 get 0
 IMAGES_SEEN = 7_500_000  # of a run of the published protocol
 
 
 def _protocol() -> Recipe:
     return recipe_for(LENET_300, PROTOCOLS["mnist"].iterations, 75)
-
-
-@collected("methods")
-def methods_plan() -> list[Config]:
-    """LATER on LeNet-300-100 from 90 % on, ten seeds, by the published protocol."""
-    return [
-        Config(LENET_300, _protocol(), method, sparsity, seed)
-        for seed in range(10)
-        for method in LATER
-        for sparsity in sweep.ABOVE
-    ]
-
-
-@collected("narrow")
-def narrow_plan() -> list[Config]:
-    """Dense networks with as few parameters as pruning from 90 % on leaves, ten seeds."""
-    widths = [width_for(LENET_300, sparsity) for sparsity in sweep.ABOVE]
-    return [
-        Config(LENET_300, _protocol(), "dense", 0.0, seed, width=width)
-        for seed in range(10)
-        for width in widths
-    ]
 
 
 @collected("after_training")
@@ -134,8 +107,6 @@ def batches_plan() -> list[Config]:
 
 
 PLANS = {  # by the file in RESULTS that keeps the rows
-    "1_methods": methods_plan,
-    "1_narrow": narrow_plan,
     "1_after_training": after_training_plan,
     "1_biases": biases_plan,
     "1_figure_1": figure_1_plan,

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from sniplab.methods import METHODS
+from sniplab.methods import METHODS, Method
 from sniplab.sections.sweep_tables import OTHERS, guessing, published_table
 from sniplab.show import ENGINE_LOOKS, level
 
@@ -142,14 +142,18 @@ def draw_controls(controls: pd.DataFrame, cut: Collection[tuple[str, float, str]
 
 
 def draw_differences(
-    axis: plt.Axes, table: pd.DataFrame, cut: Collection[tuple[float, str]] = ()
+    axis: plt.Axes,
+    table: pd.DataFrame,
+    cut: Collection[tuple[float, str]] = (),
+    looks: Mapping[str, Method] = METHODS,
 ) -> None:
-    """One panel of `draw_controls`; `cut`: sparsity and method of masks that leave no path."""
+    """One panel of `draw_controls`; `cut`: sparsity and method of masks that leave no path; `looks`
+    of the methods by name."""
     ticks = sorted(table.sparsity.unique())
-    there = [name for name in METHODS if (table.method == name).any()]
+    there = [name for name in looks if (table.method == name).any()]
     shifts = 0.2 * (np.arange(len(there)) - (len(there) - 1) / 2)  # side by side at each sparsity
     for shift, name in zip(shifts, there, strict=True):
-        method, some = METHODS[name], table[table.method == name]
+        method, some = looks[name], table[table.method == name]
         look = {"fmt": method.marker, "color": method.colour, "ms": 6, "mec": method.colour}
         for apart, part in some.groupby(some.verdict.isin(["higher", "lower"])):
             x = [ticks.index(sparsity) + shift for sparsity in part.sparsity]

@@ -1,26 +1,34 @@
-"""Masks that the paper had no chance to compare with, or left out: LeNet-300-100 from 90 % on.
+"""What the paper had no chance to compare with, or left out: LeNet-300-100 from 90 % on.
 
 Random masks that are fair to every layer, SNIP's mask shuffled so that inputs or units keep their
-numbers of connections, and the methods that came after SNIP. The runs are those of
-`sweep_collected.methods_plan`; SNIP beside them is that of the sweep, at the same seeds.
+numbers of connections, the methods that came after SNIP, and dense networks with as few parameters.
+SNIP beside them is that of the sweep, at the same seeds.
 """
-
-from collections.abc import Iterable
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from sniplab.methods import METHODS
-from sniplab.sections import Plan
+from sniplab.methods import METHODS, Method
+from sniplab.runs import Config
+from sniplab.runs.config import width_for
+from sniplab.sections import COMMITTED, Plan, check_profile, sweep
 from sniplab.sections.sweep_figures import draw_differences
 from sniplab.sections.sweep_tables import LENET_300
-from sniplab.stats import paired, quoted
+from sniplab.stats import paired, quoted, summarize
+from sniplab.training import PROTOCOLS, recipe_for
 from sniplab.verdicts import ADDED, fewest, from_to, judged, length_of, new_claim
 
+# A dense network, by the name of a method: no choice of connections, but of how many units.
+NARROW = Method(
+    *("narrow", "dense and narrow", "a dense network with as few parameters"),
+    *("#000000", "s", "-", None),
+)
+BESIDE = METHODS | {NARROW.name: NARROW}
 PANELS = {  # of the figure
     "random, but fair": ("erk", "uniform"),
     "SNIP's mask, shuffled": ("shuffled-units", "shuffled-inputs", "shuffled-degrees"),
     "after SNIP": ("grasp", "synflow", "iterative-snip", "force"),
+    "not pruned": (NARROW.name,),
 }
 QUESTIONS = {  # what is claimed of a method, and the verdict of `compared` by which it holds
     "erk": ("SNIP beats random pruning with the densities of ERK", "higher"),
@@ -29,28 +37,70 @@ QUESTIONS = {  # what is claimed of a method, and the verdict of `compared` by w
         method: (f"{METHODS[method].words} beats SNIP", "lower")
         for method in ("grasp", "synflow", "iterative-snip", "force")
     },
+    NARROW.name: (f"SNIP beats {NARROW.words}", "higher"),
 }
+SEEDS = {COMMITTED: (5, 3), "paper": (20, 20)}  # of the methods, of the narrow networks
+
+
+def plan(profile: str) -> dict[str, list[Config]]:
+    """The runs, by the published protocol: "methods" of PANELS, and "narrow" networks, at each
+    sparsity of `sweep.ABOVE`. Short profiles have none. Raises ValueError for an unknown profile.
+    """
+    check_profile(profile)
+    seeds, of_narrow = SEEDS.get(profile, (0, 0))
+    recipe = recipe_for(LENET_300, PROTOCOLS["mnist"].iterations, 75)
+    methods = [method for panel in PANELS.values() for method in panel if method in METHODS]
+    return {
+        "methods": [
+            Config(LENET_300, recipe, method, sparsity, seed)
+            for seed in range(seeds)
+            for method in methods
+            for sparsity in sweep.ABOVE
+        ],
+        "narrow": [
+            Config(LENET_300, recipe, "dense", 0.0, seed, width=width_for(LENET_300, sparsity))
+            for seed in range(of_narrow)
+            for sparsity in sweep.ABOVE
+        ],
+    }
+
+
+def beside(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `plan`, narrow networks as those of a method, at the sparsity that leaves as many
+    parameters."""
+    sparsities = {width_for(LENET_300, sparsity): sparsity for sparsity in sweep.ABOVE}
+    narrow = rows.width < 1
+    return rows.assign(
+        method=rows.method.where(~narrow, NARROW.name),
+        sparsity=rows.sparsity.where(~narrow, rows.width.map(sparsities)),
+    )
 
 
 def compared(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
     """Each method − SNIP at equal sparsity within seeds, as from `paired`, by method and sparsity.
 
     Args:
-        rows: of `methods_plan`; swept: of the plan of the sweep, of which those by the published
-            protocol count.
+        rows: of `plan`; swept: of the plan of the sweep, of which those by the published protocol
+            count.
     """
     snips = swept[swept.part == "sweep"]
     snips = snips[(snips.method == "snip") & (snips.model == LENET_300)]
-    return paired(rows, snips, ["method", "sparsity"], ("sparsity", "seed"))
+    return paired(beside(rows), snips, ["method", "sparsity"], ("sparsity", "seed"))
+
+
+def narrow_errors(rows: pd.DataFrame) -> pd.DataFrame:
+    """The test error of narrow networks, as from `summarize`, by sparsity; `rows`: of `plan`."""
+    named = beside(rows)
+    return summarize(named[named.method == NARROW.name], ["method", "sparsity"])
 
 
 def draw_methods(table: pd.DataFrame) -> plt.Figure:
     """Each method's error minus SNIP's by sparsity; `table` as from `compared`."""
-    figure, axes = plt.subplots(1, len(PANELS), figsize=(11, 3.8), sharey=True)
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(12, 3.8), sharey=True)
     for axis, (name, methods) in zip(axes, PANELS.items(), strict=True):
-        draw_differences(axis, table[table.method.isin(methods)])
+        draw_differences(axis, table[table.method.isin(methods)], looks=BESIDE)
         axis.set(title=name, xlabel="sparsity (%)")
-        axis.legend(loc="upper left", bbox_to_anchor=(0, -0.22), frameon=False)
+        axis.legend(loc="upper left", bbox_to_anchor=(-0.05, -0.2), frameon=False)
     axes[0].set_ylabel("error minus SNIP's (points)")
     return figure
 
@@ -58,9 +108,12 @@ def draw_methods(table: pd.DataFrame) -> plt.Figure:
 def claims(rows: pd.DataFrame, swept: pd.DataFrame, plan: Plan) -> list[dict]:
     """A row of the table of claims for each of QUESTIONS; untested while runs of its method are
     missing. `rows`, `swept` as for `compared`."""
-    table = compared(rows, swept)
+    table, there = compared(rows, swept), beside(rows)
+    runs = [config for part in plan.values() for config in part]
+    columns = ["method", "sparsity", "seed", "width"]
+    wanted = beside(pd.DataFrame([[getattr(c, k) for k in columns] for c in runs], columns=columns))
     return [
-        _claim(method, *question, table, rows[rows.method == method], plan["methods"])
+        _claim(method, *question, *(some[some.method == method] for some in (table, there, wanted)))
         for method, question in QUESTIONS.items()
     ]
 
@@ -71,29 +124,31 @@ def _claim(
     holds: str,
     table: pd.DataFrame,
     rows: pd.DataFrame,
-    runs: Iterable,
+    wanted: pd.DataFrame,
 ) -> dict:
-    table = table[table.method == method]
     claim = new_claim(
         *(f"beside_{method}.{LENET_300}", "which connections", ADDED),
         f"LeNet-300-100, 90 % and above: {words}",
         *("–", "direction", length_of(rows), fewest(table)),
     )
-    wanted = {(run.sparsity, run.seed) for run in runs if run.method == method}
-    left = wanted - set(zip(rows.sparsity, rows.seed, strict=True))
-    if not wanted:
+    there = set(zip(rows.sparsity, rows.seed, strict=True))
+    left = set(zip(wanted.sparsity, wanted.seed, strict=True)) - there
+    if wanted.empty:
         return claim
     if left:
         return claim | {"verdict": f"untested: {len(left)} of {len(wanted)} runs missing"}
     fails = {"higher": "lower", "lower": "higher"}[holds]
     verdict, how = judged(table.verdict == holds, table.verdict == fails)
-    ours = f"{METHODS[method].label} − SNIP: {from_to(table['mean'])} points{how}"
+    ours = f"{BESIDE[method].label} − SNIP: {from_to(table['mean'])} points{how}"
     return claim | {"ours": ours, "verdict": verdict}
 
 
 def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
-    """The differences for prose: "beside.force.99", with ".mean", ".verdict" and so on."""
+    """The differences for prose: "beside.force.99", with ".mean", ".verdict" and so on; the errors
+    of narrow networks: "narrow_error.99"."""
     found: dict[str, str] = {}
     for row in compared(rows, swept).to_dict("records"):
         found |= quoted(f"beside.{row['method']}.{100 * row['sparsity']:g}", row)
+    for row in narrow_errors(rows).to_dict("records"):
+        found |= quoted(f"narrow_error.{100 * row['sparsity']:g}", row)
     return found
