@@ -579,6 +579,7 @@ def test_one_job_in_a_child_process(tmp_path):
     assert child.exitcode == 0 and len(lab.read_results(path)) == 1
 
 
+@pytest.mark.slow
 def test_workers_that_are_used_again_load_the_data_of_today(tmp_path, monkeypatch, archive):
     recipe = lab.Recipe(2, batch_size=10, checkpoints=1)
     pair = [config(dataset="mnist", recipe=recipe, scoring_batch=10, seed=s) for s in (0, 1)]

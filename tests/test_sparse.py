@@ -321,7 +321,7 @@ def test_a_stack_gives_the_same_bits_however_it_is_grouped(digits, optimizer, th
     torch.set_num_threads(threads)
     try:
         recipe = lab.Recipe(
-            40, optimizer=optimizer, lr=0.1 if optimizer == "sgd" else 1e-3, checkpoints=2
+            20, optimizer=optimizer, lr=0.1 if optimizer == "sgd" else 1e-3, checkpoints=2
         )
         sparsities = (0.99, 0.95, 0.9, 0.8)
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import sniplab as lab
-from sniplab.sections import COMMITTED, PROFILES, sweep_methods
+from sniplab.sections import COMMITTED, sweep_collected, sweep_methods
 from sniplab.sections.sweep import ABOVE
 
 SNIPS = (2.0, 2.1, 2.3)  # errors of three seeds, at every sparsity
@@ -93,21 +93,13 @@ def test_a_narrow_network_stands_beside_the_sparsity_that_leaves_as_many_paramet
     assert found["verdict"] == "untested: 2 of 12 runs missing"
 
 
-def test_the_plan_of_the_committed_report():
-    plan = sweep_methods.plan(COMMITTED)
-    assert len(set(plan["methods"])) == 9 * 4 * 5 and len(set(plan["narrow"])) == 4 * 3
-    assert {config.width for config in plan["narrow"]} == set(WIDTHS.values())
-    assert {c.recipe.iterations for part in plan.values() for c in part} == {75_000}
-    for profile in PROFILES:
-        assert list(sweep_methods.plan(profile)) == ["methods", "narrow"]
-    with pytest.raises(ValueError, match="profile"):
-        sweep_methods.plan("quik")
-
-
 def test_every_planned_method_has_its_panel():
     shown = {method for methods in sweep_methods.PANELS.values() for method in methods}
-    plan = sweep_methods.plan(COMMITTED)["methods"]
-    assert shown == {config.method for config in plan} | {"narrow"}
+    (runs_planned,) = sweep_collected.methods_plan(COMMITTED).values()
+    pruned = [config for config in runs_planned if config.method != "dense"]
+    assert shown == {config.method for config in pruned} | {"narrow"}
+    assert len(pruned) == 9 * 4 * 5
+    assert {c.width for c in runs_planned if c not in pruned} == set(WIDTHS.values())
     assert shown >= set(sweep_methods.QUESTIONS)
     rows = pd.concat([runs(method, (0.4, 0.5, 0.6)) for method in shown])
     figure = sweep_methods.draw_methods(sweep_methods.compared(rows, snips()))

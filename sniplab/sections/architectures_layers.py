@@ -1,6 +1,7 @@
 """What masks keep of each layer of an architecture, scored under two kinds of normalisation."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -47,6 +48,13 @@ def normalises(name: str) -> bool:
     return MODELS[name].family not in ("Recurrent", "LeNet")
 
 
+@lru_cache
+def layer_sizes(name: str) -> tuple[tuple[str, int], ...]:
+    """The layers of a network and how many weights each has; biases are left out."""
+    weights = prunable(shapes(name)).items()
+    return tuple((layer, weight.numel()) for layer, weight in weights if weight.ndim > 1)
+
+
 def layer_counts(rows: pd.DataFrame) -> pd.DataFrame:
     """What the masks of runs that only scored keep, a line for each layer of each run.
 
@@ -58,9 +66,7 @@ def layer_counts(rows: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for row in rows[rows.layers != ""].itertuples():
         run = (row.model, row.norm, row.seed, row.scoring_batch, "no path" not in row.collapsed)
-        weights = prunable(shapes(row.model)).items()
-        sizes = [(name, weight.numel()) for name, weight in weights if weight.ndim > 1]
-        layers = zip(map(int, row.layers.split()), sizes, strict=True)
+        layers = zip(map(int, row.layers.split()), layer_sizes(row.model), strict=True)
         lines += [
             (*run, number, layer, kept, size, kept / size)
             for number, (kept, (layer, size)) in enumerate(layers, 1)

@@ -26,6 +26,7 @@ from sniplab.sections import (
     stored_rows,
     stored_table,
     sweep,
+    sweep_collected,
     sweep_methods,
 )
 from sniplab.show import spanned
@@ -188,7 +189,7 @@ def write_stored(folder: Path) -> None:
 # The runs of each section, by the file that keeps their rows.
 PLANS: dict[str, Callable[[str], Mapping]] = {
     "1_sparsity_sweep": sweep.plan,
-    "1_methods": sweep_methods.plan,
+    "1_methods": sweep_collected.methods_plan,
     "2_architectures": architectures.plan,
     "2_layers": architectures.survival_plan,
     "4_data_and_initialization": data_and_initialization.plan,
@@ -214,7 +215,7 @@ def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -
     swept = rows["1_sparsity_sweep"]
     return table_of([
         *sweep.claims(swept, sweep.plan(profile)),
-        *sweep_methods.claims(rows["1_methods"], swept, sweep_methods.plan(profile)),
+        *sweep_methods.claims(rows["1_methods"], swept, sweep_collected.methods_plan(profile)),
         *architectures.claims(rows["2_architectures"], rows["2_layers"]),
         *connections.claims(of_pictures),
         *data_and_initialization.claims(rows["4_data_and_initialization"], data_plan),

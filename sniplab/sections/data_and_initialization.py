@@ -88,8 +88,8 @@ NUMBERS = {
     "smoke": Numbers(
         scoring_batch=Length(20, seeds=2),
         sizes=(1, 100, 0),
-        initializers={"lenet-300-100": Length(20, seeds=2), "gru-s": Length(6, seeds=1)},
-        gates=Length(6, seeds=1),
+        initializers={"lenet-300-100": Length(20, seeds=2), "gru-s": Length(2, seeds=1)},
+        gates=Length(2, seeds=1),
     ),
     "quick": Numbers(
         scoring_batch=Length(180, seeds=3),

@@ -7,16 +7,40 @@ All of LeNet-300-100 are by the published protocol.
 import dataclasses
 
 from sniplab.runs import Config
+from sniplab.runs.config import width_for
 from sniplab.sections import COMMITTED, collected, sweep
 from sniplab.sections.sweep_tables import LENET_5, LENET_300
 from sniplab.training import PROTOCOLS, Recipe, recipe_for
 
+LATER = (  # methods after SNIP, fair random masks, and shuffles that keep more than layer counts
+    *("synflow", "iterative-snip", "force", "grasp", "erk", "uniform"),
+    *("shuffled-inputs", "shuffled-units", "shuffled-degrees"),
+)
 SCORED = ("snip", "magnitude", "synflow", "iterative-snip", "force", "grasp")  # biases at 0 get 0
 IMAGES_SEEN = 7_500_000  # of a run of the published protocol
 
 
 def _protocol() -> Recipe:
     return recipe_for(LENET_300, PROTOCOLS["mnist"].iterations, 75)
+
+
+@collected("methods")
+def methods_plan() -> list[Config]:
+    """LATER on LeNet-300-100 from 90 % on, five seeds; and dense networks with as few parameters,
+    three seeds."""
+    return [
+        *(
+            Config(LENET_300, _protocol(), method, sparsity, seed)
+            for seed in range(5)
+            for method in LATER
+            for sparsity in sweep.ABOVE
+        ),
+        *(
+            Config(LENET_300, _protocol(), "dense", 0.0, seed, width=width_for(LENET_300, sparsity))
+            for seed in range(3)
+            for sparsity in sweep.ABOVE
+        ),
+    ]
 
 
 @collected("after_training")
@@ -107,6 +131,7 @@ def batches_plan() -> list[Config]:
 
 
 PLANS = {  # by the file in RESULTS that keeps the rows
+    "1_methods": methods_plan,
     "1_after_training": after_training_plan,
     "1_biases": biases_plan,
     "1_figure_1": figure_1_plan,

@@ -2,20 +2,19 @@
 
 Random masks that are fair to every layer, SNIP's mask shuffled so that inputs or units keep their
 numbers of connections, the methods that came after SNIP, and dense networks with as few parameters.
-SNIP beside them is that of the sweep, at the same seeds.
+The runs are those of `sweep_collected.methods_plan`; SNIP beside them is that of the sweep, at the
+same seeds.
 """
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
 from sniplab.methods import METHODS, Method
-from sniplab.runs import Config
 from sniplab.runs.config import width_for
-from sniplab.sections import COMMITTED, Plan, check_profile, sweep
+from sniplab.sections import Plan, sweep
 from sniplab.sections.sweep_figures import draw_differences
 from sniplab.sections.sweep_tables import LENET_300
 from sniplab.stats import paired, quoted, summarize
-from sniplab.training import PROTOCOLS, recipe_for
 from sniplab.verdicts import ADDED, fewest, from_to, judged, length_of, new_claim
 
 # A dense network, by the name of a method: no choice of connections, but of how many units.
@@ -39,35 +38,11 @@ QUESTIONS = {  # what is claimed of a method, and the verdict of `compared` by w
     },
     NARROW.name: (f"SNIP beats {NARROW.words}", "higher"),
 }
-SEEDS = {COMMITTED: (5, 3), "paper": (20, 20)}  # of the methods, of the narrow networks
-
-
-def plan(profile: str) -> dict[str, list[Config]]:
-    """The runs, by the published protocol: "methods" of PANELS, and "narrow" networks, at each
-    sparsity of `sweep.ABOVE`. Short profiles have none. Raises ValueError for an unknown profile.
-    """
-    check_profile(profile)
-    seeds, of_narrow = SEEDS.get(profile, (0, 0))
-    recipe = recipe_for(LENET_300, PROTOCOLS["mnist"].iterations, 75)
-    methods = [method for panel in PANELS.values() for method in panel if method in METHODS]
-    return {
-        "methods": [
-            Config(LENET_300, recipe, method, sparsity, seed)
-            for seed in range(seeds)
-            for method in methods
-            for sparsity in sweep.ABOVE
-        ],
-        "narrow": [
-            Config(LENET_300, recipe, "dense", 0.0, seed, width=width_for(LENET_300, sparsity))
-            for seed in range(of_narrow)
-            for sparsity in sweep.ABOVE
-        ],
-    }
 
 
 def beside(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `plan`, narrow networks as those of a method, at the sparsity that leaves as many
-    parameters."""
+    """Rows of `methods_plan`, narrow networks as those of a method, at the sparsity that leaves as
+    many parameters."""
     sparsities = {width_for(LENET_300, sparsity): sparsity for sparsity in sweep.ABOVE}
     narrow = rows.width < 1
     return rows.assign(
@@ -80,8 +55,8 @@ def compared(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
     """Each method − SNIP at equal sparsity within seeds, as from `paired`, by method and sparsity.
 
     Args:
-        rows: of `plan`; swept: of the plan of the sweep, of which those by the published protocol
-            count.
+        rows: of `methods_plan`; swept: of the plan of the sweep, of which those by the published
+            protocol count.
     """
     snips = swept[swept.part == "sweep"]
     snips = snips[(snips.method == "snip") & (snips.model == LENET_300)]
@@ -89,7 +64,8 @@ def compared(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
 
 
 def narrow_errors(rows: pd.DataFrame) -> pd.DataFrame:
-    """The test error of narrow networks, as from `summarize`, by sparsity; `rows`: of `plan`."""
+    """The test error of narrow networks, as from `summarize`, by sparsity; `rows`: of
+    `methods_plan`."""
     named = beside(rows)
     return summarize(named[named.method == NARROW.name], ["method", "sparsity"])
 
