@@ -99,7 +99,8 @@ def test_every_planned_method_has_its_panel():
     pruned = [config for config in runs_planned if config.method != "dense"]
     assert shown == {config.method for config in pruned} | {"narrow"}
     assert len(pruned) == 9 * 4 * 5
-    assert {c.width for c in runs_planned if c not in pruned} == set(WIDTHS.values())
+    narrow = {(c.width, c.recipe.lr) for c in runs_planned if c not in pruned}
+    assert narrow == {(0.111, 0.1), (0.056, 0.1), (0.022, 0.02), (0.011, 0.02)}
     assert shown >= set(sweep_methods.QUESTIONS)
     rows = pd.concat([runs(method, (0.4, 0.5, 0.6)) for method in shown])
     figure = sweep_methods.draw_methods(sweep_methods.compared(rows, snips()))
