@@ -107,3 +107,13 @@ def test_every_planned_method_has_its_panel():
     panels = [len(axis.get_legend().get_texts()) for axis in figure.axes]
     assert panels == [2, 3, 4, 1]
     plt.close(figure)
+
+
+def test_without_runs_nothing_is_drawn_or_claimed(recwarn):
+    none = runs("erk", (0.4, 0.5, 0.6)).iloc[:0]
+    table = sweep_methods.compared(none, snips())
+    figure = sweep_methods.draw_methods(table)
+    assert table.empty and not recwarn.list
+    assert [axis.get_legend() for axis in figure.axes] == [None] * 4
+    plt.close(figure)
+    assert sweep_methods.values(none, snips()) == {}

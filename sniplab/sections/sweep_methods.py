@@ -76,8 +76,9 @@ def draw_methods(table: pd.DataFrame) -> plt.Figure:
     for axis, (name, methods) in zip(axes, PANELS.items(), strict=True):
         draw_differences(axis, table[table.method.isin(methods)], looks=BESIDE)
         axis.set(title=name, xlabel="sparsity (%)")
-        axis.legend(loc="upper left", bbox_to_anchor=(-0.05, -0.2), frameon=False)
-    axes[0].set_ylabel("error minus SNIP's (points)")
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(loc="upper left", bbox_to_anchor=(-0.05, -0.2), frameon=False)
+    axes[0].set(ylabel="error minus SNIP's (points)", ylim=(-2, 150))
     return figure
 
 
