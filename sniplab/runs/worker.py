@@ -208,12 +208,12 @@ def run(configs: Sequence[Config], data: Data, engine: str, **keep) -> list[dict
     """
     scored, data = images_of(configs[0], data)
     dense, outcomes, ready = None, [], []
-    if configs[0].recipe.iterations == 0:
-        dense = _built(configs[0], scored)  # to draw a large one takes longer than to score it
     if configs[0].pretrain:
         file = keep.get("checkpoint")
         before = {"checkpoint": file and Path(file).with_suffix(".dense.pt"), "watch": None}
         dense = pretrained(configs[0], data, **keep | before)
+    elif configs[0].recipe.iterations == 0:
+        dense = _built(configs[0], scored)  # to draw a large one takes longer than to score it
     for config in configs:
         try:
             ready.append(prepare(config, scored, dense))

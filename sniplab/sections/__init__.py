@@ -30,8 +30,8 @@ def check_profile(profile: str) -> None:
 
 def collected(part: str) -> Callable[[Callable[[], list[Config]]], Callable[[str], Plan]]:
     """Of a function that lists runs, make a plan of one part: of the committed report, and empty
-    under other profiles. Rows of such a plan are collected over many days, and not shown before all
-    of them are there."""
+    under other profiles. Rows of such a plan are collected over many days; no claim is judged
+    before all of its own are there."""
 
     def made(runs: Callable[[], list[Config]]) -> Callable[[str], Plan]:
         @wraps(runs)

@@ -1,4 +1,4 @@
-"""Runs whose rows are collected over many days, and not shown before all of a plan are there.
+"""Runs whose rows are collected over many days; no claim is judged before all of its own are there.
 
 Each is a plan of the committed report, empty under other profiles: `make rows SECTION=1_biases`.
 All of LeNet-300-100 are by the published protocol.

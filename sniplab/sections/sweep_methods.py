@@ -14,7 +14,7 @@ from sniplab.runs.config import width_for
 from sniplab.sections import Plan, sweep
 from sniplab.sections.sweep_figures import draw_differences
 from sniplab.sections.sweep_tables import LENET_300
-from sniplab.stats import paired, quoted, summarize
+from sniplab.stats import paired, quoted
 from sniplab.verdicts import ADDED, fewest, from_to, judged, length_of, new_claim
 
 # A dense network, by the name of a method: no choice of connections, but of how many units.
@@ -61,13 +61,6 @@ def compared(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
     snips = swept[swept.part == "sweep"]
     snips = snips[(snips.method == "snip") & (snips.model == LENET_300)]
     return paired(beside(rows), snips, ["method", "sparsity"], ("sparsity", "seed"))
-
-
-def narrow_errors(rows: pd.DataFrame) -> pd.DataFrame:
-    """The test error of narrow networks, as from `summarize`, by sparsity; `rows`: of
-    `methods_plan`."""
-    named = beside(rows)
-    return summarize(named[named.method == NARROW.name], ["method", "sparsity"])
 
 
 def draw_methods(table: pd.DataFrame) -> plt.Figure:
@@ -121,11 +114,8 @@ def _claim(
 
 
 def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
-    """The differences for prose: "beside.force.99", with ".mean", ".verdict" and so on; the errors
-    of narrow networks: "narrow_error.99"."""
+    """The differences for prose: "beside.force.99", with ".mean", ".verdict" and so on."""
     found: dict[str, str] = {}
     for row in compared(rows, swept).to_dict("records"):
         found |= quoted(f"beside.{row['method']}.{100 * row['sparsity']:g}", row)
-    for row in narrow_errors(rows).to_dict("records"):
-        found |= quoted(f"narrow_error.{100 * row['sparsity']:g}", row)
     return found
