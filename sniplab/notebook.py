@@ -58,7 +58,7 @@ class Section:
     def steps(self, network: str) -> int:
         """How long `compare` trains a network of MODELS in this profile: some seconds."""
         steps = STEPS.get(network, STEPS[MODELS[network].dataset])
-        return min(steps, 20) if self.profile == "smoke" else steps
+        return min(steps, 8) if self.profile == "smoke" else steps
 
     def claims(self, claims: list[dict]) -> None:
         """Show rows of the table of claims."""

@@ -41,7 +41,7 @@ def committed_values() -> dict[str, str]:
     """
     rows = conclusion.known_rows(COMMITTED, RESULTS)
     data_plan = data_and_initialization.plan(COMMITTED)
-    own = conclusion.plan(COMMITTED)
+    own = stored_rows("6_conclusion", conclusion.plan(COMMITTED), RESULTS)
     swept = rows["1_sparsity_sweep"]
     found: dict[str, str] = {}
     for values in (
@@ -53,7 +53,7 @@ def committed_values() -> dict[str, str]:
         connections.values(connections.read_tables(RESULTS)),
         data_and_initialization.values(rows["4_data_and_initialization"], data_plan),
         random_labels.values(rows["5_random_labels"], random_labels.plan(COMMITTED)),
-        conclusion.values(stored_rows("6_conclusion", own, RESULTS), COMMITTED, RESULTS),
+        conclusion.values(own, conclusion.claims_table(rows, COMMITTED, RESULTS)),
     ):
         for name, text in values.items():
             if found.setdefault(name, text) != text:

@@ -1,3 +1,5 @@
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,12 @@ import sniplab as lab
 
 def pytest_addoption(parser):
     parser.addoption("--device", default="cpu", help="where the unit tests compute: cpu or cuda")
+
+
+def pytest_collection_finish():
+    """The collector of garbage passes over what imports have brought: a tenth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

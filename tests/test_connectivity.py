@@ -170,8 +170,9 @@ def test_nothing_is_effective_where_no_path_is_left(name):
     assert verdicts == {True, False}
 
 
-FAMILIES = ("lenet-5-caffe", "alexnet-s", "vgg-c", "resnet-18", "squeezenet-bypass")
+FAMILIES = ("lenet-5-caffe", "alexnet-s", "squeezenet-bypass")
 FAMILIES += ("googlenet-full", "densenet-121", "wrn-16-8", "lstm-s", "gru-s")
+FAMILIES += tuple(pytest.param(name, marks=pytest.mark.slow) for name in ("vgg-c", "resnet-18"))
 
 
 @pytest.mark.parametrize("name", FAMILIES)

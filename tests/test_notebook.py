@@ -135,6 +135,6 @@ def test_an_unknown_profile_is_named(tmp_path):
 
 
 def test_a_trial_takes_seconds(section, tmp_path):
-    assert section.steps("lenet-300-100") == 20
+    assert section.steps("lenet-300-100") == 8
     quick = lab.open_section("1_sparsity_sweep", "quick", "cpu", 1, tmp_path)
     assert [quick.steps(name) for name in ("lenet-300-100", "gru-b", "vgg-d")] == [540, 120, 3]

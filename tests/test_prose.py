@@ -1,5 +1,7 @@
 """Numbers in prose are those of the committed rows, and are renewed with them."""
 
+import re
+
 import nbformat
 import pytest
 
@@ -18,6 +20,13 @@ def test_every_number_is_that_of_the_rows(path, committed):
     """Fails where `make publish` would change a number, or the words no longer fit the rows."""
     for where, text in prose.texts(path):
         assert prose.renewed(text, committed, where) == text
+
+
+def test_numbers_are_words_under_names(committed):
+    for name, text in committed.items():
+        assert isinstance(name, str) and name.strip() == name != ""
+        assert isinstance(text, str) and text.strip(), name
+        assert not re.search(r"\bnan\b", text, re.IGNORECASE), name
 
 
 def test_the_tables_of_claims_are_those_of_the_rows():

@@ -1,9 +1,10 @@
 """What holds of every section: its plan, its claims and the numbers of its prose."""
 
+import functools
 import importlib
 import inspect
 import pkgutil
-import re
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -11,8 +12,8 @@ import pytest
 import sniplab as lab
 from sniplab import report, sections
 from sniplab.runs import Config
-from sniplab.sections import COMMITTED, PROFILES, RESULTS, select
-from sniplab.verdicts import GROUPS, RULES, VERDICTS
+from sniplab.sections import COMMITTED, PROFILES, RESULTS, select, sweep
+from sniplab.verdicts import GROUPS, RULES, VERDICTS, table_of
 
 # The files in RESULTS that keep the rows of each section, by its module.
 STORED = {
@@ -55,12 +56,13 @@ def called(function, **known):
     return function(**{name: known[name] for name in arguments(function) & known.keys()})
 
 
-def rows_and_more(module: ModuleType, folder, empty: bool = False) -> dict:
-    """What claims and values may ask for, of the committed report: its rows, or none of them."""
+@functools.cache
+def committed_claims(module: ModuleType) -> list[dict]:
+    """The claims of a section of the committed report."""
     plan = module.plan(COMMITTED)
     rows = select(plan, *[RESULTS / f"{name}.csv" for name in STORED[short(module)]])
-    rows = rows[:0] if empty else rows
-    return {"rows": rows, "plan": plan, "profile": COMMITTED, "folder": folder}
+    known = {"rows": rows, "plan": plan, "profile": COMMITTED, "folder": Path("nothing there")}
+    return called(module.claims, **known)
 
 
 # ------------------------------------------------------------------------------------------- plans
@@ -134,18 +136,18 @@ def test_a_lone_method_or_sparsity_is_one(module, argument, field, one):
 # --------------------------------------------------------------------------------- claims, numbers
 
 
-def test_a_claim_is_known_by_its_id(tmp_path):
+def test_a_claim_is_known_by_its_id():
     found = [
         claim["id"]
         for (module,) in (parameter.values for parameter in modules("plan", "claims"))
-        for claim in called(module.claims, **rows_and_more(module, tmp_path))
+        for claim in committed_claims(module)
     ]
     assert found and sorted(set(found)) == sorted(found)
 
 
 @pytest.mark.parametrize("module", modules("plan", "claims"))
-def test_a_claim_is_of_a_group_and_has_a_verdict_by_a_rule(module, tmp_path):
-    claims = called(module.claims, **rows_and_more(module, tmp_path))
+def test_a_claim_is_of_a_group_and_has_a_verdict_by_a_rule(module):
+    claims = committed_claims(module)
     for claim in claims:
         assert claim["group"] in GROUPS and claim["rule"] in RULES
         assert claim["verdict"].startswith(VERDICTS)
@@ -153,25 +155,26 @@ def test_a_claim_is_of_a_group_and_has_a_verdict_by_a_rule(module, tmp_path):
     assert claims and len(set(texts)) == len(texts)
 
 
+@pytest.fixture
+def no_rows(tmp_path) -> dict:
+    """What claims and values may ask for where there are no rows."""
+    rows, claims = select({}, tmp_path / "none.csv"), table_of(committed_claims(sweep))
+    return {"rows": rows, "claims": claims, "profile": COMMITTED, "folder": tmp_path}
+
+
 @pytest.mark.parametrize("module", modules("plan", "claims"))
-def test_without_rows_every_claim_is_untested(module, tmp_path, monkeypatch):
+def test_without_rows_every_claim_is_untested(module, no_rows, tmp_path, monkeypatch):
     monkeypatch.setattr(sections, "RESULTS", tmp_path)  # no small tables either
-    with_rows = called(module.claims, **rows_and_more(module, tmp_path))
-    without = called(module.claims, **rows_and_more(module, tmp_path, empty=True))
-    assert [claim["id"] for claim in without] == [claim["id"] for claim in with_rows]
-    assert all(claim["verdict"].startswith("untested") for claim in without)
-    assert all(claim["seeds"] == 0 for claim in without)
+    claims = called(module.claims, plan=module.plan(COMMITTED), **no_rows)
+    assert [claim["id"] for claim in claims] == [claim["id"] for claim in committed_claims(module)]
+    assert all(claim["verdict"].startswith("untested") for claim in claims)
+    assert all(claim["seeds"] == 0 for claim in claims)
 
 
 @pytest.mark.parametrize("module", modules("plan", "values"))
-@pytest.mark.parametrize("empty", [False, True], ids=["rows", "no rows"])
-def test_numbers_of_prose_are_words_under_names(module, empty, tmp_path):
-    values = called(module.values, **rows_and_more(module, tmp_path, empty))
-    assert values
-    for name, text in values.items():
-        assert isinstance(name, str) and name.strip() == name != ""
-        assert isinstance(text, str) and text.strip(), name
-        assert not re.search(r"\bnan\b", text, re.IGNORECASE), name
+def test_without_rows_every_number_is_a_word_all_the_same(module, no_rows):
+    values = called(module.values, plan=module.plan(COMMITTED), **no_rows)
+    assert values and all(text.strip() and "nan" not in text for text in values.values())
 
 
 # ------------------------------------------------------------------------------ the stored report

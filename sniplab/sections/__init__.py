@@ -99,7 +99,8 @@ def rows_of(
 def stored_rows(section: str, plan: Plan, folder: Path) -> pd.DataFrame:
     """The rows of a plan that there are, in `folder` and in RESULTS; nothing is run. For those who
     read another section."""
-    return select(plan, folder / f"{section}.csv", RESULTS / f"{section}.csv")
+    folders = dict.fromkeys((folder, RESULTS))
+    return select(plan, *(folder / f"{section}.csv" for folder in folders))
 
 
 def stored_table(name: str, folder: Path | None = None) -> pd.DataFrame:

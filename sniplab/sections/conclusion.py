@@ -251,15 +251,15 @@ def runs_and_data(rows: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 # ------------------------------------------------------------------------------ numbers for prose
 
 
-def values(rows: pd.DataFrame, profile: str, folder: Path) -> dict[str, str]:
+def values(rows: pd.DataFrame, claims: pd.DataFrame) -> dict[str, str]:
     """The numbers that prose quotes, formatted; "–" where there are none.
 
     Args:
-        rows: of this section's plan. Claims are of all sections' rows, in `folder` and in RESULTS.
+        rows: of this section's plan.
+        claims: of all sections, as from `claims_table`.
 
     A name has no spaces: "not.pruned_beside_dense", "effect.new_weights_under_the_mask.95".
     """
-    claims = claims_table(known_rows(profile, folder), profile, folder)
     of_paper = claims[claims.section != ADDED]
     found = {"claims": str(len(of_paper)), "questions": str(len(claims) - len(of_paper))}
     words = of_paper.verdict.str.partition(":")[0]
