@@ -49,7 +49,6 @@ def test_the_models_are_those_of_the_tables():
 def test_every_model_has_the_published_counts(name):
     with torch.device("meta"):
         model = snip.MODELS[name].build(10)
-        assert model(torch.zeros(2, *snip.MODELS[name].input_shape)).shape == (2, 10)
     m, kappa = COUNTS[name]
     assert sum(weight.numel() for weight in snip.prunable(model).values()) == m
     if kappa:

@@ -5,6 +5,7 @@ import dataclasses
 import math
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -475,11 +476,17 @@ def test_how_long_is_left(tmp_path):
 # ----------------------------------------------------------------------------------- bad input
 
 
-@pytest.fixture
-def written(tmp_path):
-    path = tmp_path / "results.csv"
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory):
+    path = tmp_path_factory.mktemp("two_runs") / "results.csv"
     lab.run_grid(GRID[:2], path, n_jobs=1)
-    return path
+    return path.parent
+
+
+@pytest.fixture
+def written(two_runs, tmp_path):
+    shutil.copytree(two_runs, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "results.csv"
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ def _protocol() -> Recipe:
 
 @collected("methods")
 def methods_plan() -> list[Config]:
-    """LATER on LeNet-300-100 from 90 % on, five seeds; and dense networks with as few parameters,
-    three seeds."""
+    """LATER on LeNet-300-100 from 90 % on, five seeds; dense networks with as few parameters, three
+    seeds; and what is pruned after training."""
     methods = [
         Config(LENET_300, _protocol(), method, sparsity, seed)
         for seed in range(5)
@@ -39,7 +39,25 @@ def methods_plan() -> list[Config]:
         for seed in range(3)
         for s in sweep.ABOVE
     ]
-    return methods + narrow
+    return methods + narrow + _trained_first()
+
+
+def _trained_first() -> list[Config]:
+    """The upper line: a trained network pruned by magnitude and trained as long again, from the
+    weights as they are and from the initial ones, five seeds; and the dense one trained as long
+    again, three seeds."""
+    recipe = _protocol()
+    pruned = [
+        Config(LENET_300, recipe, "magnitude", s, seed, pretrain=recipe.iterations, rewind=rewind)
+        for seed in range(5)
+        for rewind in (False, True)
+        for s in sweep.ABOVE
+    ]
+    dense = [
+        Config(LENET_300, recipe, "dense", 0.0, seed, pretrain=recipe.iterations)
+        for seed in range(3)
+    ]
+    return pruned + dense
 
 
 def _narrow_protocol(sparsity: float) -> Recipe:
@@ -48,19 +66,6 @@ def _narrow_protocol(sparsity: float) -> Recipe:
     units, 29, 17 and 18 % with 3 (seed 0)."""
     rate = 0.02 if sparsity >= 0.98 else PROTOCOLS["mnist"].lr
     return dataclasses.replace(_protocol(), lr=rate)
-
-
-@collected("after_training")
-def after_training_plan() -> list[Config]:
-    """The upper line: a trained network pruned by magnitude from 90 % on, and trained as long
-    again, from the weights as they are and from the initial ones, ten seeds."""
-    recipe = _protocol()
-    return [
-        Config(LENET_300, recipe, "magnitude", s, seed, pretrain=recipe.iterations, rewind=rewind)
-        for seed in range(10)
-        for rewind in (False, True)
-        for s in sweep.ABOVE
-    ]
 
 
 @collected("biases")
@@ -139,7 +144,6 @@ def batches_plan() -> list[Config]:
 
 PLANS = {  # by the file in RESULTS that keeps the rows
     "1_methods": methods_plan,
-    "1_after_training": after_training_plan,
     "1_biases": biases_plan,
     "1_figure_1": figure_1_plan,
     "1_published_rate": published_rate_plan,

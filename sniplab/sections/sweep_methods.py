@@ -1,7 +1,8 @@
 """What the paper had no chance to compare with, or left out: LeNet-300-100 from 90 % on.
 
 Random masks that are fair to every layer, SNIP's mask shuffled so that inputs or units keep their
-numbers of connections, the methods that came after SNIP, and dense networks with as few parameters.
+numbers of connections, the methods that came after SNIP, dense networks with as few parameters, and
+networks that are pruned when they are trained.
 The runs are those of `sweep_collected.methods_plan`; SNIP beside them is that of the sweep, at the
 same seeds.
 """
@@ -17,17 +18,26 @@ from sniplab.sections.sweep_tables import LENET_300
 from sniplab.stats import paired, quoted
 from sniplab.verdicts import ADDED, fewest, from_to, judged, length_of, new_claim
 
-# A dense network, by the name of a method: no choice of connections, but of how many units.
+# What is no method of METHODS, by the name of one: a dense network, where not connections are
+# chosen, but how many units; and a trained network, pruned by magnitude and trained again.
 NARROW = Method(
     *("narrow", "dense and narrow", "a dense network with as few parameters"),
     *("#000000", "s", "-", None),
 )
-BESIDE = METHODS | {NARROW.name: NARROW}
+TRAINED = Method(
+    *("trained", "magnitude", "magnitude pruning of a trained network"),
+    *("#e69f00", "^", "-", None),
+)
+REWOUND = Method(
+    *("rewound", "magnitude, rewound", "magnitude pruning of a trained network, rewound,"),
+    *("#009e73", "v", "--", None),
+)
+BESIDE = METHODS | {method.name: method for method in (NARROW, TRAINED, REWOUND)}
 PANELS = {  # of the figure
-    "random, but fair": ("erk", "uniform"),
+    "random, or narrow": ("erk", "uniform", NARROW.name),
     "SNIP's mask, shuffled": ("shuffled-units", "shuffled-inputs", "shuffled-degrees"),
     "after SNIP": ("grasp", "synflow", "iterative-snip", "force"),
-    "not pruned": (NARROW.name,),
+    "after training": (TRAINED.name, REWOUND.name),
 }
 QUESTIONS = {  # what is claimed of a method, and the verdict of `compared` by which it holds
     "erk": ("SNIP beats random pruning with the densities of ERK", "higher"),
@@ -37,17 +47,20 @@ QUESTIONS = {  # what is claimed of a method, and the verdict of `compared` by w
         for method in ("grasp", "synflow", "iterative-snip", "force")
     },
     NARROW.name: (f"SNIP beats {NARROW.words}", "higher"),
+    TRAINED.name: (f"{TRAINED.words} beats SNIP", "lower"),
 }
 
 
 def beside(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `methods_plan`, narrow networks as those of a method, at the sparsity that leaves as
+    """Rows of `methods_plan` by the names of BESIDE; narrow networks at the sparsity that leaves as
     many parameters."""
     sparsities = {width_for(LENET_300, sparsity): sparsity for sparsity in sweep.ABOVE}
     narrow = rows.width < 1
+    trained = (rows.pretrain > 0) & (rows.method == "magnitude")
+    names = rows.rewind.map({False: TRAINED.name, True: REWOUND.name})
     return rows.assign(
-        method=rows.method.where(~narrow, NARROW.name),
-        sparsity=rows.sparsity.where(~narrow, rows.width.map(sparsities)),
+        method=rows.method.mask(narrow, NARROW.name).mask(trained, names),
+        sparsity=rows.sparsity.mask(narrow, rows.width.map(sparsities)),
     )
 
 
@@ -58,9 +71,20 @@ def compared(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
         rows: of `methods_plan`; swept: of the plan of the sweep, of which those by the published
             protocol count.
     """
-    snips = swept[swept.part == "sweep"]
-    snips = snips[(snips.method == "snip") & (snips.model == LENET_300)]
+    snips = _by_protocol(swept, "snip")
     return paired(beside(rows), snips, ["method", "sparsity"], ("sparsity", "seed"))
+
+
+def trained_again(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
+    """The dense network trained twice as long − once, within seeds, as from `paired`: what the
+    second training gives by itself to those that are pruned between the two."""
+    again = rows[(rows.method == "dense") & (rows.pretrain > 0)]
+    return paired(again, _by_protocol(swept, "dense"), ["method"], ("seed",))
+
+
+def _by_protocol(swept: pd.DataFrame, method: str) -> pd.DataFrame:
+    chosen = (swept.part == "sweep") & (swept.model == LENET_300) & (swept.method == method)
+    return swept[chosen]
 
 
 def draw_methods(table: pd.DataFrame) -> plt.Figure:
@@ -71,7 +95,7 @@ def draw_methods(table: pd.DataFrame) -> plt.Figure:
         axis.set(title=name, xlabel="sparsity (%)")
         if axis.get_legend_handles_labels()[0]:
             axis.legend(loc="upper left", bbox_to_anchor=(-0.05, -0.2), frameon=False)
-    axes[0].set(ylabel="error minus SNIP's (points)", ylim=(-2, 150))
+    axes[0].set(ylabel="error minus SNIP's (points)", ylim=(-3, 150))
     return figure
 
 
@@ -80,7 +104,7 @@ def claims(rows: pd.DataFrame, swept: pd.DataFrame, plan: Plan) -> list[dict]:
     missing. `rows`, `swept` as for `compared`."""
     table, there = compared(rows, swept), beside(rows)
     runs = [config for part in plan.values() for config in part]
-    columns = ["method", "sparsity", "seed", "width"]
+    columns = ["method", "sparsity", "seed", "width", "pretrain", "rewind"]
     wanted = beside(pd.DataFrame([[getattr(c, k) for k in columns] for c in runs], columns=columns))
     return [
         _claim(method, *question, *(some[some.method == method] for some in (table, there, wanted)))
@@ -114,8 +138,11 @@ def _claim(
 
 
 def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
-    """The differences for prose: "beside.force.99", with ".mean", ".verdict" and so on."""
+    """The differences for prose: "beside.force.99", "trained_again", with ".mean", ".verdict" and
+    so on."""
     found: dict[str, str] = {}
+    for row in trained_again(rows, swept).to_dict("records"):
+        found |= quoted("trained_again", row)
     for row in compared(rows, swept).to_dict("records"):
         found |= quoted(f"beside.{row['method']}.{100 * row['sparsity']:g}", row)
     return found
