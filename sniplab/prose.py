@@ -24,6 +24,7 @@ from sniplab.sections import (
     random_labels,
     stored_rows,
     sweep,
+    sweep_fashion,
     sweep_methods,
     sweep_paths,
     sweep_time,
@@ -47,6 +48,7 @@ def committed_values() -> dict[str, str]:
     for values in (
         sweep.values(swept, sweep.plan(COMMITTED)),
         sweep_methods.values(rows["1_methods"], swept),
+        sweep_fashion.values(rows["1_fashion"], swept),
         sweep_paths.values(),
         sweep_time.values(),
         architectures.values(rows["2_architectures"], rows["2_layers"]),

@@ -27,6 +27,7 @@ from sniplab.sections import (
     stored_table,
     sweep,
     sweep_collected,
+    sweep_fashion,
     sweep_methods,
 )
 from sniplab.show import spanned
@@ -190,6 +191,7 @@ def write_stored(folder: Path) -> None:
 PLANS: dict[str, Callable[[str], Mapping]] = {
     "1_sparsity_sweep": sweep.plan,
     "1_methods": sweep_collected.methods_plan,
+    "1_fashion": sweep_collected.fashion_plan,
     "2_architectures": architectures.plan,
     "2_layers": architectures.survival_plan,
     "4_data_and_initialization": data_and_initialization.plan,
@@ -216,6 +218,7 @@ def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -
     return table_of([
         *sweep.claims(swept, sweep.plan(profile)),
         *sweep_methods.claims(rows["1_methods"], swept, sweep_collected.methods_plan(profile)),
+        *sweep_fashion.claims(rows["1_fashion"], swept, sweep_collected.fashion_plan(profile)),
         *architectures.claims(rows["2_architectures"], rows["2_layers"]),
         *connections.claims(of_pictures),
         *data_and_initialization.claims(rows["4_data_and_initialization"], data_plan),

@@ -1,0 +1,93 @@
+"""Does SNIP cost more on harder data? LeNet-300-100 on Fashion-MNIST beside MNIST.
+
+The runs are those of `sweep_collected.fashion_plan`; those on MNIST are of the sweep, by the same
+protocol. The question is that of Gong, Du & Dong (2022), who asked it of KMNIST.
+"""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from sniplab.sections import Plan
+from sniplab.sections.sweep_figures import sparsity_axis
+from sniplab.sections.sweep_tables import LENET_300, costs
+from sniplab.stats import paired, quoted, summarize
+from sniplab.verdicts import ADDED, fewest, from_to, judged, length_of, new_claim
+
+LOOKS = {"mnist": ("MNIST", "#0072b2", "o"), "fashion_mnist": ("Fashion-MNIST", "#d55e00", "s")}
+
+
+def on_both(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
+    """Runs on both data sets, dense and by SNIP, at the sparsities that both have.
+
+    Args:
+        rows: of `fashion_plan`; swept: of the plan of the sweep, of which those on MNIST by the
+            published protocol count.
+    """
+    chosen = (swept.part == "sweep") & (swept.model == LENET_300) & (swept.dataset == "mnist")
+    mnist = swept[chosen & swept.method.isin(["dense", "snip"])]
+    return pd.concat([mnist[mnist.sparsity.isin(rows.sparsity)], rows], ignore_index=True)
+
+
+def costs_on_both(runs: pd.DataFrame) -> pd.DataFrame:
+    """SNIP − dense on each data set, as from `paired`; `runs` as from `on_both`."""
+    return costs(runs, "dataset")
+
+
+def harder(runs: pd.DataFrame) -> pd.DataFrame:
+    """What SNIP costs on Fashion-MNIST minus what it costs on MNIST at the same seed, as from
+    `paired`, by sparsity."""
+    ended = runs[runs.status == "ok"]
+    dense = ended[ended.method == "dense"].set_index(["dataset", "seed"]).error
+    pruned = ended[ended.method == "snip"]
+    twin = dense.reindex(pd.MultiIndex.from_frame(pruned[["dataset", "seed"]])).to_numpy()
+    pruned = pruned.assign(error=pruned.error - twin)
+    fashion, mnist = (pruned[pruned.dataset == name] for name in ("fashion_mnist", "mnist"))
+    return paired(fashion, mnist, ["sparsity"], ("sparsity", "seed"))
+
+
+def draw_costs(table: pd.DataFrame) -> plt.Figure:
+    """What SNIP costs by sparsity, a line for each data set; `table` as from `costs_on_both`."""
+    figure, axis = plt.subplots(figsize=(6.5, 3.4))
+    for name, (label, colour, marker) in LOOKS.items():
+        some = table[table.dataset == name]
+        look = {"color": colour, "marker": marker, "ms": 6, "lw": 1.5, "capsize": 3}
+        axis.errorbar(100 - 100 * some.sparsity, some["mean"], some.half, label=label, **look)
+    axis.axhline(0, color="black", lw=1)
+    sparsity_axis(axis)
+    axis.set(xlim=(60, 1.6), ylabel="SNIP − dense (points)")
+    axis.legend(loc="upper left")
+    return figure
+
+
+def claims(rows: pd.DataFrame, swept: pd.DataFrame, plan: Plan) -> list[dict]:
+    """A row of the table of claims, untested while planned runs are missing; `rows`, `swept` as for
+    `on_both`."""
+    table = harder(on_both(rows, swept))
+    claim = new_claim(
+        *(f"harder.{LENET_300}", "pruned beside dense", ADDED),
+        "LeNet-300-100, 50 to 98 %: SNIP costs more on Fashion-MNIST than on MNIST",
+        *("–", "direction", length_of(rows), fewest(table)),
+    )
+    wanted = sum(len(part) for part in plan.values())
+    if len(rows) < wanted:
+        return [claim | {"verdict": f"untested: {wanted - len(rows)} of {wanted} runs missing"}]
+    if table.empty:
+        return [claim]
+    verdict, how = judged(table.verdict == "higher", table.verdict == "lower")
+    ours = f"difference of the costs: {from_to(table['mean'])} points{how}"
+    return [claim | {"ours": ours, "verdict": verdict}]
+
+
+def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
+    """The numbers for prose: errors ("fashion_error.0.mean" of the dense network), costs
+    ("fashion_cost.95") and how they differ from those on MNIST ("harder.95")."""
+    runs = on_both(rows, swept)
+    found: dict[str, str] = {}
+    for row in summarize(rows, ["sparsity"]).to_dict("records"):
+        found |= quoted(f"fashion_error.{100 * row['sparsity']:g}", row)
+    for row in costs_on_both(runs).to_dict("records"):
+        if row["dataset"] == "fashion_mnist":
+            found |= quoted(f"fashion_cost.{100 * row['sparsity']:g}", row)
+    for row in harder(runs).to_dict("records"):
+        found |= quoted(f"harder.{100 * row['sparsity']:g}", row)
+    return found
