@@ -29,12 +29,13 @@ def unsigned(text: str) -> str:
 
 
 def quoted(name: str, row: Mapping) -> dict[str, str]:
-    """A row of `summarize` or `paired` as prose quotes it, by name: `name` with the interval, and
-    "….mean" and "….tenths" without it, in two digits and one; the "….verdict" on a difference; and
-    "….open", mean plus half-width, what an interval does not exclude."""
+    """A row of `summarize` or `paired` as prose quotes it, by name: `name` with the interval;
+    without it "….mean", "….size", which has no sign, and "….tenths", in one digit; the "….verdict"
+    on a difference; and "….open", mean plus half-width, what an interval does not exclude."""
     found = {
         name: unsigned(row["text"]) or "–",
         f"{name}.mean": unsigned(points(row["mean"])),
+        f"{name}.size": points(row["mean"]).lstrip("+−"),
         f"{name}.tenths": f"{row['mean']:.1f}".replace("-", "−"),
     }
     if "verdict" in row:

@@ -166,8 +166,13 @@ def test_words_for_errors_and_differences():
 def test_a_row_is_quoted_with_and_without_its_interval():
     row = {"text": "+0.67 ± 0.05", "mean": 0.668, "half": 0.045, "verdict": "higher"}
     assert stats.quoted("cost", row) == {
-        "cost": "0.67 ± 0.05", "cost.mean": "0.67", "cost.tenths": "0.7", "cost.open": "0.71",
-        "cost.verdict": "higher",
+        "cost": "0.67 ± 0.05", "cost.mean": "0.67", "cost.size": "0.67", "cost.tenths": "0.7",
+        "cost.open": "0.71", "cost.verdict": "higher",
     }  # fmt: skip
     alone = stats.quoted("error", {"text": "−1.25", "mean": -1.25, "half": math.nan})
-    assert alone == {"error": "−1.25", "error.mean": "−1.25", "error.tenths": "−1.2"}
+    assert alone == {
+        "error": "−1.25",
+        "error.mean": "−1.25",
+        "error.size": "1.25",
+        "error.tenths": "−1.2",
+    }
