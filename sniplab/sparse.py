@@ -32,14 +32,13 @@ from snipcore import (
     sensitivity,
 )
 from sniplab.data import Data, draw_batch
+from sniplab.recipe import Recipe, recipe_for
 from sniplab.training import (
     History,
-    Recipe,
     check_training,
     fit,
     make_optimizer,
     progress,
-    recipe_for,
     settled_precision,
     train,
 )

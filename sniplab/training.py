@@ -1,10 +1,7 @@
 """How networks are trained and tested, dense and pruned alike."""
 
 import contextlib
-import dataclasses
-import math
 import multiprocessing
-import numbers
 import os
 import re
 import sys
@@ -20,19 +17,18 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from snipcore import (
-    MODELS,
     check_batch,
-    check_known,
     check_statistics,
     checked_logits,
     derive_seed,
-    generator_for,
     hold,
     prunable,
 )
+from sniplab.batches import CHUNK, Batches
 from sniplab.capture import captured
 from sniplab.checkpoint import Checkpoint, fingerprint
-from sniplab.data import Data, chosen, draw_moves, moved
+from sniplab.data import Data
+from sniplab.recipe import Recipe
 
 
 def progress(iterable: Iterable | None, **options) -> tqdm:
@@ -43,118 +39,6 @@ def progress(iterable: Iterable | None, **options) -> tqdm:
     )
     worker = multiprocessing.current_process().name != "MainProcess"
     return tqdm(iterable, disable=worker or not watched, delay=3, leave=False, **options)
-
-
-def settle_types(config) -> None:
-    """Give every field of a frozen dataclass its declared type, so that equal configurations, such
-    as a sparsity of 0 and of 0.0, are one and the same in a table, too.
-
-    Raises ValueError for a value that is none of that type: 1e3 iterations, say.
-    """
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if field.type is int and isinstance(value, numbers.Integral):
-            settled = int(value) if abs(value) < 2**63 else None
-        elif field.type is float and isinstance(value, numbers.Real):
-            settled = float(value) + 0.0 if math.isfinite(value) else None  # not -0.0
-        elif field.type is bool and value in (0, 1):
-            settled = bool(value)
-        elif field.type is str and isinstance(value, str):
-            settled = str(value)  # NumPy's strings are another type
-        else:
-            settled = value if isinstance(value, field.type) else None
-        if settled is None:
-            kind = {int: "a whole number below 2**63", float: "a finite number"}
-            kind = kind.get(field.type, f"of type {field.type.__name__}")
-            raise ValueError(f"{field.name} {value!r} must be {kind}")
-        object.__setattr__(config, field.name, settled)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train. The learning rate follows a schedule: "stages" of equal length, times `decay`
-    from one to the next; or "linear", up over the first tenth of the run, then straight down to 0,
-    which beats shortened stages on a budget (Li, Yumer & Ramanan, Budgeted training, ICLR 2020).
-    Weight decay is on prunable parameters only."""
-
-    iterations: int  # 0, with 0 checkpoints: `run_grid` scores and prunes only
-    batch_size: int = 100
-    optimizer: str = "sgd"  # or "adam"
-    lr: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    schedule: str = "stages"  # or "linear"
-    stages: int = 3  # one: a constant rate
-    decay: float = 0.1
-    shift: int = 0  # pixels by which a train image is moved, at most
-    flip: bool = False  # half of the train images are mirrored
-    checkpoints: int = 10  # evenly spaced; the test error is taken at each
-    precision: str = "float32"  # of products; "bfloat16"; "auto": that where there are units for it
-
-    def __post_init__(self):
-        settle_types(self)
-        check_known(self.optimizer, ("sgd", "adam"), "optimizer")
-        check_known(self.schedule, ("stages", "linear"), "schedule")
-        check_known(self.precision, ("float32", "bfloat16", "auto"), "precision")
-        least = {"iterations": 0, "batch_size": 1, "stages": 1}
-        least["checkpoints"] = min(1, self.iterations)
-        for name, limit in least.items():
-            if getattr(self, name) < limit:
-                raise ValueError(f"{name} {getattr(self, name)} is below {limit}")
-        for name in ("lr", "momentum", "weight_decay", "decay", "shift"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} {getattr(self, name)} is below 0")
-        if self.checkpoints > self.iterations:
-            raise ValueError(f"{self.checkpoints} checkpoints in {self.iterations} iterations")
-
-    @property
-    def at(self) -> list[int]:
-        """The numbers of steps after which the checkpoints come."""
-        parts = range(1, self.checkpoints + 1)
-        return [part * self.iterations // self.checkpoints for part in parts]
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        if self.schedule == "stages":
-            return self.lr * self.decay ** (step * self.stages // self.iterations)
-        rise = max(1, self.iterations // 10)
-        fall = max(1, self.iterations - rise)
-        return self.lr * min((step + 1) / rise, (self.iterations - step) / fall)
-
-
-# §5, by data set, but for a model that needs its own. The paper does not say how long it trains:
-# 75,000 is three of its stages; the length and the decay for CIFAR-10 are those of an example in
-# the reference implementation's README.
-PROTOCOLS = {
-    "mnist": Recipe(iterations=75_000),
-    "cifar10": Recipe(
-        iterations=150_000,
-        batch_size=128,
-        stages=5,
-        decay=0.2,
-        shift=4,
-        flip=True,
-        precision="auto",
-    ),
-    # At the published 0.1 with momentum 0.9 the dense network's loss is NaN or Inf within ten steps
-    # (results/1_learning_rates.csv). The reference's default is SGD without momentum.
-    "lenet-5-caffe": Recipe(iterations=75_000, lr=0.02),
-}
-
-# What the reference implementation does when it is started without options; it also draws new
-# weights under the mask (`Config.reinit`) and reports the best of the last five checkpoints.
-REFERENCE = Recipe(iterations=10_000, momentum=0.0, stages=1)
-
-
-def recipe_for(model: str, iterations: int, checkpoints: int) -> Recipe:
-    """The protocol of `model` at another length; with the linear schedule below half of its own."""
-    protocol = PROTOCOLS.get(model, PROTOCOLS[MODELS[model].dataset])
-    return dataclasses.replace(
-        protocol,
-        iterations=iterations,
-        checkpoints=min(checkpoints, iterations),
-        schedule="stages" if 2 * iterations >= protocol.iterations else "linear",
-    )
 
 
 @dataclass
@@ -273,8 +157,6 @@ def make_optimizer(model: nn.Module, recipe: Recipe, **how) -> torch.optim.Optim
 
 # ---------------------------------------------------------------------------------- the one loop
 
-CHUNK = 100  # steps whose random numbers are drawn ahead, and whose losses are read together
-
 
 @dataclass
 class RunState:
@@ -288,81 +170,6 @@ class RunState:
     seconds: float = 0.0  # of steps and tests
     step_seconds: float = 0.0  # of steps alone, all together
     test_seconds: float = 0.0  # of the last test; 0 before the first
-
-
-class Batches:
-    """The mini-batches of a run: shuffled anew every epoch, augmented, by a generator of its own.
-    Images left over at the end of an epoch sit out until the next.
-
-    The random numbers of a chunk of steps are drawn ahead on the CPU. They lie on the device, and
-    the learning rates with them; `counter` says there which step it is. So every step is the same
-    operations on the same memory, and can be captured.
-    """
-
-    def __init__(self, data: Data, recipe: Recipe, seed: int):
-        self.data, self.recipe = data, recipe
-        self.generator = generator_for(seed, "batches")
-        self.order = torch.empty(0, dtype=torch.int64)
-        self.first = self.end = 0  # the chunk's steps
-        whole = {"dtype": torch.int64, "device": data.y_train.device}
-        self.counter = torch.zeros(1, **whole)  # steps of the chunk that are done
-        self.index = torch.zeros(CHUNK, recipe.batch_size, **whole)
-        self.moves = torch.zeros(CHUNK, 3, recipe.batch_size, **whole)
-        # On CUDA, PyTorch's fused optimisers read the rate as float32; elsewhere as any number.
-        kind = torch.float32 if self.counter.is_cuda else torch.float64
-        self.rates = torch.zeros(CHUNK, dtype=kind, device=self.counter.device)
-
-    def prepare(self, step: int) -> None:
-        """Lay the numbers of a step ready, drawing a chunk of them at its start; steps must come in
-        their order."""
-        if step < self.end:
-            return
-        self.begun = {"generator": self.generator.get_state(), "order": self.order}
-        self.first, self.end = step, min((step // CHUNK + 1) * CHUNK, self.recipe.iterations)
-        steps = range(step, self.end)
-        index, moves = (torch.stack(part) for part in zip(*map(self.draw, steps), strict=True))
-        rates = torch.tensor([self.recipe.rate(i) for i in steps], device="cpu", dtype=torch.double)
-        for there, drawn in ((self.index, index), (self.moves, moves), (self.rates, rates)):
-            there[: len(steps)].copy_(drawn)
-        self.counter.zero_()
-
-    def draw(self, step: int) -> tuple[Tensor, Tensor]:
-        """Which images a step takes, (B,), and how they are moved, (3, B); on the CPU."""
-        count, size = len(self.data.y_train), self.recipe.batch_size
-        place = step % (count // size) * size
-        if place == 0:
-            self.order = torch.randperm(count, generator=self.generator, device="cpu")
-        moves = torch.zeros(3, size, dtype=torch.int64, device="cpu")
-        if self.recipe.shift or self.recipe.flip:
-            moves = draw_moves(size, self.generator, self.recipe.shift, self.recipe.flip)
-        return self.order[place : place + size], moves
-
-    def at_counter(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (B, C, H, W) and labels (B,) of the step at the counter, and its rate, (1,)."""
-        index = self.index.index_select(0, self.counter)[0]
-        x, y = chosen(self.data.x_train, index), self.data.y_train.index_select(0, index)
-        if self.recipe.shift or self.recipe.flip:
-            x = moved(x, self.moves.index_select(0, self.counter)[0], self.recipe.shift)
-        return x, y, self.rates.index_select(0, self.counter)
-
-    def take(self, step: int) -> tuple[Tensor, Tensor]:
-        """Images and labels of a step, for a loop that is not captured."""
-        self.prepare(step)
-        x, y, _ = self.at_counter()
-        self.counter.add_(1)
-        return x, y
-
-    def state(self, done: int) -> dict:
-        """What to go on from after so many steps. What is drawn beyond them is drawn anew."""
-        self.go_on(self.begun)
-        for step in range(self.first, done):
-            self.draw(step)
-        self.end = done
-        return {"generator": self.generator.get_state(), "order": self.order}
-
-    def go_on(self, state: dict) -> None:
-        self.generator.set_state(state["generator"])
-        self.order = state["order"]
 
 
 @contextlib.contextmanager

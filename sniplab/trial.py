@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from snipcore import MODELS, apply_masks, build_model, prunable
 from sniplab.data import DATASETS, Data, load_data
 from sniplab.methods import METHODS
-from sniplab.training import progress, recipe_for, train
+from sniplab.recipe import recipe_for
+from sniplab.training import progress, train
 
 
 def load_data_for(network: str, dataset: str, device: str | None = None) -> Data:

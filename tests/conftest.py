@@ -89,7 +89,7 @@ def stop_at(monkeypatch):
     all that are begun; it gives the list that fills with the numbers of the steps."""
 
     def stop(places, error=KeyboardInterrupt):
-        steps, real = [], lab.training.Batches.prepare
+        steps, real = [], lab.batches.Batches.prepare
 
         def prepare(self, step):
             steps.append(step)
@@ -97,7 +97,7 @@ def stop_at(monkeypatch):
                 raise error
             return real(self, step)
 
-        monkeypatch.setattr(lab.training.Batches, "prepare", prepare)
+        monkeypatch.setattr(lab.batches.Batches, "prepare", prepare)
         return steps
 
     return stop

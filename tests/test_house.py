@@ -19,6 +19,8 @@ ROOMS = (  # in the order of their arrows; the sections stand side by side after
         "sniplab.connectivity",
         "sniplab.capture",
         "sniplab.checkpoint",
+        "sniplab.recipe",
+        "sniplab.batches",
         "sniplab.training",
         "sniplab.sparse",
         "sniplab.trial",

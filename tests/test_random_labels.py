@@ -9,13 +9,13 @@ from matplotlib import pyplot as plt
 
 import sniplab as lab
 from sniplab import methods
+from sniplab.recipe import Recipe
 from sniplab.runs import Config
 from sniplab.sections import COMMITTED, PROFILES, RESULTS, random_labels, select, stored_table
 from sniplab.sections import random_labels_capacity as capacity
 from sniplab.sections import random_labels_comparisons as comparisons
 from sniplab.sections import random_labels_figures as figures
 from sniplab.sections.random_labels import NETWORK, SECOND, held_back, memory
-from sniplab.training import Recipe
 
 SEVERED = "no path from input to output"
 UNABLE = "untested: dense network does not learn them"

@@ -869,7 +869,7 @@ def test_pruned_after_training(digits, sparsity):
 
 
 def _first_batch(data):
-    return lab.training.Batches(data, RECIPE, seed=0).take(0)
+    return lab.batches.Batches(data, RECIPE, seed=0).take(0)
 
 
 @torch.no_grad()

@@ -386,7 +386,7 @@ def test_sparse_runs_killed_in_a_test_go_on_to_the_same_bits(
         ]
 
     whole, tests, steps = trained(), [], []
-    real, really = lab.training.Batches.prepare, getattr(room, name)
+    real, really = lab.batches.Batches.prepare, getattr(room, name)
 
     def killed(*args):
         tests.append(args)
@@ -396,7 +396,7 @@ def test_sparse_runs_killed_in_a_test_go_on_to_the_same_bits(
 
     monkeypatch.setattr(room, name, killed)
     monkeypatch.setattr(
-        lab.training.Batches, "prepare", lambda self, i: steps.append(i) or real(self, i)
+        lab.batches.Batches, "prepare", lambda self, i: steps.append(i) or real(self, i)
     )
     keep = {"checkpoint": tmp_path / "run.pt", "checkpoint_seconds": 0}
     for _ in range(2):

@@ -387,7 +387,7 @@ def test_a_step_of_each_family_gives_the_bits_of_the_usual_loop(name, tmp_path):
 
 def test_the_counter_alone_says_which_step_it_is(small_data, device):
     recipe = lab.Recipe(120, batch_size=8, schedule="linear", shift=1, flip=True)
-    apart, batches = (lab.training.Batches(small_data, recipe, 0) for _ in range(2))
+    apart, batches = (lab.batches.Batches(small_data, recipe, 0) for _ in range(2))
     drawn = [apart.draw(step) for step in range(120)]
     for first, last in ((0, 100), (100, 120)):
         batches.prepare(first)
@@ -403,7 +403,7 @@ def test_the_counter_alone_says_which_step_it_is(small_data, device):
 
 def test_the_state_within_a_chunk_is_that_of_numbers_drawn_one_by_one(small_data):
     recipe = lab.Recipe(230, batch_size=8, shift=1)
-    batches, apart = (lab.training.Batches(small_data, recipe, 0) for _ in range(2))
+    batches, apart = (lab.batches.Batches(small_data, recipe, 0) for _ in range(2))
     for step in range(140):
         batches.prepare(step)
         apart.draw(step)
@@ -704,7 +704,7 @@ def test_a_run_killed_in_a_test_goes_on_with_it_to_the_same_bits(
 
     whole, weights = trained()
     steps, tests = [], []
-    real, really = lab.training.Batches.prepare, lab.training.evaluate
+    real, really = lab.batches.Batches.prepare, lab.training.evaluate
 
     def killed(*args):
         tests.append(args)
@@ -714,7 +714,7 @@ def test_a_run_killed_in_a_test_goes_on_with_it_to_the_same_bits(
 
     monkeypatch.setattr(lab.training, "evaluate", killed)
     monkeypatch.setattr(
-        lab.training.Batches, "prepare", lambda self, i: steps.append(i) or real(self, i)
+        lab.batches.Batches, "prepare", lambda self, i: steps.append(i) or real(self, i)
     )
     for _ in dies:
         with pytest.raises(Stopped):
@@ -731,7 +731,7 @@ def clocked(monkeypatch, step, test):
     at which tests begin, and those of saves."""
     now, tests, saves = [0.0], [], []
     real, really, replacing = (
-        lab.training.Batches.prepare, lab.training.evaluate, lab.checkpoint.replacing
+        lab.batches.Batches.prepare, lab.training.evaluate, lab.checkpoint.replacing
     )  # fmt: skip
 
     def slow_step(self, i):
@@ -748,7 +748,7 @@ def clocked(monkeypatch, step, test):
         return replacing(path)
 
     monkeypatch.setattr(lab.training.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(lab.training.Batches, "prepare", slow_step)
+    monkeypatch.setattr(lab.batches.Batches, "prepare", slow_step)
     monkeypatch.setattr(lab.training, "evaluate", slow_test)
     monkeypatch.setattr(lab.checkpoint, "replacing", saved)
     return tests, saves
@@ -938,7 +938,7 @@ def test_training_goes_on_where_no_checkpoint_can_be_written(
 ):
     """Said once, and saved again as soon as there is room."""
     expected = lab.train(small_net(device), small_data, RECIPE)
-    path, real, there = tmp_path / "run.pt", lab.training.Batches.prepare, []
+    path, real, there = tmp_path / "run.pt", lab.batches.Batches.prepare, []
 
     def step(self, i):
         there.append(path.exists())
@@ -946,7 +946,7 @@ def test_training_goes_on_where_no_checkpoint_can_be_written(
             room()
         return real(self, i)
 
-    monkeypatch.setattr(lab.training.Batches, "prepare", step)
+    monkeypatch.setattr(lab.batches.Batches, "prepare", step)
     room(1000)
     message = rf"run\.pt cannot be written .*'{path}'\): training goes on; nothing is saved until"
     with pytest.warns(UserWarning, match=message) as said:

@@ -15,7 +15,7 @@ from torch import nn
 from snipcore import INITIALIZERS, MODELS, check_known, kept_count, prunable
 from sniplab.data import DATASETS
 from sniplab.methods import METHODS
-from sniplab.training import Recipe, settle_types
+from sniplab.recipe import Recipe, settle_types
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 
 from sniplab.data import load_data
+from sniplab.recipe import Recipe
 from sniplab.runs.config import (
     COLUMNS,
     CONFIG_FIELDS,
@@ -36,7 +37,6 @@ from sniplab.runs.config import (
 from sniplab.runs.grid import alone
 from sniplab.runs.store import append_rows, curves_of, read_results, rewrite
 from sniplab.runs.worker import computing_with, images_of, prepare
-from sniplab.training import Recipe
 
 LAST = 5  # checkpoints, of which the reference implementation reports the best
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from snipcore import MODELS, check_known
 from sniplab.methods import METHODS
+from sniplab.recipe import PROTOCOLS, Recipe, recipe_for
 from sniplab.runs import Config
 from sniplab.sections import check_counts, check_profile, several
 from sniplab.sections.architectures_costs import (
@@ -40,7 +41,6 @@ from sniplab.sections.architectures_published import (
 )
 from sniplab.show import counted, spanned
 from sniplab.stats import paired
-from sniplab.training import PROTOCOLS, Recipe, recipe_for
 from sniplab.verdicts import (
     ADDED,
     fewest,

@@ -7,9 +7,9 @@ Runs are in the order of their seeds, so that what a day leaves undone is a seed
 
 import dataclasses
 
+from sniplab.recipe import recipe_for
 from sniplab.runs import Config
 from sniplab.sections import COMMITTED, architectures, collected
-from sniplab.training import recipe_for
 
 ALEXNET = "alexnet-s"
 LATER = ("synflow", "iterative-snip", "grasp", "erk", "shuffled", "random")

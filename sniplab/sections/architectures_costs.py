@@ -8,6 +8,7 @@ import pandas as pd
 
 from snipcore import MODELS
 from sniplab.methods import METHODS
+from sniplab.recipe import PROTOCOLS
 from sniplab.sections.architectures_layers import STATISTICS
 from sniplab.sections.architectures_published import (
     SOURCES,
@@ -19,7 +20,6 @@ from sniplab.sections.architectures_published import (
 )
 from sniplab.show import spanned
 from sniplab.stats import paired, points, quoted, summarize
-from sniplab.training import PROTOCOLS
 from sniplab.verdicts import from_to, undertrained
 
 # Networks that batch statistics cut, and that are cheap to train.

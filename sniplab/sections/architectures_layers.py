@@ -11,10 +11,10 @@ from torch import Tensor
 
 from snipcore import MODELS, build_model, keep_top, prunable, save_masks, sensitivity
 from sniplab.data import draw_batch, load_data
+from sniplab.recipe import PROTOCOLS
 from sniplab.runs.config import shapes
 from sniplab.sections.architectures_published import by_family, systems, titled
 from sniplab.show import spanned
-from sniplab.training import PROTOCOLS
 
 
 @dataclass(frozen=True)

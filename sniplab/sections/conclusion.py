@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 
 from snipcore import apply_masks, build_model, kept_count, pick_device, prunable
+from sniplab.batches import Batches
 from sniplab.data import Data, draw_batch, load_data
 from sniplab.methods import make_masks
+from sniplab.recipe import Recipe, recipe_for
 from sniplab.runs import Config, hardware
 from sniplab.sections import (
     COMMITTED,
@@ -32,7 +34,7 @@ from sniplab.sections import (
 )
 from sniplab.show import spanned
 from sniplab.stats import paired, points, t_interval, unsigned
-from sniplab.training import Batches, Recipe, evaluate, recipe_for
+from sniplab.training import evaluate
 from sniplab.verdicts import ADDED, VERDICTS, table_of, tally_of
 
 NETWORK = "lenet-300-100"

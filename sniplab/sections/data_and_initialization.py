@@ -16,6 +16,7 @@ import pandas as pd
 
 from snipcore import MODELS, check_known
 from sniplab.data import FallbackWarning, load_data
+from sniplab.recipe import Recipe, recipe_for
 from sniplab.runs import Config
 from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, collected, several
 from sniplab.sections.data_and_initialization_masks import (
@@ -47,7 +48,6 @@ from sniplab.sections.data_and_initialization_tables import (
     shuffle_differences,
 )
 from sniplab.stats import paired, points, quoted, summarize
-from sniplab.training import Recipe, recipe_for
 from sniplab.verdicts import (
     CLOSE,
     RUINED,

@@ -17,6 +17,7 @@ import pandas as pd
 
 from snipcore import check_known, kept_count
 from sniplab.data import Data, load_data, random_labels
+from sniplab.recipe import recipe_for
 from sniplab.runs import Config
 from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, several, stored_table
 from sniplab.sections.random_labels_capacity import BITS, least_error, parameters
@@ -33,7 +34,6 @@ from sniplab.sections.random_labels_comparisons import (
 )
 from sniplab.show import spanned
 from sniplab.stats import paired, quoted, summarize
-from sniplab.training import recipe_for
 from sniplab.verdicts import (
     ADDED,
     FAILED,

@@ -15,6 +15,7 @@ import pandas as pd
 
 from snipcore import MODELS, check_known
 from sniplab.methods import METHODS
+from sniplab.recipe import REFERENCE, Recipe, recipe_for
 from sniplab.runs import Config
 from sniplab.sections import (
     COMMITTED,
@@ -50,7 +51,6 @@ from sniplab.sections.sweep_tables import (
 )
 from sniplab.show import level, spanned
 from sniplab.stats import paired, percent, points, quoted, summarize, t_interval, unsigned
-from sniplab.training import REFERENCE, Recipe, recipe_for
 from sniplab.verdicts import (
     ADDED,
     CLOSE,

@@ -6,11 +6,11 @@ All of LeNet-300-100 are by the published protocol.
 
 import dataclasses
 
+from sniplab.recipe import PROTOCOLS, Recipe, recipe_for
 from sniplab.runs import Config
 from sniplab.runs.config import width_for
 from sniplab.sections import COMMITTED, collected, sweep
 from sniplab.sections.sweep_tables import LENET_5, LENET_300
-from sniplab.training import PROTOCOLS, Recipe, recipe_for
 
 LATER = (  # methods after SNIP, fair random masks, and shuffles that keep more than layer counts
     *("synflow", "iterative-snip", "force", "grasp", "erk", "uniform"),
