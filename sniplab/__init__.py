@@ -1,7 +1,8 @@
 """The laboratory around `snipcore`: data, training, many runs, and the sections of the report.
 
     data, methods, connectivity, capture, checkpoint <- recipe, batches <- training <- sparse
-        <- runs <- stats, show, verdicts <- sections <- notebook, explorer, prose, page <- report
+        <- engines <- runs <- stats, show, verdicts <- sections
+        <- notebook, explorer, prose, page <- report
 
 Each room imports only rooms before it, and each is read alone. `import sniplab as lab` gives the
 names below; a section is imported by name: `from sniplab.sections import sweep`; `report` is run by
@@ -15,6 +16,7 @@ _NAMES = {  # by room
     "snipcore": "digest",
     "sniplab.connectivity": "effective_fraction effective_masks",
     "sniplab.data": "DATASETS Data augment draw_batch load_data random_labels",
+    "sniplab.engines": "ENGINES step_costs",
     "sniplab.methods": "METHODS Method keep "
     "magnitude_scores make_masks random_scores shuffle_masks",
     "sniplab.notebook": "Section facts open_section",
@@ -23,7 +25,7 @@ _NAMES = {  # by room
     "hardware identity parts_of read_results run_grid select",
     "sniplab.sections": "COMMITTED PROFILES RESULTS output_folder rows_of",
     "sniplab.show": "ENGINE_LOOKS counted plot_style spanned",
-    "sniplab.sparse": "ENGINES SparseLinear sparse_linears stackable step_costs train_stacked",
+    "sniplab.sparse": "SparseLinear sparse_linears stackable train_stacked",
     "sniplab.stats": "paired percent points summarize t_interval",
     "sniplab.training": "History evaluate train",
     "sniplab.trial": "compare draw_course layers load_data_for",

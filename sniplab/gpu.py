@@ -27,11 +27,11 @@ from torch import nn
 from snipcore import MODELS, build_model, keep_top, pick_device, sensitivity
 from sniplab.checkpoint import replacing
 from sniplab.data import Data, FallbackWarning, data_root, draw_batch, load_data
+from sniplab.engines import engine_for, train_with
 from sniplab.packing import pack, unpack
 from sniplab.recipe import recipe_for
 from sniplab.runs import Config, run_grid
 from sniplab.runs.worker import computing_with
-from sniplab.sparse import engine_for, train_with
 from sniplab.training import train
 
 FAMILIES = (  # one network of each, and of LeNet by each engine

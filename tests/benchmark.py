@@ -441,7 +441,7 @@ def engine_costs(data: lab.Data) -> list[dict]:
     what that promises for the sweep of notebook 1, beside what the sweep gains."""
     configs = sweep.plan("quick", data.name, seeds=1, iterations=540)["sweep"]
     configs = [config for config in configs if config.model == "lenet-300-100"]
-    stacked = [config.sparsity for config in configs if config.sparsity >= lab.sparse.STACKED_FROM]
+    stacked = [config.sparsity for config in configs if config.sparsity >= lab.engines.STACKED_FROM]
     costs = lab.step_costs("lenet-300-100", sorted({*stacked}), data, rounds=9)
     goals, rows = {("stacked", 0.95): "≥ 3.5", ("stacked", 0.98): "≥ 8"}, []
     with threads(1):
@@ -488,7 +488,7 @@ def thresholds(data: lab.Data) -> list[dict]:
 
             def step(engine, masks=masks, model=model, recipe=recipe):
                 trial = ([copy.deepcopy(model)], few, recipe, [masks])
-                return lab.sparse.train_with(engine, *trial)[0].step_seconds
+                return lab.engines.train_with(engine, *trial)[0].step_seconds
 
             what = f"{name} at {sparsity:.0%}, one network: step masked / {engine}"
             with threads(1):
@@ -529,12 +529,12 @@ def usual_cost(name: str, data: lab.Data, steps: int, rounds: int, stacked: bool
     recipe = dataclasses.replace(recipe, lr=0.01)
     model = snip.build_model(name).to(data.x_train.device)
     masks, images = some_masks(model, data, 0.95), torchvision_images(snip.MODELS[name].dataset)
-    count = lab.sparse.STACK if stacked else 1
+    count = lab.engines.STACK if stacked else 1
     engine = "stacked" if stacked else "sparse" if name == "lenet-300-100" else "masked"
 
     def ours():
         models = [copy.deepcopy(model) for _ in range(count)]
-        return lab.sparse.train_with(engine, models, few, recipe, [masks] * count)[0].step_seconds
+        return lab.engines.train_with(engine, models, few, recipe, [masks] * count)[0].step_seconds
 
     what = f"{name} at 95 %: DataLoader + torch.nn.utils.prune / ours, {engine}"
     return compare(what, "", lambda: usual_steps(name, masks, images, steps), ours, rounds)

@@ -23,6 +23,7 @@ ROOMS = (  # in the order of their arrows; the sections stand side by side after
         "sniplab.batches",
         "sniplab.training",
         "sniplab.sparse",
+        "sniplab.engines",
         "sniplab.trial",
     ),
     *("sniplab.runs.config", "sniplab.runs.store", "sniplab.runs.worker", "sniplab.runs.bar"),

@@ -22,9 +22,9 @@ import torch.nn.functional as F
 import snipcore as snip
 import sniplab as lab
 from sniplab.connectivity import effective_fraction
+from sniplab.engines import train_with
 from sniplab.runs.config import shapes, width_for
 from sniplab.sections.architectures_layers import layer_counts
-from sniplab.sparse import train_with
 
 RECIPE = lab.Recipe(iterations=4, checkpoints=2)
 

@@ -351,7 +351,7 @@ def test_sparse_runs_go_on_to_the_same_bits(digits, device, tmp_path, stop_at, e
 
     def trained(**keep):
         models, masks = pruned(count, device, digits)
-        histories = lab.sparse.train_with(engine, models, digits, recipe, masks, **keep)
+        histories = lab.engines.train_with(engine, models, digits, recipe, masks, **keep)
         return [
             (h.loss, h.test_error, m.state_dict()) for h, m in zip(histories, models, strict=True)
         ]
@@ -380,7 +380,7 @@ def test_sparse_runs_killed_in_a_test_go_on_to_the_same_bits(
 
     def trained(**keep):
         models, masks = pruned(2 if engine == "stacked" else 1, device, digits)
-        histories = lab.sparse.train_with(engine, models, digits, recipe, masks, **keep)
+        histories = lab.engines.train_with(engine, models, digits, recipe, masks, **keep)
         return [
             (h.loss, h.test_error, m.state_dict()) for h, m in zip(histories, models, strict=True)
         ]
@@ -427,17 +427,17 @@ def test_the_engine_goes_by_what_auto_comes_to(device, monkeypatch):
     auto = dataclasses.replace(RECIPE, precision="auto")
     for units, engines in ((True, ["masked"] * 2), (False, ["stacked", "sparse"])):
         monkeypatch.setattr(lab.training, "has_bfloat16", lambda _, units=units: units)
-        assert [lab.sparse.engine_for(m, 0.99, auto, device) for m in (lenet, caffe)] == engines
+        assert [lab.engines.engine_for(m, 0.99, auto, device) for m in (lenet, caffe)] == engines
 
 
 def test_the_engine_changes_at_the_sparsities_that_are_named(device):
     lenet, caffe = snip.build_model("lenet-300-100"), snip.build_model("lenet-5-caffe")
     for model, limit, engine in (
-        (lenet, lab.sparse.STACKED_FROM, "stacked"),
-        (caffe, lab.sparse.SPARSE_FROM, "sparse"),
+        (lenet, lab.engines.STACKED_FROM, "stacked"),
+        (caffe, lab.engines.SPARSE_FROM, "sparse"),
     ):
         below = math.nextafter(limit, 0)
-        engines = [lab.sparse.engine_for(model, s, RECIPE, device) for s in (below, limit)]
+        engines = [lab.engines.engine_for(model, s, RECIPE, device) for s in (below, limit)]
         assert engines == ["masked", engine]
 
 
@@ -454,7 +454,7 @@ def test_the_engine_follows_from_what_is_run(device):
         (caffe, 0.9, RECIPE, "sparse"),
         (snip.build_model("squeezenet-bypass"), 0.99, RECIPE, "masked"),
     ):
-        assert lab.sparse.engine_for(model, sparsity, recipe, place) == engine
+        assert lab.engines.engine_for(model, sparsity, recipe, place) == engine
 
 
 def test_step_costs_cover_every_engine(digits):

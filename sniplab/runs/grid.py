@@ -16,12 +16,12 @@ from joblib.externals.loky.process_executor import BrokenProcessPool, Terminated
 
 from snipcore import MODELS, kept_count, pick_device, prunable
 from sniplab.data import Data, data_root, load_data
+from sniplab.engines import STACK, engine_for
 from sniplab.methods import METHODS
 from sniplab.runs.bar import run_bar
 from sniplab.runs.config import Config, as_config, identity, shapes
 from sniplab.runs.store import append_rows, read_results, typed
 from sniplab.runs.worker import Placement, Task, rows_of
-from sniplab.sparse import STACK, engine_for
 from sniplab.training import settled_precision
 
 

@@ -38,9 +38,9 @@ from snipcore import (
 )
 from sniplab.connectivity import effective_fraction
 from sniplab.data import Data, FallbackWarning, draw_batch, load_data, random_labels
+from sniplab.engines import train_with
 from sniplab.methods import METHODS, Method, make_masks
 from sniplab.runs.config import CURVES, OUTCOME, Config, flat_fields, identity
-from sniplab.sparse import train_with
 from sniplab.training import History, train
 
 CURVE_POINTS = 100

@@ -6,9 +6,9 @@ import pandas as pd
 import torch
 
 from sniplab.data import Data, load_data
+from sniplab.engines import STACK, step_costs
 from sniplab.runs import hardware
 from sniplab.sections import COMMITTED, RESULTS, stored_table
-from sniplab.sparse import STACK, step_costs
 
 NETWORK = "lenet-300-100"
 TIMED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # sparsities
