@@ -30,7 +30,8 @@ def test_numbers_are_words_under_names(committed):
 
 
 def test_the_tables_of_claims_are_those_of_the_rows():
-    claims = prose.committed_claims()
+    claims = prose.committed_claims()  # data are looked for, and found missing, in no place
+    assert (claims.verdict.str.partition(":")[0] != "untested").mean() > 0.5
     assert prose.claims_as_markdown(claims) in (prose.ROOT / "docs" / "claims.md").read_text()
     assert prose.verdicts_as_markdown(claims) in (prose.ROOT / "README.md").read_text()
 

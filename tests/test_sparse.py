@@ -141,7 +141,7 @@ def test_layers_are_put_back_when_training_fails(digits, device):
 
 @pytest.mark.parametrize("method", ["snip", "random"])
 def test_stacked_networks_train_as_they_would_alone(digits, device, method):
-    models, masks = pruned(3, device, digits, method)
+    models, masks = pruned(2, device, digits, method)
     twins = copy.deepcopy(models)
     histories = lab.train_stacked(twins, digits, RECIPE, masks, seed=7)
     for model, twin, mask, history in zip(models, twins, masks, histories, strict=True):
@@ -335,7 +335,7 @@ def test_a_stack_gives_the_same_bits_however_it_is_grouped(digits, optimizer, th
             return {k: (h, m.state_dict()) for k, h, m in zip(which, histories, some, strict=True)}
 
         whole = trained((0, 1, 2, 3))
-        for which in ((2, 0), (0,), (1,), (3,)):
+        for which in ((2, 0), (1,), (3,)):
             for k, (history, weights) in trained(which).items():
                 assert np.array_equal(history.loss, whole[k][0].loss)
                 assert history.test_error == whole[k][0].test_error
