@@ -44,6 +44,15 @@ def test_no_result_is_typed(path):
 
 
 @each
+def test_numbers_of_the_committed_rows_stand_in_committed_cells_alone(path):
+    """Pages of other profiles leave these cells out. How many claims there are, all profiles
+    share."""
+    for cell in cells_of(path, "markdown"):
+        if re.search(r"<!--(expect |=(?!claims-->))", cell.source):
+            assert "committed" in cell.metadata.get("tags", []), cell.id
+
+
+@each
 def test_a_notebook_is_prose_with_a_little_code(path):
     cells = cells_of(path, "code")
     lengths = [len(cell.source.splitlines()) for cell in cells]
