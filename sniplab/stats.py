@@ -80,21 +80,16 @@ def summarize(rows: pd.DataFrame, by: list[str], value: str = "error") -> pd.Dat
     Raises ValueError where one run is in a group twice."""
     refuse_repeated(rows, by)
 
-    def described(values: np.ndarray) -> dict:
-        good = values[~np.isnan(values)]
-        n, lost = len(good), len(values) - len(good)
-        mean = good.mean() if n else math.nan
-        low, high = t_interval(good)
-        half = (high - low) / 2
+    def described(good: np.ndarray, known: dict) -> dict:
+        mean, half, low, high, lost = known.values()
         text = "–" if math.isnan(mean) else f"{mean:.2f}"
         if low < 0 <= good.min(initial=math.inf):
             low, high = good.min(), good.max()
             text += f" ({low:.2f} to {high:.2f})"
         elif not math.isnan(half):
             text += f" ± {half:.2f}"
-        text += f" ({lost} of {len(values)} lost)" if lost else ""
-        found = {"mean": mean, "half": half, "low": low, "high": high}
-        return {**found, "n": n, "lost": lost, "text": text}
+        text += f" ({lost} of {len(good) + lost} lost)" if lost else ""
+        return {"low": low, "high": high, "text": text}
 
     types = {**dict.fromkeys(("mean", "half", "low", "high"), float), "n": int, "lost": int}
     good = rows[value].where(rows.status == "ok").astype(float)
@@ -102,14 +97,20 @@ def summarize(rows: pd.DataFrame, by: list[str], value: str = "error") -> pd.Dat
 
 
 def _by_group(
-    values: pd.Series, groups: pd.DataFrame, described: Callable[[np.ndarray], dict], types: dict
+    values: pd.Series, groups: pd.DataFrame, described: Callable[..., dict], types: dict
 ) -> pd.DataFrame:
-    """What `described` says of the values of each group, in the order in which groups appear; of
-    arrays, since `DataFrameGroupBy.apply`, which makes a frame of each group, takes ten times as
-    long."""
+    """Mean, half-width and ends of the 95 % interval, count `n` and how many are `lost` (NaN) of
+    each group, in the order in which groups appear, and what `described` says from the values that
+    are not lost and these; columns as in `types`. On arrays, since `DataFrameGroupBy.apply` makes a
+    frame of each group."""
     heads = groups.dropna().drop_duplicates(ignore_index=True)
-    by = [groups[name] for name in groups]
-    found = [described(group.to_numpy()) for _, group in values.groupby(by, sort=False)]
+    found = []
+    for _, group in values.groupby([groups[name] for name in groups], sort=False):
+        good = group.dropna().to_numpy()
+        low, high = t_interval(good)
+        known = {"mean": good.mean() if len(good) else math.nan, "half": (high - low) / 2}
+        known |= {"low": low, "high": high, "lost": len(group) - len(good)}
+        found.append({**known, "n": len(good), **described(good, known)})
     return heads.join(pd.DataFrame(found, columns=list(types)).astype(types))
 
 
@@ -148,21 +149,16 @@ def paired(
         which = ", ".join(f"{name} {first[name]}" for name in shared)
         raise ValueError(f"two runs of a group by {', '.join(by)} share one of the base: {which}")
 
-    def described(values: np.ndarray) -> dict:
-        differences = values[~np.isnan(values)]
-        n, lost = len(differences), len(values) - len(differences)
-        mean = differences.mean() if n else math.nan
-        low, high = t_interval(differences)
-        half = (high - low) / 2
-        p = math.nan
+    def described(differences: np.ndarray, known: dict) -> dict:
+        mean, half, _, _, lost = known.values()
+        n, p = len(differences), math.nan
         if n > 1 and half > 1e-9:
             p = scipy.stats.ttest_1samp(differences, 0).pvalue
         elif n > 1:  # no scatter, but for rounding: t is 0/0 or infinite, the sign test is neither
             p = 1.0 if abs(mean) < 1e-9 else 2 * 0.5**n
-        text = points(mean, half) + (f" ({lost} of {len(values)} pairs lost)" if lost else "")
+        text = points(mean, half) + (f" ({lost} of {n + lost} pairs lost)" if lost else "")
         least, most = (differences.min(), differences.max()) if n else (math.nan, math.nan)
-        found = {"mean": mean, "half": half, "least": least, "most": most}
-        return {**found, "n": n, "lost": lost, "p": p, "text": text}
+        return {"least": least, "most": most, "p": p, "text": text}
 
     types = dict.fromkeys(("mean", "half", "least", "most"), float)
     types |= {"n": int, "lost": int, "p": float, "text": str}

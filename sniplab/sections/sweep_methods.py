@@ -71,20 +71,9 @@ def compared(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
         rows: of `methods_plan`; swept: of the plan of the sweep, of which those by the published
             protocol count.
     """
-    snips = _by_protocol(swept, "snip")
+    snips = swept[swept.part == "sweep"]
+    snips = snips[(snips.method == "snip") & (snips.model == LENET_300)]
     return paired(beside(rows), snips, ["method", "sparsity"], ("sparsity", "seed"))
-
-
-def trained_again(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
-    """The dense network trained twice as long − once, within seeds, as from `paired`: what the
-    second training gives by itself to those that are pruned between the two."""
-    again = rows[(rows.method == "dense") & (rows.pretrain > 0)]
-    return paired(again, _by_protocol(swept, "dense"), ["method"], ("seed",))
-
-
-def _by_protocol(swept: pd.DataFrame, method: str) -> pd.DataFrame:
-    chosen = (swept.part == "sweep") & (swept.model == LENET_300) & (swept.method == method)
-    return swept[chosen]
 
 
 def draw_methods(table: pd.DataFrame) -> plt.Figure:
@@ -138,11 +127,8 @@ def _claim(
 
 
 def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
-    """The differences for prose: "beside.force.99", "trained_again", with ".mean", ".verdict" and
-    so on."""
+    """The differences for prose: "beside.force.99", with ".mean", ".verdict" and so on."""
     found: dict[str, str] = {}
-    for row in trained_again(rows, swept).to_dict("records"):
-        found |= quoted("trained_again", row)
     for row in compared(rows, swept).to_dict("records"):
         found |= quoted(f"beside.{row['method']}.{100 * row['sparsity']:g}", row)
     return found
