@@ -75,12 +75,16 @@ class Section:
         rows: pd.DataFrame | None = None,
     ) -> None:
         """Show a figure over its caption, and write figures/<name>.png, and .csv of the data behind
-        it; with SNIP_PDF set, .pdf, too.
+        it; with SNIP_PDF set, .pdf, too. Where a profile has no runs for it, a line says so.
 
         Args:
             caption: says what is to be seen, in Markdown, true under any profile.
             rows: the runs behind it, whose seeds and lengths end the caption.
         """
+        if rows is not None and rows.empty:  # such as those collected for the committed report
+            plt.close(figure)
+            print(f"No figure: profile {self.profile} has no runs for it. {caption}")
+            return
         stem, text = self.folder / "figures" / name, _with_facts(caption, rows)
         figure.savefig(stem.with_suffix(".png"), dpi=150, bbox_inches="tight")
         if os.environ.get("SNIP_PDF"):

@@ -61,6 +61,14 @@ def test_a_figure_leaves_its_picture_its_numbers_and_its_caption(section, shown,
     assert figure.number not in plt.get_fignums()
 
 
+def test_no_figure_is_drawn_of_no_runs(section, shown, capsys):
+    figure = plt.figure()
+    section.figure(figure, "1_test", pd.DataFrame({"a": []}), "A line.", ROWS[:0])
+    assert not shown and not list((section.folder / "figures").iterdir())
+    assert capsys.readouterr().out == "No figure: profile smoke has no runs for it. A line.\n"
+    assert figure.number not in plt.get_fignums()
+
+
 def test_a_figure_is_written_as_pdf_when_asked(section, shown, monkeypatch):
     monkeypatch.setenv("SNIP_PDF", "1")
     section.figure(plt.figure(), "1_test", pd.DataFrame(), "A line.")

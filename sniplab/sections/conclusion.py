@@ -21,6 +21,8 @@ from sniplab.sections import (
     COMMITTED,
     RESULTS,
     architectures,
+    architectures_collected,
+    architectures_lengths,
     check_profile,
     connections,
     data_and_initialization,
@@ -196,6 +198,7 @@ PLANS: dict[str, Callable[[str], Mapping]] = {
     "1_fashion": sweep_collected.fashion_plan,
     "2_architectures": architectures.plan,
     "2_layers": architectures.survival_plan,
+    "2_lengths": architectures_collected.lengths_plan,
     "4_data_and_initialization": data_and_initialization.plan,
     "5_random_labels": random_labels.plan,
 }
@@ -216,12 +219,14 @@ def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -
     """
     of_pictures = connections.read_tables(RESULTS if profile == COMMITTED else folder)
     data_plan = data_and_initialization.plan(profile)
-    swept = rows["1_sparsity_sweep"]
+    swept, built = rows["1_sparsity_sweep"], rows["2_architectures"]
+    lengths_plan = architectures_collected.lengths_plan(profile)
     return table_of([
         *sweep.claims(swept, sweep.plan(profile)),
         *sweep_methods.claims(rows["1_methods"], swept, sweep_collected.methods_plan(profile)),
         *sweep_fashion.claims(rows["1_fashion"], swept, sweep_collected.fashion_plan(profile)),
-        *architectures.claims(rows["2_architectures"], rows["2_layers"]),
+        *architectures.claims(built, rows["2_layers"]),
+        *architectures_lengths.claims(rows["2_lengths"], built, lengths_plan),
         *connections.claims(of_pictures),
         *data_and_initialization.claims(rows["4_data_and_initialization"], data_plan),
         *random_labels.claims(rows["5_random_labels"], random_labels.plan(profile)),

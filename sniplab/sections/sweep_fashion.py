@@ -10,7 +10,7 @@ import pandas as pd
 from sniplab.sections import Plan
 from sniplab.sections.sweep_figures import sparsity_axis
 from sniplab.sections.sweep_tables import LENET_300, costs
-from sniplab.stats import paired, quoted, summarize
+from sniplab.stats import minus_twin, paired, quoted, summarize
 from sniplab.verdicts import ADDED, fewest, from_to, judged, length_of, new_claim
 
 LOOKS = {"mnist": ("MNIST", "#0072b2", "o"), "fashion_mnist": ("Fashion-MNIST", "#d55e00", "s")}
@@ -36,11 +36,8 @@ def costs_on_both(runs: pd.DataFrame) -> pd.DataFrame:
 def harder(runs: pd.DataFrame) -> pd.DataFrame:
     """What SNIP costs on Fashion-MNIST minus what it costs on MNIST at the same seed, as from
     `paired`, by sparsity."""
-    ended = runs[runs.status == "ok"]
-    dense = ended[ended.method == "dense"].set_index(["dataset", "seed"]).error
-    pruned = ended[ended.method == "snip"]
-    twin = dense.reindex(pd.MultiIndex.from_frame(pruned[["dataset", "seed"]])).to_numpy()
-    pruned = pruned.assign(error=pruned.error - twin)
+    dense, pruned = (runs[runs.method == method] for method in ("dense", "snip"))
+    pruned = minus_twin(pruned, dense, ["dataset", "seed"])
     fashion, mnist = (pruned[pruned.dataset == name] for name in ("fashion_mnist", "mnist"))
     return paired(fashion, mnist, ["sparsity"], ("sparsity", "seed"))
 

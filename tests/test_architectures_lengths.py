@@ -1,0 +1,97 @@
+"""What SNIP costs on CIFAR-10 by the length of training."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from sniplab.sections import COMMITTED
+from sniplab.sections import architectures_lengths as lengths
+from sniplab.sections.architectures_collected import lengths_plan
+from sniplab.stats import minus_twin
+
+DENSE = (20.0, 20.2, 20.4)
+
+
+def runs(epochs, *costs, **changed):
+    """Three seeds of AlexNet-s, dense and by SNIP at 90 %."""
+    both = {"dense": DENSE, "snip": [a + b for a, b in zip(DENSE, costs, strict=True)]}
+    return pd.DataFrame([
+        {"run": f"{method} {epochs} {seed}", "data": "d", "model": "alexnet-s", "method": method,
+         "sparsity": 0.9 if method == "snip" else 0.0, "norm": "running", "seed": seed,
+         "iterations": 351 * epochs, "error": error, "train_error": error - 1, "status": "ok",
+         "dataset": "cifar10", "reinit": ""} | changed
+        for method, errors in both.items()
+        for seed, error in enumerate(errors)
+    ])  # fmt: skip
+
+
+SHORT = pd.concat([
+    runs(12, 2.0, 2.5, 3.0),
+    runs(12, 9.0, 9.0, 9.0, model="vgg-d"),  # of other networks,
+    runs(12, 9.0, 9.0, 9.0, norm="batch")[3:],  # or by other statistics: not to be counted
+])  # fmt: skip
+
+
+def claim_of(longer, missing=0):
+    (claim,) = lengths.claims(longer, SHORT, {"runs": [None] * (len(longer) + missing)})
+    return claim
+
+
+def test_costs_are_compared_within_a_seed():
+    both = lengths.by_length(runs(24, 3.0, 3.6, 3.9), SHORT)
+    table = lengths.costs(both).set_index("epochs")
+    assert table["mean"].to_dict() == pytest.approx({12: 2.5, 24: 3.5}) and list(table.n) == [3, 3]
+    (change,) = lengths.changes(both).to_dict("records")
+    # By hand: 1.0, 1.1, 0.9; s = 0.1, t = 4.303, 4.303 * 0.1 / sqrt(3).
+    assert change["epochs"] == 24 and change["mean"] == pytest.approx(1.0)
+    assert change["half"] == pytest.approx(0.2484, abs=1e-4) and change["verdict"] == "higher"
+    quoted = lengths.values(runs(24, 3.0, 3.6, 3.9), SHORT)
+    assert quoted["length_change.24"] == "1.00 ± 0.25" and quoted["length_cost.12.mean"] == "2.50"
+    assert quoted["length.dense.12.tenths"] == "20.2"
+    assert quoted["length.dense.12.training.tenths"] == "19.2"
+
+
+def test_without_longer_runs_there_is_nothing_to_compare():
+    assert lengths.by_length(SHORT[:0], SHORT).empty
+    assert lengths.values(SHORT[:0], SHORT) == {}
+
+
+def test_it_costs_less_where_every_longer_run_does():
+    assert claim_of(runs(24, 1.0, 1.6, 1.9))["verdict"] == "reproduced"
+    assert claim_of(runs(24, 3.0, 3.6, 3.9))["verdict"] == "not"
+    both = pd.concat([runs(24, 3.0, 3.6, 3.9), runs(48, 1.0, 1.6, 1.9)])
+    found = claim_of(both)
+    assert found["verdict"] == "in part" and found["seeds"] == 3
+    assert found["ours"].endswith("−1.00 to +1.00 points: 1 of 2 hold")
+
+
+def test_no_verdict_while_a_run_is_missing():
+    found = claim_of(runs(24, 1.0, 1.6, 1.9), missing=2)
+    assert found["verdict"] == "untested: 2 of 8 runs missing" and found["ours"] == "–"
+
+
+def test_a_run_without_its_twin_is_no_cost():
+    longer = runs(24, 3.0, 3.6, 3.9)
+    longer.loc[longer.run == "dense 24 0", "status"] = "diverged"
+    assert lengths.changes(lengths.by_length(longer, SHORT)).n.tolist() == [2]
+
+
+def test_two_twins_are_refused():
+    base = runs(12, 2.0, 2.5, 3.0)
+    with pytest.raises(pd.errors.MergeError, match="many-to-one"):
+        minus_twin(base, pd.concat([base, base]), ["method", "seed"])
+
+
+def test_the_figure_ends_at_the_published_length():
+    both = lengths.by_length(runs(24, 3.0, 3.6, 3.9), SHORT)
+    figure = lengths.draw_lengths(both)
+    left, right = figure.axes
+    assert [text.get_text() for text in right.get_xticklabels()] == ["12", "24", "427"]
+    labels = [text.get_text() for text in left.get_legend().get_texts()]
+    assert {"dense, test images", "dense, training images"} < set(labels) and len(labels) == 6
+    (seeds,) = [line for line in right.lines if line.get_label() == "a seed"]
+    assert sorted(seeds.get_ydata()) == pytest.approx([2.0, 2.5, 3.0, 3.0, 3.6, 3.9])
+    plt.close(figure)
+    plt.close(lengths.draw_lengths(both[:0]))  # of a profile without them
+    (planned,) = lengths_plan(COMMITTED).values()
+    assert {config.model for config in planned} == {"alexnet-s"} and len(planned) == 18
