@@ -95,8 +95,9 @@ def with_mathml(text: str) -> str:
 
 def readable(text: str) -> str:
     """Markdown as it is shown: without comments, which mark numbers for the tool that renews them,
-    and with its formulas in MathML."""
-    return with_mathml(re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL))
+    with its formulas in MathML, and with no line that breaks within "95 %" or "0.67 ± 0.05"."""
+    text = with_mathml(re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL))
+    return re.sub(r"(?<=\d) (?=%)|(?<=\d) (?=± )|(?<=±) (?=\d)", "\N{NO-BREAK SPACE}", text)
 
 
 def without_fallbacks(cell: nbformat.NotebookNode, told: dict[str, str]) -> None:
