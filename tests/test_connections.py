@@ -198,6 +198,33 @@ def test_the_label_changes_the_mask_and_not_the_picture(digits):
     assert again.loc["other images of the class", "kept again"] > 0.8
 
 
+def test_labels_of_a_mixed_batch_are_permuted_among_its_images(digits, monkeypatch):
+    model = snip.build_model("lenet-300-100", seed=0).to(digits.x_train.device)
+    batches, sensitivity = [], snip.sensitivity
+    monkeypatch.setattr(
+        snip, "sensitivity", lambda of, *batch: batches.append(batch) or sensitivity(of, *batch)
+    )
+    again = connections_scored.kept_again(model, digits, None, 0.9).set_index("change")
+    (x, y), (_, others), (same, permuted) = batches
+    assert len(y.unique()) == 10 and torch.equal(x, same) and not torch.equal(y, others)
+    assert torch.equal(y.sort()[0], permuted.sort()[0]) and (y != permuted).float().mean() > 0.7
+    first, _, third = (snip.keep_top(sensitivity(model, *b), 0.9)["fc1.weight"] for b in batches)
+    kept = again.loc["the same images, their labels permuted", "kept again"]
+    assert kept == pytest.approx(int((first & third).sum()) / int(first.sum()))
+
+
+def test_mixed_batches_are_compared_within_a_seed():
+    mixed = pd.DataFrame({
+        "data": "MNIST", "seed": [0, 0, 1, 1], "kept again": [0.5, 0.4, 0.5, 0.42], "r": 0.9,
+        "change": [connections_scored.MIXED_IMAGES, connections_scored.MIXED_LABELS] * 2,
+    })  # fmt: skip
+    (row,) = connections.mixed_changes(mixed).to_dict("records")
+    assert (row["mean"], row["least"], row["most"]) == pytest.approx((-9, -10, -8))
+    shown = connections.mixed_text(mixed).set_index("change")["kept again (%)"]
+    # By hand: 40 and 42, s = sqrt(2), t = 12.706, 12.706 * s / sqrt(2).
+    assert shown["the same images, their labels permuted"] == "41.00 ± 12.71"
+
+
 def test_a_picture_stands_beside_its_class(digits):
     mask = torch.zeros(300, 784, dtype=bool, device=digits.x_train.device)
     mask[:150, 28 + 2] = True

@@ -17,6 +17,8 @@ from sniplab.sections.connections_scored import (
     CHECKS,
     MAGNITUDE,
     MEAN_IMAGE,
+    MIXED_IMAGES,
+    MIXED_LABELS,
     OTHER_IMAGES,
     OTHER_LABEL,
     PLAIN,
@@ -30,7 +32,7 @@ from sniplab.sections.connections_scored import (
 from sniplab.sections.connections_scored import read_tables as read_tables  # for the conclusion
 from sniplab.sections.connections_scored import write_stored as write_stored  # for `make rows`
 from sniplab.show import level, spanned
-from sniplab.stats import paired, summarize
+from sniplab.stats import paired, quoted, summarize
 from sniplab.verdicts import judged as verdict_of
 from sniplab.verdicts import new_claim
 
@@ -267,6 +269,23 @@ def checks_text(likeness: pd.DataFrame) -> pd.DataFrame:
     return checks(likeness).rename(columns=heads)
 
 
+def mixed_text(mixed: pd.DataFrame) -> pd.DataFrame:
+    """How far a mask scored on all classes stays when its images or its labels change, as shown:
+    means and intervals over the seeds."""
+    rows, by = mixed.assign(status="ok"), ["data", "change"]
+    rows["kept again"] *= 100
+    kept, r = (summarize(rows, by, value) for value in ("kept again", "r"))
+    return kept[by].assign(**{"kept again (%)": kept.text, "r": r.text})
+
+
+def mixed_changes(mixed: pd.DataFrame) -> pd.DataFrame:
+    """Percentage of the first layer kept again with permuted labels minus that with other images,
+    within seeds, as from `paired`, by data."""
+    rows = mixed.assign(status="ok", kept=100 * mixed["kept again"])
+    labels, images = (rows[rows.change == change] for change in (MIXED_LABELS, MIXED_IMAGES))
+    return paired(labels, images, ["data"], ("data", "seed"), "kept")
+
+
 def kernel_text(inside: pd.DataFrame) -> pd.DataFrame:
     """`inner_and_border` as it is shown."""
     heads = {"inner": "inner 3×3 (%)", "border": "border (%)", "text": "inner − border"}
@@ -343,6 +362,21 @@ def values(tables: Tables) -> dict[str, str]:
         if change in endings:
             name = f"pictures.kept_again.{names[title]}.{endings[change]}"
             found[name] = f"{100 * share:.0f}"
+    return found | _mixed(tables["mixed"], names)
+
+
+def _mixed(mixed: pd.DataFrame, names: Mapping[str, str]) -> dict[str, str]:
+    """What a batch of all classes keeps again of the first layer, in percent, and r of its
+    pictures, by the data's name: "pictures.mixed.mnist.labels" and "….labels.r", "….images"; and
+    "pictures.mixed_change.mnist", labels minus images in points."""
+    found: dict[str, str] = {}
+    endings = {MIXED_IMAGES: "images", MIXED_LABELS: "labels"}
+    for (title, change), some in mixed.groupby(["data", "change"]):
+        name = f"pictures.mixed.{names[title]}.{endings[change]}"
+        found[name] = f"{100 * some['kept again'].mean():.0f}"
+        found[f"{name}.r"] = f"{some.r.mean():.2f}"
+    for row in mixed_changes(mixed).to_dict("records"):
+        found |= quoted(f"pictures.mixed_change.{names[row['data']]}", row)
     return found
 
 

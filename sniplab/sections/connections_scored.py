@@ -16,6 +16,7 @@ Nothing is trained. The committed report's tables lie in RESULTS as 3_<table>.cs
                   masks keep at 10 %, where position alone decides which; and r of the picture at
                   90 % with that of wrong labels
     layers        by data, sparsity and layer: connections kept, summed over all `masks`
+    mixed         by data, seed and change of a scoring batch of all classes: as from `kept_again`
     kernel        by data, sparsity and seed: how many of LeNet-5-Caffe's 20 kernels keep each of
                   their 25 positions
 """
@@ -51,12 +52,14 @@ LAYERS = ("fc1", "fc2", "fc3")
 UNITS, PIXELS = 300, 784  # of the first layer of LeNet-300-100
 OTHER_IMAGES = "other images of the class"  # changes of `kept_again`
 OTHER_LABEL = "the same images, labelled as the next class"
+MIXED_IMAGES = "other images of all classes"
+MIXED_LABELS = "the same images, their labels permuted"
 
 TABLES = (
     *("data", "pictures", "mean_images", "correlations"),
-    *("likeness", "scorings", "layers", "kernel"),
+    *("likeness", "scorings", "layers", "mixed", "kernel"),
 )
-FLOATS = ("background", "r", "r_wrong_labels", "own", "other", "contrast")  # columns
+FLOATS = ("background", "r", "r_wrong_labels", "own", "other", "contrast", "kept again")  # columns
 
 Tables = dict[str, pd.DataFrame]
 
@@ -120,21 +123,29 @@ def picture_of(mask: Tensor, data: Data, label: int) -> pd.DataFrame:
 
 
 def kept_again(
-    model: nn.Module, data: Data, label: int, sparsity: float, seed: int = 0
+    model: nn.Module, data: Data, label: int | None, sparsity: float, seed: int = 0
 ) -> pd.DataFrame:
-    """What the first layer keeps when one thing of the scoring batch of a class changes: the
-    fraction of its connections `kept again`, and `r` of the two pictures, by `change`."""
-    x, y = class_batch(data, label, seed)
-    other = (label + 1) % 10
-    batches = {
-        "none": (x, y),
-        OTHER_IMAGES: class_batch(data, label, seed + 1),
-        OTHER_LABEL: (x, torch.full_like(y, other)),
-        "images of the next class": class_batch(data, other, seed),
-    }
+    """What the first layer keeps when one thing of the scoring batch changes: the fraction of its
+    connections `kept again`, and `r` of the two pictures, by `change`. `label`: the class of the
+    batch; None: a batch of all classes, whose labels are then permuted among its images."""
+    if label is None:
+        x, y = draw_batch(data, BATCH, seed)
+        order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
+        batches = {
+            MIXED_IMAGES: draw_batch(data, BATCH, seed + 1),
+            MIXED_LABELS: (x, y[order.to(y.device)]),
+        }
+    else:
+        x, y = class_batch(data, label, seed)
+        other = (label + 1) % 10
+        batches = {
+            OTHER_IMAGES: class_batch(data, label, seed + 1),
+            OTHER_LABEL: (x, torch.full_like(y, other)),
+            "images of the next class": class_batch(data, other, seed),
+        }
     masks = {
         change: snip.keep_top(snip.sensitivity(model, *batch), sparsity)["fc1.weight"]
-        for change, batch in batches.items()
+        for change, batch in {"none": (x, y), **batches}.items()
     }
     plain = masks.pop("none")
     rows = []
@@ -255,6 +266,16 @@ def _measure_classes(data: Data, title: str, seeds: range) -> Tables:
     return tables
 
 
+def _measure_mixed(data: Data, title: str, seeds: range) -> pd.DataFrame:
+    """LeNet-300-100 scored on images of all classes, and again with other images or labels."""
+    tables = []
+    for seed in seeds:
+        model = snip.build_model("lenet-300-100", seed=seed).to(data.x_train.device)
+        table = kept_again(model, data, None, CHECKED, seed)
+        tables.append(table.assign(data=title, seed=seed))
+    return pd.concat(tables)[["data", "seed", "change", "kept again", "r"]]
+
+
 def _measure_kernel(data: Data, title: str, seeds: range) -> pd.DataFrame:
     """LeNet-5-Caffe's first layer, scored on images of all classes."""
     rows = []
@@ -294,7 +315,9 @@ def measure_connections(
             "hardware": hardware(device),
         }  # fmt: skip
         found = _measure_classes(data, title, chosen)
-        found |= {"data": pd.DataFrame([about]), "kernel": _measure_kernel(data, title, chosen)}
+        found["data"] = pd.DataFrame([about])
+        found["mixed"] = _measure_mixed(data, title, chosen)
+        found["kernel"] = _measure_kernel(data, title, chosen)
         for table in TABLES:
             parts[table].append(found[table])
     return {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
