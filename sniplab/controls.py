@@ -1,5 +1,5 @@
 """Controls: masks drawn at random, over the network, with layers of given density, or by shuffling
-those of SNIP within what is to stay as it is.
+those of SNIP within what is to stay as it is; and SNIP's own on labels that tell it nothing.
 
 Each `…_masks` is called as `make_masks` says.
 """
@@ -37,6 +37,20 @@ def rescale(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     for name, weight in prunable(model).items():
         if weight.ndim > 1 and masks[name].any():
             weight.div_(masks[name].float().mean().sqrt())
+
+
+# ------------------------------------------------------------------------------ without labels
+
+
+def permute_labels(y: Tensor, seed: int) -> Tensor:
+    """The labels of a batch, (B,), in another order: each class as often, but with any images."""
+    generator = generator_for(seed, "permuted labels")
+    return y[torch.randperm(len(y), generator=generator, device="cpu").to(y.device)]
+
+
+def permuted_labels_masks(model, x, y, sparsity, seed, norm, biases) -> dict[str, Tensor]:
+    """Control: SNIP, scored with the labels permuted among the images of the batch."""
+    return snip_masks(model, x, permute_labels(y, seed), sparsity, seed, norm, biases)
 
 
 # ------------------------------------------------------------------- random, layer by layer

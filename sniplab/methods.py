@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from snipcore import check_known
 from sniplab.controls import (
     erk_masks,
+    permuted_labels_masks,
     random_masks,
     random_scores,
     rescale,
@@ -118,6 +119,11 @@ _ROWS = (
     Method(
         *("shuffled-degrees", "SNIP, shuffled at equal degrees"),
         *("SNIP's mask shuffled at equal degrees", "#d55e00", ".", "--", shuffled_degrees_masks),
+    ),
+    # What is left of SNIP without the labels.
+    Method(
+        *("permuted-labels", "SNIP, labels permuted", "SNIP with permuted labels"),
+        *("#d55e00", "H", "--", permuted_labels_masks),
     ),
 )
 METHODS = {row.name: row for row in _ROWS}

@@ -51,7 +51,7 @@ class Section:
         if cut := int((runs.collapsed != "").sum()):
             line += f", {cut} with a mask that empties a layer"
         if self.profile == COMMITTED and len(runs) < wanted:
-            line += f". Profile {COMMITTED} shows stored rows only: quick trains what is missing"
+            line += f". Profile {COMMITTED} trains nothing: for runs of your own take quick"
         print(line)
         return found
 

@@ -42,6 +42,7 @@ from sniplab.sections import (
     architectures_collected,
     architectures_layers,
     conclusion,
+    connections_labels,
     connections_scored,
     data_and_initialization,
     output_folder,
@@ -61,6 +62,7 @@ PLANS = {
     "6_conclusion": conclusion.plan,
     **sweep_collected.PLANS,
     **architectures_collected.PLANS,
+    **connections_labels.PLANS,
     "4_more_seeds": data_and_initialization.more_seeds_plan,
 }
 

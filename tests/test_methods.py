@@ -75,7 +75,7 @@ def test_a_method_keeps_just_so_many_and_leaves_the_model_alone(tiny, device, me
 def test_only_what_is_drawn_depends_on_the_seed(tiny, device, method):
     x, y = images(30, device)
     digests = {lab.digest(lab.make_masks(tiny, method, 0.8, x, y, seed)) for seed in (0, 1)}
-    drawn = ("random", "rescaled", "erk", "uniform")
+    drawn = ("random", "rescaled", "erk", "uniform", "permuted-labels")
     assert len(digests) == 1 + (method in drawn or method.startswith("shuffled"))
 
 
@@ -90,6 +90,14 @@ def test_random_scores_know_nothing_of_the_weights():
             both = torch.stack([scores[name].flatten(), weight.detach().flatten()])
             sizes = torch.stack([both[0], both[1].abs()])
             assert both.corrcoef()[0, 1].abs() < 0.1 and sizes.corrcoef()[0, 1].abs() < 0.1
+
+
+def test_labels_are_permuted_among_the_images_of_the_batch(tiny, device):
+    x, y = images(30, device)
+    permuted = controls.permute_labels(y, seed=1)
+    assert torch.equal(permuted.sort()[0], y.sort()[0]) and not torch.equal(permuted, y)
+    masks = lab.make_masks(tiny, "permuted-labels", 0.8, x, y, seed=1)
+    assert lab.digest(masks) == lab.digest(lab.make_masks(tiny, "snip", 0.8, x, permuted, seed=9))
 
 
 def test_magnitude_keeps_the_largest_weights():

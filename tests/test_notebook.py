@@ -115,7 +115,7 @@ def test_rows_say_how_many_there_are_and_what_to_do(tmp_path, capsys):
     plan = sweep.plan("desktop", models="gru-s", sparsities=0.5)
     assert stored.rows(plan).empty
     said = capsys.readouterr().out
-    assert said.startswith("0 of ") and "quick trains what is missing" in said
+    assert said.startswith("0 of ") and "trains nothing: for runs of your own take quick" in said
     assert len(stored.rows(sweep.plan("desktop")))
     said = capsys.readouterr().out
     assert "diverged or failed" in said and "quick" not in said

@@ -12,9 +12,18 @@ import sniplab as lab
 from sniplab import report
 from sniplab.data import FallbackWarning
 from sniplab.runs.config import flat_fields
-from sniplab.sections import architectures_collected, data_and_initialization, sweep_collected
+from sniplab.sections import (
+    architectures_collected,
+    connections_labels,
+    data_and_initialization,
+    sweep_collected,
+)
 
-COLLECTED = {**sweep_collected.PLANS, **architectures_collected.PLANS}
+COLLECTED = {
+    **sweep_collected.PLANS,
+    **architectures_collected.PLANS,
+    **connections_labels.PLANS,
+}
 COLLECTED["4_more_seeds"] = data_and_initialization.more_seeds_plan
 
 

@@ -31,6 +31,7 @@ import torch
 from torch import Tensor, nn
 
 import snipcore as snip
+from sniplab.controls import permute_labels
 from sniplab.data import Data, draw_batch, load_data
 from sniplab.runs import hardware
 from sniplab.sections import COMMITTED, RESULTS, check_profile
@@ -130,10 +131,9 @@ def kept_again(
     batch; None: a batch of all classes, whose labels are then permuted among its images."""
     if label is None:
         x, y = draw_batch(data, BATCH, seed)
-        order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
         batches = {
             MIXED_IMAGES: draw_batch(data, BATCH, seed + 1),
-            MIXED_LABELS: (x, y[order.to(y.device)]),
+            MIXED_LABELS: (x, permute_labels(y, seed)),
         }
     else:
         x, y = class_batch(data, label, seed)

@@ -1,0 +1,98 @@
+"""Do the labels of the scoring batch matter to the trained network? SNIP on permuted labels.
+
+LeNet-300-100 by the published protocol on two data sets. SNIP beside it is that of the sweep, and
+of `sweep_fashion`, at the same seeds.
+
+Su et al. Sanity-checking pruning methods: random tickets can win the jackpot. NeurIPS 2020,
+arXiv:2009.11094, who score convolutional networks on wrong labels, and on wrong images.
+"""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from sniplab.recipe import PROTOCOLS, recipe_for
+from sniplab.runs import Config
+from sniplab.sections import Plan, collected
+from sniplab.stats import paired, quoted
+from sniplab.verdicts import ADDED, fewest, from_to, judged, length_of, new_claim
+
+NETWORK, METHOD = "lenet-300-100", "permuted-labels"
+LEVELS = {"mnist": (0.9, 0.95, 0.98, 0.99), "fashion_mnist": (0.9, 0.95, 0.98)}  # SNIP's, too
+LOOKS = {"mnist": ("MNIST", "#0072b2", "o"), "fashion_mnist": ("Fashion-MNIST", "#d55e00", "s")}
+
+
+@collected("labels")
+def labels_plan() -> list[Config]:
+    """METHOD on NETWORK at LEVELS, five seeds."""
+    recipe = recipe_for(NETWORK, PROTOCOLS["mnist"].iterations, 75)
+    return [
+        Config(NETWORK, recipe, METHOD, sparsity, seed, dataset)
+        for dataset, levels in LEVELS.items()
+        for seed in range(5)
+        for sparsity in levels
+    ]
+
+
+PLANS = {"3_labels": labels_plan}  # by the file in RESULTS that keeps the rows
+
+
+def compared(rows: pd.DataFrame, swept: pd.DataFrame, fashion: pd.DataFrame) -> pd.DataFrame:
+    """SNIP on permuted labels − SNIP within seeds, as from `paired`, by dataset and sparsity.
+
+    Args:
+        rows: of `labels_plan`; swept: of the plan of the sweep, of which those by the published
+            protocol count; fashion: of `fashion_plan`.
+    """
+    snips = pd.concat([swept[swept.part == "sweep"], fashion], ignore_index=True)
+    snips = snips[(snips.method == "snip") & (snips.model == NETWORK)]
+    return paired(rows, snips, ["dataset", "sparsity"], ("dataset", "sparsity", "seed"))
+
+
+def draw_labels(table: pd.DataFrame) -> plt.Figure:
+    """SNIP on permuted labels − SNIP by sparsity, a line for each data set; `table` as from
+    `compared`."""
+    figure, axis = plt.subplots(figsize=(6.5, 3.4))
+    ticks = sorted(table.sparsity.unique())
+    for name, (label, colour, marker) in LOOKS.items():
+        some = table[table.dataset == name].sort_values("sparsity")
+        look = {"color": colour, "marker": marker, "ms": 6, "lw": 1.5, "capsize": 3}
+        x = [ticks.index(sparsity) for sparsity in some.sparsity]
+        axis.errorbar(x, some["mean"], some.half, label=label, **look)
+    axis.axhline(0, color="black", lw=1)
+    axis.set_xticks(range(len(ticks)), [f"{100 * sparsity:g}" for sparsity in ticks])
+    axis.set(xlabel="sparsity (%)", ylabel="error minus SNIP's (points)")
+    axis.legend(loc="upper left")
+    return figure
+
+
+def claims(
+    rows: pd.DataFrame, swept: pd.DataFrame, fashion: pd.DataFrame, plan: Plan
+) -> list[dict]:
+    """A row of the table of claims for each data set, untested while its planned runs are missing;
+    `rows`, `swept`, `fashion` as for `compared`."""
+    table = compared(rows, swept, fashion)
+    wanted = [config.dataset for part in plan.values() for config in part]
+    found = []
+    for name, (label, *_) in LOOKS.items():
+        some, there = (of[of.dataset == name] for of in (table, rows))
+        claim = new_claim(
+            *(f"labels.{name}", "which connections", ADDED),
+            f"LeNet-300-100 on {label}, 90 % and above: SNIP beats itself on permuted labels",
+            *("–", "direction", length_of(there), fewest(some)),
+        )
+        if left := wanted.count(name) - len(there):
+            claim["verdict"] = f"untested: {left} of {wanted.count(name)} runs missing"
+        elif len(some):
+            verdict, how = judged(some.verdict == "higher", some.verdict == "lower")
+            ours = f"permuted − SNIP: {from_to(some['mean'])} points{how}"
+            claim |= {"ours": ours, "verdict": verdict}
+        found.append(claim)
+    return found
+
+
+def values(rows: pd.DataFrame, swept: pd.DataFrame, fashion: pd.DataFrame) -> dict[str, str]:
+    """The differences for prose: "labels.mnist.95", with ".mean", ".verdict" and so on."""
+    found: dict[str, str] = {}
+    for row in compared(rows, swept, fashion).to_dict("records"):
+        found |= quoted(f"labels.{row['dataset']}.{100 * row['sparsity']:g}", row)
+    return found
