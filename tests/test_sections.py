@@ -217,6 +217,7 @@ def test_the_committed_profile_reads_rows_and_runs_nothing(tmp_path, monkeypatch
     rows = lab.rows_of("some", {"one": configs}, "smoke", folder, 1)
     assert list(rows.seed) == [0, 1]
     assert list(lab.read_results(folder / "some.csv").seed) == [1]  # the other was known
+    assert len(lab.rows_of("none-yet", {"one": []}, "smoke", folder, 1)) == 0
 
 
 def test_folders(tmp_path):

@@ -92,7 +92,8 @@ def rows_of(
     if profile == COMMITTED:
         return select(plan, stored)
     configs = list(dict.fromkeys(config for part in plan.values() for config in part))
-    rows = run_grid(configs, folder / f"{section}.csv", n_jobs, device, stored)
+    known = stored if stored.exists() else None  # not before the first of its rows is in
+    rows = run_grid(configs, folder / f"{section}.csv", n_jobs, device, known)
     return parts_of(rows, plan)
 
 
