@@ -23,6 +23,7 @@ from sniplab.sections import (
     architectures,
     architectures_collected,
     architectures_lengths,
+    architectures_methods,
     check_profile,
     connections,
     connections_labels,
@@ -200,6 +201,7 @@ PLANS: dict[str, Callable[[str], Mapping]] = {
     "2_architectures": architectures.plan,
     "2_layers": architectures.survival_plan,
     "2_lengths": architectures_collected.lengths_plan,
+    "2_methods": architectures_collected.methods_plan,
     "3_labels": connections_labels.labels_plan,
     "4_data_and_initialization": data_and_initialization.plan,
     "5_random_labels": random_labels.plan,
@@ -223,6 +225,7 @@ def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -
     data_plan = data_and_initialization.plan(profile)
     swept, built = rows["1_sparsity_sweep"], rows["2_architectures"]
     lengths_plan = architectures_collected.lengths_plan(profile)
+    built_plan = architectures_collected.methods_plan(profile)
     labels_plan, fashion = connections_labels.labels_plan(profile), rows["1_fashion"]
     return table_of([
         *sweep.claims(swept, sweep.plan(profile)),
@@ -230,6 +233,7 @@ def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -
         *sweep_fashion.claims(fashion, swept, sweep_collected.fashion_plan(profile)),
         *architectures.claims(built, rows["2_layers"]),
         *architectures_lengths.claims(rows["2_lengths"], built, lengths_plan),
+        *architectures_methods.claims(rows["2_methods"], built, built_plan),
         *connections.claims(of_pictures),
         *connections_labels.claims(rows["3_labels"], swept, fashion, labels_plan),
         *data_and_initialization.claims(rows["4_data_and_initialization"], data_plan),

@@ -1,0 +1,80 @@
+"""Other masks beside SNIP's in convolutional networks."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from sniplab.recipe import Recipe
+from sniplab.runs import Config
+from sniplab.sections import COMMITTED
+from sniplab.sections import architectures_methods as methods
+from sniplab.sections.architectures_collected import methods_plan
+
+LEVELS = {"alexnet-s": 0.9, "squeezenet-vanilla": 0.95}
+
+
+def runs(model, method, *errors, **changed):
+    """A run for each error, seed by seed, at the sparsity of the network."""
+    return pd.DataFrame([
+        {"run": f"{model} {method} {seed}", "data": "d", "model": model, "method": method,
+         "sparsity": LEVELS[model], "norm": "running", "seed": seed, "iterations": 4212,
+         "error": error, "status": "ok", "dataset": "cifar10", "reinit": ""} | changed
+        for seed, error in enumerate(errors)
+    ])  # fmt: skip
+
+
+BUILT = pd.concat([
+    runs("alexnet-s", "snip", 23.0, 23.1, 23.2),
+    runs("alexnet-s", "dense", 20.0, 20.0, 20.0),
+    runs("squeezenet-vanilla", "snip", 30.0, 30.1, 30.2),
+    runs("squeezenet-vanilla", "snip", 90.0, 90.0, 90.0, norm="batch"),
+])  # fmt: skip
+ROWS = pd.concat([
+    runs("alexnet-s", "shuffled", 24.0, 24.2, 24.1), runs("alexnet-s", "random", 23.0, 23.3),
+    runs("squeezenet-vanilla", "shuffled", 29.0),
+])  # fmt: skip
+
+
+def claims_of(rows):
+    plan = [
+        Config(model, Recipe(10), method, 0.9, seed)
+        for model in LEVELS
+        for method in ("shuffled", "random")
+        for seed in range(3)
+    ]
+    claims = methods.claims(rows, BUILT, {"methods": plan})
+    return {claim["id"]: claim for claim in claims}
+
+
+def test_masks_are_compared_with_snips_of_initial_statistics():
+    table = methods.compared(ROWS, BUILT).set_index(["model", "method"])
+    assert table["mean"].to_dict() == pytest.approx({
+        ("alexnet-s", "shuffled"): 1.0, ("alexnet-s", "random"): 0.1,
+        ("squeezenet-vanilla", "shuffled"): -1.0,
+    })  # fmt: skip
+    # By hand: 1.0, 1.1, 0.9; s = 0.1, t = 4.303, 4.303 * 0.1 / sqrt(3).
+    assert methods.values(ROWS, BUILT)["beside_conv.alexnet-s.shuffled"] == "1.00 ± 0.25"
+    assert methods.compared(ROWS.assign(iterations=8424), BUILT).empty  # of another length
+
+
+def test_a_control_is_judged_when_all_its_runs_are_there():
+    claims = claims_of(ROWS)
+    assert claims["over_shuffled.alexnet-s"]["verdict"] == "reproduced"
+    assert claims["over_shuffled.alexnet-s"]["ours"] == "control − SNIP: +1.00 ± 0.25"
+    assert claims["over_random.alexnet-s"]["verdict"] == "untested: 1 of 3 runs missing"
+    assert claims["over_shuffled.squeezenet-vanilla"]["verdict"] == "untested: 2 of 3 runs missing"
+    better = pd.concat([runs("alexnet-s", "shuffled", 22.0, 22.2, 22.1)])
+    assert claims_of(better)["over_shuffled.alexnet-s"]["verdict"] == "not"
+    level = pd.concat([runs("alexnet-s", "shuffled", 23.1, 23.0, 23.2)])
+    assert claims_of(level)["over_shuffled.alexnet-s"]["verdict"] == "inconclusive"
+
+
+def test_a_panel_for_each_network():
+    figure = methods.draw_methods(methods.compared(ROWS, BUILT))
+    assert [axis.get_title() for axis in figure.axes] == ["AlexNet-s", "SqueezeNet-vanilla"]
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels == ["SNIP, shuffled within layers", "random"]
+    plt.close(figure)
+    plt.close(methods.draw_methods(methods.compared(ROWS[:0], BUILT)))  # of a profile without them
+    (planned,) = methods_plan(COMMITTED).values()
+    assert {c.model for c in planned} == set(LEVELS) and len(planned) == 36
