@@ -320,7 +320,7 @@ def test_stand_ins_are_not_stored(measured, monkeypatch, tmp_path):
 def test_figures_are_drawn_of_one_seed(measured, digits):
     pictures = connections.tidy_pictures(measured)
     drawn = connections.DRAWN
-    assert len(pictures) == 2 * (len(drawn) + 2) * 10 * 784
+    assert len(pictures) == 2 * (len(drawn) + 3) * 10 * 784
     title = measured["data"]["data"].iloc[1]
     shade = pictures[(pictures.data == title) & (pictures.shown == "90 %")].value.to_numpy()
     assert np.allclose(shade, connections.pictures_of(measured, title, 0.9).ravel(), atol=1e-4)
@@ -336,6 +336,21 @@ def test_figures_are_drawn_of_one_seed(measured, digits):
     for figure in figures:
         figure.canvas.draw()
         lab.show.plt.close(figure)
+
+
+def test_pictures_of_wrong_labels_are_those_that_were_compared(stored):
+    """Their r with the right ones, seed by seed, is what the table of scorings keeps."""
+    for title in stored["data"].data:
+        right, wrong = (
+            connections.pictures_of(stored, title, 0.9, name).reshape(10, 784)
+            for name in ("pictures", "wrong_labels")
+        )
+        of_means = [np.corrcoef(pair)[0, 1] for pair in zip(right, wrong, strict=True)]
+        scorings = stored["scorings"][stored["scorings"].data == title]
+        by_class = scorings.groupby("class").r_wrong_labels.mean()
+        assert min(np.array(of_means) - by_class) > -0.01 and max(of_means) < 1
+        shown = connections.tiles_of(stored, title)["90 %, wrong labels"]
+        assert np.array_equal(shown.reshape(10, 784), wrong)
 
 
 def test_captions_count_the_seeds_of_the_scorings(measured, stored):

@@ -90,9 +90,10 @@ def pixels(text: str) -> np.ndarray:
     return np.array(text.split(), float).reshape(28, 28)
 
 
-def pictures_of(tables: Tables, title: str, sparsity: float) -> np.ndarray:
-    """Fraction kept of each pixel's connections, mean over the seeds: (10, 28, 28)."""
-    table = tables["pictures"]
+def pictures_of(tables: Tables, title: str, sparsity: float, name: str = "pictures") -> np.ndarray:
+    """Fraction kept of each pixel's connections, mean over the seeds: (10, 28, 28). `name`: of the
+    table, or "wrong_labels"."""
+    table = tables[name]
     table = table[(table.data == title) & (table.sparsity == sparsity)].sort_values("class")
     return np.stack([pixels(k) / n for k, n in zip(table.kept, table.connections, strict=True)])
 
@@ -120,9 +121,10 @@ def class_number(dataset: str, name: str) -> int:
 
 def tiles_of(tables: Tables, title: str) -> dict[str, np.ndarray]:
     """The rows of the figure of pictures, (10, 28, 28) each: fractions kept at three sparsities,
-    the mean images, as normalised, and their magnitudes."""
+    and at CHECKED with wrong labels, the mean images, as normalised, and their magnitudes."""
     means = means_of(tables, title)
     shown = {level(sparsity): pictures_of(tables, title, sparsity) for sparsity in DRAWN}
+    shown[f"{level(CHECKED)}, {WRONG_LABELS}"] = pictures_of(tables, title, CHECKED, "wrong_labels")
     return {**shown, MEAN_IMAGE: means, MAGNITUDE: np.abs(means)}
 
 

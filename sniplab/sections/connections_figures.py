@@ -25,7 +25,7 @@ def draw_pictures(tables: Tables) -> plt.Figure:
     """For each data set, a row of ten tiles for each of `tiles_of`, each row on a grey scale of its
     own from its smallest to its largest value."""
     titles = tables["data"].data
-    figure, axes = plt.subplots(len(titles), figsize=(8, 8.4))
+    figure, axes = plt.subplots(len(titles), figsize=(8.6, 10.2))
     for axis, title in zip(axes, titles, strict=True):
         rows = tiles_of(tables, title)
         step = 28 + GAP

@@ -7,6 +7,7 @@ Nothing is trained. The committed report's tables lie in RESULTS as 3_<table>.cs
                   the background is normalised, the number of seeds, the hardware
     pictures      by data, class and sparsity: how many connections of each pixel are kept, summed
                   over the seeds (784 integers, each of `connections`)
+    wrong_labels  the same of the scoring of WRONG_LABELS, at CHECKED alone
     mean_images   by data and class: the mean train image as normalised (784 numbers)
     correlations  by data, comparison, sparsity, class of the picture and of the mean image:
                   Pearson's r, mean over the seeds, and in how many seeds (`nearest`) it is the
@@ -57,7 +58,7 @@ MIXED_IMAGES = "other images of all classes"
 MIXED_LABELS = "the same images, their labels permuted"
 
 TABLES = (
-    *("data", "pictures", "mean_images", "correlations"),
+    *("data", "pictures", "wrong_labels", "mean_images", "correlations"),
     *("likeness", "scorings", "layers", "mixed", "kernel"),
 )
 FLOATS = ("background", "r", "r_wrong_labels", "own", "other", "contrast", "kept again")  # columns
@@ -256,9 +257,11 @@ def _measure_classes(data: Data, title: str, seeds: range) -> Tables:
         {"class": range(10), "pixels": [_text(mean) for mean in means]}
     )
     tables["correlations"], tables["likeness"] = _compare(tables["pictures"], means)
-    shown = tables["pictures"][tables["pictures"].scored == PLAIN]
-    shown = shown.groupby(["class", "sparsity"]).kept.agg(lambda kept: _text(sum(kept)))
-    tables["pictures"] = shown.reset_index().assign(connections=UNITS * len(seeds))
+    single = tables["pictures"]
+    for name, scored in (("pictures", PLAIN), ("wrong_labels", WRONG_LABELS)):
+        shown = single[single.scored == scored].groupby(["class", "sparsity"]).kept
+        summed = shown.agg(lambda kept: _text(sum(kept))).reset_index()
+        tables[name] = summed.assign(connections=UNITS * len(seeds))
     layers = tables["layers"].groupby(["sparsity", "layer", "size"]).kept
     tables["layers"] = layers.agg(["size", "sum"]).set_axis(["masks", "kept"], axis=1).reset_index()
     for table in tables.values():
