@@ -70,37 +70,42 @@ def imported(statement: ast.stmt) -> list[str]:
     return []
 
 
-def test_the_core_brings_nothing_but_pytorch_and_numpy(tmp_path):
-    shutil.copy(source("snipcore"), tmp_path)
+@pytest.fixture(scope="module")
+def brought(tmp_path_factory):
+    """The libraries that a fresh Python has besides NumPy and PyTorch, step by step: a set after
+    each. In one process, since PyTorch alone takes seconds."""
+    folder = tmp_path_factory.mktemp("alone")
+    shutil.copy(source("snipcore"), folder)
     code = f"""if True:
         import sys, numpy, torch
         before = set(sys.modules)  # PyTorch may bring one of them itself
-        sys.path.insert(0, {str(tmp_path)!r})
+        def say():
+            print(*{{name.partition(".")[0] for name in set(sys.modules) - before}})
+        sys.path.insert(0, {str(folder)!r})
         import snipcore
-        print(*{{name.partition(".")[0] for name in set(sys.modules) - before}})"""
-    brought = set(fresh(code, tmp_path).split())
-    assert not brought & HEAVY
+        say()
+        sys.path.insert(0, {str(ROOT)!r})
+        import sniplab as lab
+        say()
+        lab.load_data, lab.draw_batch, lab.METHODS, lab.make_masks, lab.data
+        say()
+        lab.summarize
+        say()"""
+    steps = ("snipcore", "sniplab", "data and methods", "statistics")
+    return dict(zip(steps, map(set, map(str.split, fresh(code, folder).splitlines())), strict=True))
+
+
+def test_the_core_brings_nothing_but_pytorch_and_numpy(brought):
+    assert not brought["snipcore"] & HEAVY
     outside = {n.split(".")[0] for s in ast.parse(source("snipcore").read_text()).body
                for n in imported(s)} - set(sys.stdlib_module_names)  # fmt: skip
     assert outside == {"numpy", "torch"}
 
 
-def test_the_laboratory_brings_a_library_when_a_name_that_needs_it_is_asked_for(tmp_path):
-    code = f"""if True:
-        import sys, numpy, torch
-        before = set(sys.modules)
-        sys.path.insert(0, {str(ROOT)!r})
-        def brought():
-            return sorted({{name.partition(".")[0] for name in set(sys.modules) - before}})
-        import sniplab as lab
-        print(*brought())
-        lab.load_data, lab.draw_batch, lab.METHODS, lab.make_masks, lab.data
-        print(*brought())
-        lab.summarize
-        print(*brought())"""
-    alone, with_data, with_statistics = map(str.split, fresh(code, tmp_path).splitlines())
-    assert not set(alone) & HEAVY - {"sniplab"} and not set(with_data) & HEAVY - {"sniplab"}
-    assert {"pandas", "scipy"} <= set(with_statistics)
+def test_the_laboratory_brings_a_library_when_a_name_that_needs_it_is_asked_for(brought):
+    for step in ("sniplab", "data and methods"):
+        assert not brought[step] & HEAVY - {"sniplab"}
+    assert {"pandas", "scipy"} <= brought["statistics"]
 
 
 def test_every_name_of_the_laboratory_is_listed_and_there():

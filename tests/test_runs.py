@@ -133,6 +133,7 @@ def test_a_network_is_drawn_once_for_all_that_scores_it(tmp_path, monkeypatch):
         )
 
 
+@pytest.mark.slow
 def test_the_hardware_names_the_vector_units():
     """Rows of two processors differ in their last digits by these, not by the name."""
     assert f", {torch.backends.cpu.get_cpu_capability()}, torch" in lab.hardware()
