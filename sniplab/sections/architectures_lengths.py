@@ -104,7 +104,7 @@ def claims(longer: pd.DataFrame, rows: pd.DataFrame, plan: Plan) -> list[dict]:
     table = changes(by_length(longer, rows))
     claim = new_claim(
         *("longer.alexnet-s", "architectures", ADDED),
-        f"{MODELS[ALEXNET].title} on CIFAR-10: SNIP costs less in longer training",
+        f"{MODELS[ALEXNET].title} on CIFAR-10: SNIP costs less after longer training",
         *("–", "direction", length_of(longer), fewest(table)),
     )
     wanted = sum(len(part) for part in plan.values())
