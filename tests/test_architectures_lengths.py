@@ -85,11 +85,11 @@ def test_two_twins_are_refused():
 def test_the_figure_ends_at_the_published_length():
     both = lengths.by_length(runs(24, 3.0, 3.6, 3.9), SHORT)
     figure = lengths.draw_lengths(both)
-    left, right = figure.axes
+    _, right = figure.axes
     assert [text.get_text() for text in right.get_xticklabels()] == ["12", "24", "427"]
-    labels = [text.get_text() for text in left.get_legend().get_texts()]
-    assert {"dense, test images", "dense, training images"} < set(labels) and len(labels) == 6
-    (seeds,) = [line for line in right.lines if line.get_label() == "a seed"]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"dense, test images", "dense, training images"} < set(labels) and len(labels) == 8
+    (seeds,) = [line for line in right.lines if line.get_label() == "SNIP − dense, a seed"]
     assert sorted(seeds.get_ydata()) == pytest.approx([2.0, 2.5, 3.0, 3.0, 3.6, 3.9])
     plt.close(figure)
     plt.close(lengths.draw_lengths(both[:0]))  # of a profile without them

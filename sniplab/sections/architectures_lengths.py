@@ -73,10 +73,14 @@ def draw_lengths(runs: pd.DataFrame) -> plt.Figure:
         left.errorbar(some.epochs, some["mean"], some.half.fillna(0), label=text, **look)
     pruned = minus_twin(initial_runs(runs), dense_runs(runs), ["epochs", "seed"])
     snip = METHODS["snip"]
-    right.plot(pruned.epochs, pruned.error, "o", mfc="white", mec=snip.colour, label="a seed")
+    right.plot(
+        pruned.epochs, pruned.error, "o", mfc="white", mec=snip.colour, label="SNIP − dense, a seed"
+    )
     table = costs(runs)
     look = {"color": snip.colour, "marker": "_", "ms": 14, "mew": 2, "lw": 1.5, "capsize": 3}
-    right.errorbar(table.epochs, table["mean"], table.half.fillna(0), label="mean", **look)
+    right.errorbar(
+        table.epochs, table["mean"], table.half.fillna(0), label="SNIP − dense, mean", **look
+    )
     for source, marker in MARKERS.items():
         known = SOURCES[source][ALEXNET]
         star = {"marker": marker, "c": "#f0e442", "ec": "black", "s": 90, "lw": 0.7, "zorder": 5}
@@ -92,7 +96,9 @@ def draw_lengths(runs: pd.DataFrame) -> plt.Figure:
         axis.set(xscale="log", xlabel="training (epochs)")
         axis.set_xticks(ticks, ticks)
         axis.minorticks_off()
-        axis.legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=2, frameon=False)
+    found = [axis.get_legend_handles_labels() for axis in (left, right)]
+    handles = {text: handle for pair in found for handle, text in zip(*pair, strict=True)}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=4, fontsize=9)
     left.set_ylabel("error (%)")
     right.set_ylabel("SNIP − dense (points)")
     return figure
