@@ -54,10 +54,10 @@ def draw_labels(table: pd.DataFrame) -> plt.Figure:
     `compared`."""
     figure, axis = plt.subplots(figsize=(6.5, 3.4))
     ticks = sorted(table.sparsity.unique())
-    for name, (label, colour, marker) in LOOKS.items():
+    for shift, (name, (label, colour, marker)) in zip((-0.04, 0.04), LOOKS.items(), strict=True):
         some = table[table.dataset == name].sort_values("sparsity")
         look = {"color": colour, "marker": marker, "ms": 6, "lw": 1.5, "capsize": 3}
-        x = [ticks.index(sparsity) for sparsity in some.sparsity]
+        x = [ticks.index(sparsity) + shift for sparsity in some.sparsity]  # side by side
         axis.errorbar(x, some["mean"], some.half, label=label, **look)
     axis.axhline(0, color="black", lw=1)
     axis.set_xticks(range(len(ticks)), [f"{100 * sparsity:g}" for sparsity in ticks])
