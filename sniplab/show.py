@@ -11,6 +11,12 @@ ENGINE_LOOKS = {
     "stacked": ("sparse and stacked", "#0072b2", "D"),
 }
 
+# Of figures that compare data sets: title, colour and marker of each.
+DATA_LOOKS = {
+    "mnist": ("MNIST", "#0072b2", "o"),
+    "fashion_mnist": ("Fashion-MNIST", "#d55e00", "s"),
+}
+
 
 def counted(number: int, noun: str) -> str:
     """ "1 seed", "20 seeds", "75,000 iterations"."""

@@ -166,6 +166,22 @@ def equal(claim: dict, table: pd.DataFrame, tolerance: float) -> dict:
     return claim | {"ours": claim["ours"] + how, "verdict": verdict}
 
 
+def collected_claim(
+    claim: dict, left: int, wanted: int, table: pd.DataFrame, what: str, holds: str = "higher"
+) -> dict:
+    """A claim about runs that are collected over many days, with its verdict: untested while `left`
+    of `wanted` runs are missing, else by how many rows of `table`, as from `paired`, have the
+    verdict `holds`. `what`: the difference, in words."""
+    if left:
+        return claim | {"verdict": f"untested: {left} of {wanted} runs missing"}
+    if table.empty:
+        return claim
+    fails = {"higher": "lower", "lower": "higher"}[holds]
+    verdict, how = judged(table.verdict == holds, table.verdict == fails)
+    found = table.text.iloc[0] if len(table) == 1 else from_to(table["mean"])
+    return claim | {"ours": f"{what}: {found} points{how}", "verdict": verdict}
+
+
 COLUMNS = [
     *("id", "group", "section", "claim", "published", "ours", "verdict", "seeds", "runs", "rule"),
 ]

@@ -60,7 +60,7 @@ def test_masks_are_compared_with_snips_of_initial_statistics():
 def test_a_control_is_judged_when_all_its_runs_are_there():
     claims = claims_of(ROWS)
     assert claims["over_shuffled.alexnet-s"]["verdict"] == "reproduced"
-    assert claims["over_shuffled.alexnet-s"]["ours"] == "control − SNIP: +1.00 ± 0.25"
+    assert claims["over_shuffled.alexnet-s"]["ours"] == "control − SNIP: +1.00 ± 0.25 points"
     assert claims["over_random.alexnet-s"]["verdict"] == "untested: 1 of 3 runs missing"
     assert claims["over_shuffled.squeezenet-vanilla"]["verdict"] == "untested: 2 of 3 runs missing"
     better = pd.concat([runs("alexnet-s", "shuffled", 22.0, 22.2, 22.1)])

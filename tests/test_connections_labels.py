@@ -34,7 +34,9 @@ def permuted(*extra, dataset="mnist"):
 
 
 def claims_of(rows, **missing):
-    counts = {name: (rows.dataset == name).sum() + missing.get(name, 0) for name in labels.LOOKS}
+    counts = {
+        name: (rows.dataset == name).sum() + missing.get(name, 0) for name in labels.DATA_LOOKS
+    }
     wanted = [c for c in labels.labels_plan(COMMITTED)["labels"] if c.seed < 3]
     plan = [
         config for name, n in counts.items()
@@ -58,7 +60,9 @@ def test_a_mask_is_compared_with_that_of_its_seed_and_data():
 
 def test_labels_matter_where_the_error_rises_without_them():
     mnist, fashion = claims_of(permuted(1.0, 1.1, 0.9))
-    assert mnist["verdict"] == "reproduced" and mnist["ours"] == "permuted − SNIP: +1.00 points"
+    assert (
+        mnist["verdict"] == "reproduced" and mnist["ours"] == "permuted − SNIP: +1.00 ± 0.25 points"
+    )
     assert fashion["verdict"] == "untested" and fashion["ours"] == "–"
     assert claims_of(permuted(-1.0, -1.1, -0.9))[0]["verdict"] == "not"
     assert claims_of(permuted(-0.1, 0.1, 0.0))[0]["verdict"] == "inconclusive"

@@ -12,13 +12,16 @@ from sniplab.recipe import PROTOCOLS
 from sniplab.sections import Plan
 from sniplab.sections.architectures import EPOCH
 from sniplab.sections.architectures_collected import ALEXNET
-from sniplab.sections.architectures_costs import dense_runs, initial_runs
+from sniplab.sections.architectures_costs import (
+    PUBLISHED_MARKERS,
+    dense_runs,
+    initial_runs,
+)
 from sniplab.sections.architectures_published import SOURCES
 from sniplab.stats import minus_twin, paired, quoted, summarize
-from sniplab.verdicts import ADDED, fewest, from_to, judged, length_of, new_claim
+from sniplab.verdicts import ADDED, collected_claim, fewest, length_of, new_claim
 
 PUBLISHED_EPOCHS = PROTOCOLS["cifar10"].iterations / EPOCH["cifar10"]  # 427
-MARKERS = {"paper": "*", "class report": "P"}
 SHOWN = ["method", "epochs", "seed", "error", "train_error"]  # of the runs, in the figure
 SHORTEST = 12  # epochs: what longer runs are compared with
 
@@ -81,8 +84,8 @@ def draw_lengths(runs: pd.DataFrame) -> plt.Figure:
     right.errorbar(
         table.epochs, table["mean"], table.half.fillna(0), label="SNIP − dense, mean", **look
     )
-    for source, marker in MARKERS.items():
-        known = SOURCES[source][ALEXNET]
+    for source, known in ((name, errors[ALEXNET]) for name, errors in SOURCES.items()):
+        marker = PUBLISHED_MARKERS[source.replace(" ", "_")]
         star = {"marker": marker, "c": "#f0e442", "ec": "black", "s": 90, "lw": 0.7, "zorder": 5}
         for axis, found in (
             (left, (known.dense, known.pruned)),
@@ -114,13 +117,8 @@ def claims(longer: pd.DataFrame, rows: pd.DataFrame, plan: Plan) -> list[dict]:
         *("–", "direction", length_of(longer), fewest(table)),
     )
     wanted = sum(len(part) for part in plan.values())
-    if len(longer) < wanted:
-        return [claim | {"verdict": f"untested: {wanted - len(longer)} of {wanted} runs missing"}]
-    if table.empty:
-        return [claim]
-    verdict, how = judged(table.verdict == "lower", table.verdict == "higher")
-    ours = f"cost minus that in {SHORTEST} epochs: {from_to(table['mean'])} points{how}"
-    return [claim | {"ours": ours, "verdict": verdict}]
+    left, what = wanted - len(longer), f"cost minus that in {SHORTEST} epochs"
+    return [collected_claim(claim, left, wanted, table, what, "lower")]
 
 
 def values(longer: pd.DataFrame, rows: pd.DataFrame) -> dict[str, str]:

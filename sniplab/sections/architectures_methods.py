@@ -12,7 +12,7 @@ from sniplab.methods import METHODS
 from sniplab.sections import Plan
 from sniplab.sections.architectures_costs import initial_runs
 from sniplab.stats import paired, quoted
-from sniplab.verdicts import ADDED, fewest, judged, length_of, new_claim
+from sniplab.verdicts import ADDED, collected_claim, fewest, length_of, new_claim
 
 QUESTIONS = {  # what is claimed of a control
     "shuffled": "SNIP beats its own mask shuffled within layers",
@@ -67,12 +67,9 @@ def claims(rows: pd.DataFrame, built: pd.DataFrame, plan: Plan) -> list[dict]:
                 f"{MODELS[model].title} on CIFAR-10: {question}",
                 *("–", "direction", length_of(there), fewest(some)),
             )
-            if left := wanted.count(cell) - len(there):
-                claim["verdict"] = f"untested: {left} of {wanted.count(cell)} runs missing"
-            elif len(some):
-                verdict, _ = judged(some.verdict == "higher", some.verdict == "lower")
-                claim |= {"ours": f"control − SNIP: {some.text.iloc[0]}", "verdict": verdict}
-            found.append(claim)
+            count = wanted.count(cell)
+            left = count - len(there)
+            found.append(collected_claim(claim, left, count, some, "control − SNIP"))
     return found
 
 

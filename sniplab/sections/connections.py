@@ -1,7 +1,7 @@
 """§5.4: what the surviving connections of a network look like, scored on images of one class.
 
-Nothing is trained, so there is no plan of runs: `connections_scored` measures or reads `tables`,
-from which everything here is drawn and judged.
+Nothing is trained for them, so there is no plan of runs: `connections_scored` measures or reads
+`tables`, from which everything here is drawn and judged. `connections_labels` trains.
 """
 
 from collections.abc import Iterable, Mapping

@@ -13,13 +13,13 @@ import pandas as pd
 from sniplab.recipe import PROTOCOLS, recipe_for
 from sniplab.runs import Config
 from sniplab.sections import Plan, collected
+from sniplab.show import DATA_LOOKS
 from sniplab.stats import paired, quoted
-from sniplab.verdicts import ADDED, fewest, from_to, judged, length_of, new_claim
+from sniplab.verdicts import ADDED, collected_claim, fewest, length_of, new_claim
 
 NETWORK, METHOD = "lenet-300-100", "permuted-labels"
 LEVELS = {"mnist": (0.9, 0.95, 0.98, 0.99), "fashion_mnist": (0.9, 0.95, 0.98)}  # SNIP's, too
 SEEDS = {"mnist": 20, "fashion_mnist": 5}  # as many as SNIP has
-LOOKS = {"mnist": ("MNIST", "#0072b2", "o"), "fashion_mnist": ("Fashion-MNIST", "#d55e00", "s")}
 
 
 @collected("labels")
@@ -54,7 +54,9 @@ def draw_labels(table: pd.DataFrame) -> plt.Figure:
     `compared`."""
     figure, axis = plt.subplots(figsize=(6.5, 3.4))
     ticks = sorted(table.sparsity.unique())
-    for shift, (name, (label, colour, marker)) in zip((-0.04, 0.04), LOOKS.items(), strict=True):
+    for shift, (name, (label, colour, marker)) in zip(
+        (-0.04, 0.04), DATA_LOOKS.items(), strict=True
+    ):
         some = table[table.dataset == name].sort_values("sparsity")
         look = {"color": colour, "marker": marker, "ms": 6, "lw": 1.5, "capsize": 3}
         x = [ticks.index(sparsity) + shift for sparsity in some.sparsity]  # side by side
@@ -74,20 +76,16 @@ def claims(
     table = compared(rows, swept, fashion)
     wanted = [config.dataset for part in plan.values() for config in part]
     found = []
-    for name, (label, *_) in LOOKS.items():
+    for name, (label, *_) in DATA_LOOKS.items():
         some, there = (of[of.dataset == name] for of in (table, rows))
         claim = new_claim(
             *(f"labels.{name}", "which connections", ADDED),
             f"LeNet-300-100 on {label}, 90 % and above: right labels beat permuted ones",
             *("–", "direction", length_of(there), fewest(some)),
         )
-        if left := wanted.count(name) - len(there):
-            claim["verdict"] = f"untested: {left} of {wanted.count(name)} runs missing"
-        elif len(some):
-            verdict, how = judged(some.verdict == "higher", some.verdict == "lower")
-            ours = f"permuted − SNIP: {from_to(some['mean'])} points{how}"
-            claim |= {"ours": ours, "verdict": verdict}
-        found.append(claim)
+        left = wanted.count(name) - len(there)
+        what = "permuted − SNIP"
+        found.append(collected_claim(claim, left, wanted.count(name), some, what))
     return found
 
 

@@ -10,10 +10,9 @@ import pandas as pd
 from sniplab.sections import Plan
 from sniplab.sections.sweep_figures import sparsity_axis
 from sniplab.sections.sweep_tables import LENET_300, costs
+from sniplab.show import DATA_LOOKS
 from sniplab.stats import minus_twin, paired, quoted, summarize
-from sniplab.verdicts import ADDED, fewest, from_to, judged, length_of, new_claim
-
-LOOKS = {"mnist": ("MNIST", "#0072b2", "o"), "fashion_mnist": ("Fashion-MNIST", "#d55e00", "s")}
+from sniplab.verdicts import ADDED, collected_claim, fewest, length_of, new_claim
 
 
 def on_both(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
@@ -45,7 +44,7 @@ def harder(runs: pd.DataFrame) -> pd.DataFrame:
 def draw_costs(table: pd.DataFrame) -> plt.Figure:
     """What SNIP costs by sparsity, a line for each data set; `table` as from `costs_on_both`."""
     figure, axis = plt.subplots(figsize=(6.5, 3.4))
-    for name, (label, colour, marker) in LOOKS.items():
+    for name, (label, colour, marker) in DATA_LOOKS.items():
         some = table[table.dataset == name]
         look = {"color": colour, "marker": marker, "ms": 6, "lw": 1.5, "capsize": 3}
         axis.errorbar(100 - 100 * some.sparsity, some["mean"], some.half, label=label, **look)
@@ -66,13 +65,8 @@ def claims(rows: pd.DataFrame, swept: pd.DataFrame, plan: Plan) -> list[dict]:
         *("–", "direction", length_of(rows), fewest(table)),
     )
     wanted = sum(len(part) for part in plan.values())
-    if len(rows) < wanted:
-        return [claim | {"verdict": f"untested: {wanted - len(rows)} of {wanted} runs missing"}]
-    if table.empty:
-        return [claim]
-    verdict, how = judged(table.verdict == "higher", table.verdict == "lower")
-    ours = f"difference of the costs: {from_to(table['mean'])} points{how}"
-    return [claim | {"ours": ours, "verdict": verdict}]
+    left, what = wanted - len(rows), "difference of the costs"
+    return [collected_claim(claim, left, wanted, table, what)]
 
 
 def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:

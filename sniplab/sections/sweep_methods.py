@@ -16,7 +16,7 @@ from sniplab.sections import Plan, sweep
 from sniplab.sections.sweep_figures import draw_differences
 from sniplab.sections.sweep_tables import LENET_300
 from sniplab.stats import paired, quoted
-from sniplab.verdicts import ADDED, fewest, from_to, judged, length_of, new_claim
+from sniplab.verdicts import ADDED, collected_claim, fewest, length_of, new_claim
 
 # What is no method of METHODS, by the name of one: a dense network, where not connections are
 # chosen, but how many units; and a trained network, pruned by magnitude and trained again.
@@ -118,12 +118,8 @@ def _claim(
     left = set(zip(wanted.sparsity, wanted.seed, strict=True)) - there
     if wanted.empty:
         return claim
-    if left:
-        return claim | {"verdict": f"untested: {len(left)} of {len(wanted)} runs missing"}
-    fails = {"higher": "lower", "lower": "higher"}[holds]
-    verdict, how = judged(table.verdict == holds, table.verdict == fails)
-    ours = f"{BESIDE[method].label} − SNIP: {from_to(table['mean'])} points{how}"
-    return claim | {"ours": ours, "verdict": verdict}
+    what = f"{BESIDE[method].label} − SNIP"
+    return collected_claim(claim, len(left), len(wanted), table, what, holds)
 
 
 def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
