@@ -134,18 +134,6 @@ def test_any_network_method_and_sparsity_can_be_asked_for():
         architectures.plan("smoke", methods="luck")
 
 
-def test_longer_runs_of_the_recurrent_networks_are_planned():
-    (runs_,) = architectures_collected.recurrent_plan("desktop").values()
-    assert len(set(runs_)) == 16 and {c.recipe.iterations for c in runs_} == {37_500}
-    assert {c.recipe.schedule for c in runs_} == {"stages"}  # half of the published length
-    for name, seeds in (("lstm-s", 3), ("gru-s", 5)):
-        cells = {(c.method, c.sparsity, c.seed) for c in runs_ if c.model == name}
-        methods = (("dense", 0.0), ("snip", 0.95))
-        assert cells == {(*cell, seed) for cell in methods for seed in range(seeds)}
-    for profile in ("smoke", "quick", "paper"):
-        assert architectures_collected.recurrent_plan(profile) == {"recurrent": []}
-
-
 @pytest.mark.parametrize("argument", ["epochs", "seeds"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_no_seeds_and_no_epochs_are_refused(argument, value):
@@ -157,7 +145,7 @@ def test_an_unknown_profile_is_named():
     for plan in (
         architectures.plan,
         architectures.survival_plan,
-        architectures_collected.recurrent_plan,
+        architectures_collected.lengths_plan,
     ):
         with pytest.raises(ValueError, match="unknown profile 'night'; known: smoke, quick"):
             plan("night")

@@ -1,5 +1,7 @@
 """What SNIP costs on CIFAR-10 by the length of training."""
 
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
@@ -33,7 +35,8 @@ SHORT = pd.concat([
 
 
 def claim_of(longer, missing=0):
-    (claim,) = lengths.claims(longer, SHORT, {"runs": [None] * (len(longer) + missing)})
+    planned = [SimpleNamespace(model="alexnet-s")] * (len(longer) + missing)
+    (claim,) = lengths.claims(longer, SHORT, {"lengths": planned})
     return claim
 
 
@@ -46,9 +49,12 @@ def test_costs_are_compared_within_a_seed():
     assert change["epochs"] == 24 and change["mean"] == pytest.approx(1.0)
     assert change["half"] == pytest.approx(0.2484, abs=1e-4) and change["verdict"] == "higher"
     quoted = lengths.values(runs(24, 3.0, 3.6, 3.9), SHORT)
-    assert quoted["length_change.24"] == "1.00 ± 0.25" and quoted["length_cost.12.mean"] == "2.50"
-    assert quoted["length.dense.12.tenths"] == "20.2"
-    assert quoted["length.dense.12.training.tenths"] == "19.2"
+    assert (
+        quoted["length_change.alexnet-s.24"] == "1.00 ± 0.25"
+        and quoted["length_cost.alexnet-s.12.mean"] == "2.50"
+    )
+    assert quoted["length.alexnet-s.dense.12.tenths"] == "20.2"
+    assert quoted["length.alexnet-s.dense.12.training.tenths"] == "19.2"
 
 
 def test_without_longer_runs_there_is_nothing_to_compare():
@@ -93,5 +99,37 @@ def test_the_figure_ends_at_the_published_length():
     assert sorted(seeds.get_ydata()) == pytest.approx([2.0, 2.5, 3.0, 3.0, 3.6, 3.9])
     plt.close(figure)
     plt.close(lengths.draw_lengths(both[:0]))  # of a profile without them
+
+
+def test_each_network_is_compared_with_its_own_shortest_runs():
+    recurrent = {"model": "lstm-s", "dataset": "mnist", "sparsity": 0.95}
+    short = pd.concat([SHORT, runs(12, 1.0, 1.0, 1.0, **recurrent, iterations=15_000)])
+    long = runs(24, 0.5, 0.4, 0.6, **recurrent, iterations=37_500)
+    both = lengths.by_length(pd.concat([runs(24, 3.0, 3.6, 3.9), long]), short)
+    table = lengths.changes(both).set_index(["model", "epochs"])["mean"]
+    # 15,000 and 37,500 iterations are 27.8 and 69.4 epochs of 540
+    assert table.to_dict() == pytest.approx({("alexnet-s", 24): 1.0, ("lstm-s", 69): -0.5})
+    figure = lengths.draw_lengths(both)
+    ticks = [text.get_text() for text in figure.axes[-1].get_xticklabels()]
+    assert ticks == ["28", "69", "139"]
+    plt.close(figure)
+
+
+def test_as_many_runs_are_planned_as_the_report_says():
     (planned,) = lengths_plan(COMMITTED).values()
-    assert {config.model for config in planned} == {"alexnet-s"} and len(planned) == 18
+    assert len(set(planned)) == 34
+    cells = {(c.model, c.method, c.sparsity, c.recipe.iterations, c.seed) for c in planned}
+    for model, sparsity, lengths_, seeds in (
+        ("alexnet-s", 0.9, (8424, 16_848, 33_696), 3),
+        ("lstm-s", 0.95, (37_500,), 3),
+        ("gru-s", 0.95, (37_500,), 5),
+    ):
+        wanted = {
+            (model, *cell, length, seed)
+            for cell in (("dense", 0.0), ("snip", sparsity))
+            for length in lengths_
+            for seed in range(seeds)
+        }
+        assert wanted == {cell for cell in cells if cell[0] == model}
+    schedules = {(c.model, c.recipe.schedule) for c in planned}
+    assert schedules == {("alexnet-s", "linear"), ("lstm-s", "stages"), ("gru-s", "stages")}

@@ -19,12 +19,19 @@ TUNED = ({}, {"weight_decay": 1e-4}, {"weight_decay": 2e-3}, {"lr": 0.03}, {"lr"
 
 @collected("lengths")
 def lengths_plan() -> list[Config]:
-    """What SNIP costs on CIFAR-10 as a function of length: AlexNet-s, dense and SNIP, in 24, 48 and
-    96 epochs beside the 12 of the committed runs, three seeds."""
+    """What SNIP costs as a function of length, dense and pruned: AlexNet-s in 24, 48 and 96 epochs
+    beside the 12 of the committed runs, three seeds; LSTM-s and GRU-s for half of the published
+    length beside a fifth, three and five seeds."""
     runs = [
         config
         for epochs in (24, 48, 96)
         for config in architectures.plan(COMMITTED, ALEXNET, epochs=epochs, seeds=3)["trained"]
+    ]
+    runs += [
+        Config(name, recipe_for(name, 37_500, 15), method, sparsity, seed)
+        for name, seeds in (("lstm-s", 3), ("gru-s", 5))
+        for seed in range(seeds)
+        for method, sparsity in (("dense", 0.0), ("snip", 0.95))
     ]
     return sorted(runs, key=lambda config: config.seed)
 
@@ -51,20 +58,7 @@ def tuning_plan() -> list[Config]:
     ]
 
 
-@collected("recurrent")
-def recurrent_plan() -> list[Config]:
-    """Longer runs of the recurrent networks: half of the published length, dense and pruned, three
-    seeds of LSTM-s and five of GRU-s."""
-    return [
-        Config(name, recipe_for(name, 37_500, 15), method, sparsity, seed)
-        for name, seeds in (("lstm-s", 3), ("gru-s", 5))
-        for seed in range(seeds)
-        for method, sparsity in (("dense", 0.0), ("snip", 0.95))
-    ]
-
-
 PLANS = {  # by the file in RESULTS that keeps the rows
-    "2_recurrent": recurrent_plan,
     "2_lengths": lengths_plan,
     "2_methods": methods_plan,
     "2_tuning": tuning_plan,

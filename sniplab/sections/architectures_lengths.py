@@ -1,6 +1,7 @@
-"""Does what SNIP costs on CIFAR-10 shrink with longer training? AlexNet-s, from 12 epochs on.
+"""Does SNIP cost less after longer training? AlexNet-s and the small recurrent networks.
 
-The runs are those of `architectures_collected.lengths_plan`; those of 12 epochs are the section's.
+The longer runs are those of `architectures_collected.lengths_plan`; the short ones are the
+section's.
 """
 
 import matplotlib.pyplot as plt
@@ -11,7 +12,6 @@ from sniplab.methods import METHODS
 from sniplab.recipe import PROTOCOLS
 from sniplab.sections import Plan
 from sniplab.sections.architectures import EPOCH
-from sniplab.sections.architectures_collected import ALEXNET
 from sniplab.sections.architectures_costs import (
     PUBLISHED_MARKERS,
     dense_runs,
@@ -21,43 +21,42 @@ from sniplab.sections.architectures_published import SOURCES
 from sniplab.stats import minus_twin, paired, quoted, summarize
 from sniplab.verdicts import ADDED, collected_claim, fewest, length_of, new_claim
 
-PUBLISHED_EPOCHS = PROTOCOLS["cifar10"].iterations / EPOCH["cifar10"]  # 427
-SHOWN = ["method", "epochs", "seed", "error", "train_error"]  # of the runs, in the figure
-SHORTEST = 12  # epochs: what longer runs are compared with
+SHOWN = ["model", "method", "epochs", "seed", "error", "train_error"]  # of the runs, in the figure
+BY = ["model", "epochs"]
 
 
 def by_length(longer: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """The runs of AlexNet-s of all lengths, dense and by SNIP, with column `epochs`; none where
-    there are no longer ones.
+    """The runs of all lengths, dense and by SNIP, of the networks that have longer ones, with
+    column `epochs`.
 
     Args:
         longer: of `lengths_plan`; rows: of the section's own plan.
     """
-    short = rows[(rows.model == ALEXNET) & (len(longer) > 0)]
-    runs = pd.concat([short, longer], ignore_index=True)
+    runs = pd.concat([rows[rows.model.isin(longer.model)], longer], ignore_index=True)
     runs = pd.concat([dense_runs(runs), initial_runs(runs)], ignore_index=True)
-    return runs.assign(epochs=runs.iterations // EPOCH["cifar10"])
+    epochs = (runs.iterations / runs.dataset.map(EPOCH).astype(float)).round()
+    return runs.assign(epochs=epochs.astype(int))
 
 
 def costs(runs: pd.DataFrame) -> pd.DataFrame:
-    """SNIP − dense by `epochs`, as from `paired`; `runs` as from `by_length`."""
-    table = paired(initial_runs(runs), dense_runs(runs), ["epochs"], ("epochs", "seed"))
-    return table.sort_values("epochs", ignore_index=True)
+    """SNIP − dense by model and epochs, as from `paired`; `runs` as from `by_length`."""
+    table = paired(initial_runs(runs), dense_runs(runs), BY, (*BY, "seed"))
+    return table.sort_values(BY, ignore_index=True)
 
 
 def changes(runs: pd.DataFrame) -> pd.DataFrame:
-    """What SNIP costs by `epochs` minus what it costs in SHORTEST at the same seed, as from
-    `paired`; `runs` as from `by_length`."""
-    pruned = minus_twin(initial_runs(runs), dense_runs(runs), ["epochs", "seed"])
-    shortest = pruned.epochs == SHORTEST
-    table = paired(pruned[~shortest], pruned[shortest], ["epochs"], ("seed",))
-    return table.sort_values("epochs", ignore_index=True)
+    """What SNIP costs by model and epochs minus what it costs in the shortest runs at the same
+    seed, as from `paired`; `runs` as from `by_length`."""
+    pruned = minus_twin(initial_runs(runs), dense_runs(runs), [*BY, "seed"])
+    shortest = pruned.epochs == pruned.groupby("model").epochs.transform("min")
+    table = paired(pruned[~shortest], pruned[shortest], BY, ("model", "seed"))
+    return table.sort_values(BY, ignore_index=True)
 
 
 def errors(runs: pd.DataFrame) -> pd.DataFrame:
-    """Errors on test images and, as they were in the last epoch, on training images, by `method`,
-    `epochs` and `images` ("test", "training"), as from `summarize`."""
-    by = ["method", "epochs"]
+    """Errors on test images and, as they were in the last tenth of the run, on training images, by
+    model, method, epochs and `images` ("test", "training"), as from `summarize`."""
+    by = ["model", "method", "epochs"]
     found = [
         summarize(runs, by, value).assign(images=images)
         for images, value in (("test", "error"), ("training", "train_error"))
@@ -66,71 +65,101 @@ def errors(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_lengths(runs: pd.DataFrame) -> plt.Figure:
-    """Errors by length at the left, SNIP − dense at the right, a point for each seed; the published
-    ones at their length. `runs` as from `by_length`."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8))
-    for (method, images), some in errors(runs).groupby(["method", "images"], sort=False):
-        of, test = METHODS[method], images == "test"
-        look = {"color": of.colour, "marker": of.marker, "ls": "-" if test else ":", "capsize": 3}
-        text = f"{of.label}, {images} images"
-        left.errorbar(some.epochs, some["mean"], some.half.fillna(0), label=text, **look)
-    pruned = minus_twin(initial_runs(runs), dense_runs(runs), ["epochs", "seed"])
-    snip = METHODS["snip"]
-    right.plot(
-        pruned.epochs, pruned.error, "o", mfc="white", mec=snip.colour, label="SNIP − dense, a seed"
-    )
-    table = costs(runs)
-    look = {"color": snip.colour, "marker": "_", "ms": 14, "mew": 2, "lw": 1.5, "capsize": 3}
-    right.errorbar(
-        table.epochs, table["mean"], table.half.fillna(0), label="SNIP − dense, mean", **look
-    )
-    for source, known in ((name, errors[ALEXNET]) for name, errors in SOURCES.items()):
-        marker = PUBLISHED_MARKERS[source.replace(" ", "_")]
-        star = {"marker": marker, "c": "#f0e442", "ec": "black", "s": 90, "lw": 0.7, "zorder": 5}
-        for axis, found in (
-            (left, (known.dense, known.pruned)),
-            (right, (known.pruned - known.dense,)),
-        ):
-            text = f"published: {source}"
-            axis.scatter([PUBLISHED_EPOCHS] * len(found), found, label=text, **star)
-    right.axhline(0, color="0.3", lw=1)
-    ticks = [*sorted(runs.epochs.unique()), round(PUBLISHED_EPOCHS)]
-    for axis in (left, right):
-        axis.set(xscale="log", xlabel="training (epochs)")
-        axis.set_xticks(ticks, ticks)
-        axis.minorticks_off()
-    found = [axis.get_legend_handles_labels() for axis in (left, right)]
-    handles = {text: handle for pair in found for handle, text in zip(*pair, strict=True)}
+    """Errors by length above, SNIP − dense below, a point for each seed, a column for each network;
+    the published ones at their length. `runs` as from `by_length`."""
+    models = list(dict.fromkeys(runs.model)) or [""]
+    size = (1.5 + 3.5 * len(models), 6.2)
+    figure, axes = plt.subplots(2, len(models), figsize=size, sharex="col", squeeze=False)
+    handles = {}
+    for (above, below), model in zip(axes.T, models, strict=True):
+        some = runs[runs.model == model]
+        _draw_errors(above, some)
+        _draw_costs(below, some)
+        if model:
+            _draw_published(above, below, model)
+            above.set_title(MODELS[model].title)
+        below.set(xscale="log", xlabel="training (epochs)")
+        ticks = [*sorted(some.epochs.unique()), *([published_epochs(model)] if model else [])]
+        below.set_xticks(ticks, ticks)
+        below.minorticks_off()
+        for axis in (above, below):
+            found, texts = axis.get_legend_handles_labels()
+            handles |= dict(zip(texts, found, strict=True))
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=4, fontsize=9)
-    left.set_ylabel("error (%)")
-    right.set_ylabel("SNIP − dense (points)")
+    axes[0, 0].set_ylabel("error (%)")
+    axes[1, 0].set_ylabel("SNIP − dense (points)")
     return figure
 
 
+def published_epochs(model: str) -> int:
+    """How long a network is trained by the published protocol: 427 epochs of CIFAR-10, 139 of
+    MNIST."""
+    dataset = MODELS[model].dataset
+    return round(PROTOCOLS[dataset].iterations / EPOCH[dataset])
+
+
+def _draw_errors(axis: plt.Axes, runs: pd.DataFrame) -> None:
+    for (method, images), some in errors(runs).groupby(["method", "images"], sort=False):
+        of = METHODS[method]
+        look = {"color": of.colour, "marker": of.marker, "capsize": 3}
+        look["ls"] = "-" if images == "test" else ":"
+        text = f"{of.label}, {images} images"
+        axis.errorbar(some.epochs, some["mean"], some.half.fillna(0), label=text, **look)
+
+
+def _draw_costs(axis: plt.Axes, runs: pd.DataFrame) -> None:
+    pruned, table = minus_twin(initial_runs(runs), dense_runs(runs), [*BY, "seed"]), costs(runs)
+    colour = METHODS["snip"].colour
+    look = {"mfc": "white", "mec": colour, "label": "SNIP − dense, a seed"}
+    axis.plot(pruned.epochs, pruned.error, "o", **look)
+    look = {"color": colour, "marker": "_", "ms": 14, "mew": 2, "lw": 1.5, "capsize": 3}
+    look["label"] = "SNIP − dense, mean"
+    axis.errorbar(table.epochs, table["mean"], table.half.fillna(0), **look)
+    axis.axhline(0, color="0.3", lw=1)
+
+
+def _draw_published(above: plt.Axes, below: plt.Axes, model: str) -> None:
+    for source, published in SOURCES.items():
+        if model not in published:
+            continue
+        known = published[model]
+        marker = PUBLISHED_MARKERS[source.replace(" ", "_")]
+        look = {"marker": marker, "c": "#f0e442", "ec": "black", "s": 90, "lw": 0.7, "zorder": 5}
+        look["label"] = f"published: {source}"
+        epochs = published_epochs(model)
+        above.scatter([epochs, epochs], [known.dense, known.pruned], **look)
+        below.scatter([epochs], [known.pruned - known.dense], **look)
+
+
 def claims(longer: pd.DataFrame, rows: pd.DataFrame, plan: Plan) -> list[dict]:
-    """A row of the table of claims, untested while planned runs are missing. `longer` and `rows` as
-    for `by_length`."""
+    """A row of the table of claims for each network, untested while its planned runs are missing.
+    `longer` and `rows` as for `by_length`."""
     table = changes(by_length(longer, rows))
-    claim = new_claim(
-        *("longer.alexnet-s", "architectures", ADDED),
-        f"{MODELS[ALEXNET].title} on CIFAR-10: SNIP costs less after longer training",
-        *("–", "direction", length_of(longer), fewest(table)),
-    )
-    wanted = sum(len(part) for part in plan.values())
-    left, what = wanted - len(longer), f"cost minus that in {SHORTEST} epochs"
-    return [collected_claim(claim, left, wanted, table, what, "lower")]
+    wanted = [config.model for part in plan.values() for config in part]
+    found = []
+    for model in dict.fromkeys(wanted):
+        there, some = (of[of.model == model] for of in (longer, table))
+        claim = new_claim(
+            *(f"longer.{model}", "architectures", ADDED),
+            f"{MODELS[model].title}: SNIP costs less after longer training",
+            *("–", "direction", length_of(there), fewest(some)),
+        )
+        count = wanted.count(model)
+        what = "cost minus that of the shortest runs"
+        found.append(collected_claim(claim, count - len(there), count, some, what, "lower"))
+    return found
 
 
 def values(longer: pd.DataFrame, rows: pd.DataFrame) -> dict[str, str]:
-    """The numbers for prose, by epochs: errors ("length.dense.24", on training images
-    "length.dense.24.training"), costs ("length_cost.24"), and how these differ from those of
-    SHORTEST ("length_change.24")."""
+    """The numbers for prose, by model and epochs: errors ("length.alexnet-s.dense.24", on training
+    images "length.alexnet-s.dense.24.training"), costs ("length_cost.alexnet-s.24"), and how these
+    differ from those of the shortest runs ("length_change.alexnet-s.24")."""
     runs = by_length(longer, rows)
     found: dict[str, str] = {}
     for row in errors(runs).to_dict("records"):
         images = "" if row["images"] == "test" else f".{row['images']}"
-        found |= quoted(f"length.{row['method']}.{row['epochs']}{images}", row)
+        found |= quoted(f"length.{row['model']}.{row['method']}.{row['epochs']}{images}", row)
     for name, table in (("length_cost", costs(runs)), ("length_change", changes(runs))):
         for row in table.to_dict("records"):
-            found |= quoted(f"{name}.{row['epochs']}", row)
+            found |= quoted(f"{name}.{row['model']}.{row['epochs']}", row)
     return found
