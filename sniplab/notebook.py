@@ -15,6 +15,7 @@ from bs4 import BeautifulSoup
 from IPython.display import HTML, Markdown, display
 
 from snipcore import MODELS, pick_device
+from sniplab.runs.config import CONFIG_FIELDS, RECIPE_FIELDS
 from sniplab.sections import COMMITTED, Plan, output_folder, rows_of
 from sniplab.show import counted, plot_style, spanned
 from sniplab.verdicts import table_of
@@ -63,7 +64,7 @@ class Section:
     def claims(self, claims: list[dict]) -> None:
         """Show rows of the table of claims."""
         table = table_of(claims).rename(columns={"published": "paper"})
-        caption = "What the paper says, and what we find. Differences in points of test error."
+        caption = "What the paper says, and what we find. Differences of errors are in points."
         self.table(table, "", caption, shown=table[["claim", "paper", "ours", "verdict"]])
 
     def figure(
@@ -169,11 +170,12 @@ def open_section(
 
 
 def facts(rows: pd.DataFrame) -> str:
-    """How many seeds, which length and which data are behind rows: "5 seeds; 75,000 iterations;
-    MNIST"."""
+    """How many seeds, which length and which data are behind rows: "5 to 20 seeds; 75,000
+    iterations; MNIST". Seeds are those of runs that differ in nothing else."""
     if rows.empty:
         return "No runs"
-    seeds = rows.groupby(["model", "iterations"]).seed.nunique()
+    fields = [field.name for field in (*CONFIG_FIELDS, *RECIPE_FIELDS) if field.name != "seed"]
+    seeds = rows.groupby([name for name in fields if name in rows]).seed.nunique()
     parts = [f"{spanned(seeds)} seed{'' if seeds.max() == 1 else 's'}"]
     if rows.iterations.max() > 0:
         parts.append(f"{spanned(rows.iterations)} iterations")

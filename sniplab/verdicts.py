@@ -1,8 +1,8 @@
 """The rules by which rows give a verdict on a claim, and the words for it.
 
-Verdicts: "reproduced", "in part", "not", "inconclusive", where the runs are there and their
-intervals are too wide to tell, and "untested", where runs that the claim needs are missing or of
-one seed, or where the dense network that is pruned is not trained out. Then a comparison with a
+Verdicts: "reproduced", "in part", "not reproduced", "inconclusive", where the runs are there and
+their intervals are too wide to tell, and "untested", where runs that the claim needs are missing or
+of one seed, or where the dense network that is pruned is not trained out. Then a comparison with a
 published error, or of a pruned network with a dense one, measures how fast a network learns. Why
 may follow after a colon.
 """
@@ -24,7 +24,11 @@ TRAINED_OUT = 1.0  # points: a dense network within them of its published error 
 UNTRAINED = 40.0  # percent: a dense network that errs by more is hardly trained
 
 ADDED = "not in the paper"  # the section of a question that it did not ask
-HOLDS = {"reproduced": "holds", "in part": "holds in part", "not": "does not hold"}  # such a one
+HOLDS = {
+    "reproduced": "holds",
+    "in part": "holds in part",
+    "not reproduced": "does not hold",
+}  # such a one
 GROUPS = (  # what claims are about, so that no tally of dense networks hides the main result
     "pruned beside dense",
     "which connections",
@@ -33,32 +37,34 @@ GROUPS = (  # what claims are about, so that no tally of dense networks hides th
     "random labels",
     "dense networks and implementation",
 )
-VERDICTS = ("reproduced", "in part", "not", "inconclusive", "untested")
+VERDICTS = ("reproduced", "in part", "not reproduced", "inconclusive", "untested")
 
 RULES = {
     "number": f"Reproduced: the whole 95 % interval lies within {CLOSE} points of the published "
     "number. In part: the mean does, or that of the best of the last five checkpoints, and the "
-    f"interval is no wider than ± {CLOSE}. Not: neither, and the interval excludes the published "
-    "number. Untested, for a pruned network: the dense one errs by more than "
+    f"interval is no wider than ± {CLOSE}. Not reproduced: neither, and the interval excludes the "
+    "published number. Untested, for a pruned network: the dense one errs by more than "
     f"{TRAINED_OUT:g} point above its own published error.",
     "difference": "The same, for the difference pruned − dense within a seed; there is no best "
     "checkpoint.",
     "direction": "Reproduced: every comparison has the claimed sign, at q < 0.05 after the "
-    "correction of Benjamini & Hochberg over what one table shows. In part: some have. Not: none "
-    "has, and some have the opposite one or exclude the published difference. Untested: a "
-    "comparison that the claim needs is missing.",
+    "correction of Benjamini & Hochberg over what one table shows. In part: some have. Not "
+    "reproduced: none has, and some have the opposite one or exclude the published difference. "
+    "Untested: a comparison that the claim needs is missing.",
     "equality": f"Reproduced: every 95 % interval lies within ± {CLOSE} points, or ± 1 where the "
-    "claim says a point. In part: some do. Not: none does, and some lie wholly outside. Untested: "
-    "a comparison that the claim needs is missing (of architectures, where none refutes it), or "
-    f"the dense network errs by more than {TRAINED_OUT:g} point above its published error.",
+    "claim says a point. In part: some do. Not reproduced: none does, and some lie wholly outside. "
+    "Untested: a comparison that the claim needs is missing (of architectures, where none refutes "
+    f"it), or the dense network errs by more than {TRAINED_OUT:g} point above its own published "
+    "error.",
     "ruin": f"Reproduced: the error is higher by at least {RUINED:g} points in every seed, or the "
-    "run diverges. In part: in some. Not: in none. Untested where the network that it is compared "
-    f"with errs by more than {UNTRAINED:g} %: it is hardly trained, and may only be slower.",
+    "run diverges. In part: in some. Not reproduced: in none. Untested where the network that it "
+    f"is compared with errs by more than {UNTRAINED:g} %: it is hardly trained, and may only be "
+    "slower.",
     "memory": f"Learned: a training error of at most {LEARNED:g} % in every seed. Failed: of at "
     f"least {FAILED:g} % in every seed, where the dense network has learned the same labels. In "
-    "part: what lies between. Not: the opposite of the claim, in every seed.",
+    "part: what lies between. Not reproduced: the opposite of the claim, in every seed.",
     "count": "Reproduced: all of them (networks, by the masks of every seed; of pictures all ten, "
-    "at every sparsity and by both measures). In part: some. Not: none.",
+    "at every sparsity and by both measures). In part: some. Not reproduced: none.",
     "every rule": "Inconclusive: the runs are there, but no comparison holds and none fails: their "
     "intervals reach across the limit.",
 }
@@ -86,7 +92,7 @@ def judged(holds: Iterable[bool], fails: Iterable[bool] | None = None) -> tuple[
     if holds.any():
         return "reproduced" if holds.all() else "in part", how
     if fails.any():
-        return "not", how
+        return "not reproduced", how
     return "inconclusive" if len(holds) else "untested", how
 
 
@@ -139,7 +145,7 @@ def near(ours: pd.Series, published: float, best: float = math.nan) -> str:
     if close(half) and (close(away) or close(best - published)):
         return "in part"
     if away > half and not close(away):
-        return "not"
+        return "not reproduced"
     return "untested" if math.isnan(half) else "inconclusive"  # of one seed
 
 

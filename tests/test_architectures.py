@@ -166,12 +166,12 @@ def test_a_claim_on_every_network_is_confirmed_by_all_of_them():
 
 def test_a_claim_on_every_network_is_refuted_by_one():
     worse = pair("alexnet-s", [3.0, 3.1, 3.2])
-    assert judged("convolutional", worse)[0] == "not"
+    assert judged("convolutional", worse)[0] == "not reproduced"
     assert judged("convolutional", worse, *all_within(["vgg-c"]))[0] == "in part"
     verdict, ours = judged("convolutional", worse, *all_within(CONVOLUTIONAL, but=["alexnet-s"]))
     assert verdict == "in part" and ours.startswith("+0.00 to +3.10 in 8 networks: 7 of 8 hold")
     better = pair("alexnet-s", [-3.0, -3.1, -3.2])  # nor are they "within a point" then
-    assert judged("convolutional", better)[0] == "not"
+    assert judged("convolutional", better)[0] == "not reproduced"
 
 
 def test_a_wide_interval_decides_nothing():
@@ -203,7 +203,7 @@ def test_a_network_is_told_where_its_dense_one_is_trained_out():
     assert "dense not trained out in 1: 2.9 %, published 1.9 %" in ours
     short = pair("gru-s", [3.0, 3.1, 3.2], iterations=15_000)  # that it is short does not matter
     verdict, ours = judged("recurrent", short)
-    assert verdict == "not" and "; 20 % of the protocol's length" in ours
+    assert verdict == "not reproduced" and "; 20 % of the protocol's length" in ours
 
 
 def test_why_no_network_is_told():
@@ -233,7 +233,7 @@ def test_a_network_without_a_published_error_is_never_compared():
 def test_each_claim_is_judged_by_its_own_networks():
     others = pair("googlenet", [5.0, 5.1, 5.2])
     assert judged("convolutional", others, *all_within(CONVOLUTIONAL))[0] == "reproduced"
-    assert judged("other", others, *all_within(CONVOLUTIONAL))[0] == "not"
+    assert judged("other", others, *all_within(CONVOLUTIONAL))[0] == "not reproduced"
     claim = architectures.within_a_point(others, "recurrent")
     assert (claim["verdict"], claim["ours"], claim["seeds"]) == ("untested", "–", 0)
     claim = architectures.within_a_point(others, "other")

@@ -23,7 +23,13 @@ def test_the_claims_stand_in_groups_with_the_main_result_first():
 
 
 def test_what_the_paper_did_not_claim_holds_or_does_not():
-    verdict = {"a": "reproduced", "b": "in part", "c": "not", "d": "untested: no runs", "e": "not"}
+    verdict = {
+        "a": "reproduced",
+        "b": "in part",
+        "c": "not reproduced",
+        "d": "untested: no runs",
+        "e": "not reproduced",
+    }
     claims = [claim(id, 1, word, verdicts.ADDED) for id, word in verdict.items()]
     claims[4]["section"] = "§5.2"
     assert list(verdicts.table_of(claims).verdict) == [
@@ -31,19 +37,22 @@ def test_what_the_paper_did_not_claim_holds_or_does_not():
         "holds in part",
         "does not hold",
         "untested: no runs",
-        "not",
+        "not reproduced",
     ]
 
 
 def test_the_tally_of_one_group_hides_no_other():
     """Nine "reproduced" of pictures and dense networks said nothing of pruned ones."""
-    claims = [claim("a", 0, "not"), claim("b", 0, "untested: dense network not trained out")]
+    claims = [
+        claim("a", 0, "not reproduced"),
+        claim("b", 0, "untested: dense network not trained out"),
+    ]
     claims += [claim(f"c{i}", 4) for i in range(9)]
     claims += [claim("d", 1, "reproduced", verdicts.ADDED)]
     tally = verdicts.tally_of(verdicts.table_of(claims))
     none = dict.fromkeys([*verdicts.VERDICTS, verdicts.ADDED], 0)
     assert tally.to_dict("records") == [
-        {"group": "pruned beside dense", **none, "not": 1, "untested": 1},
+        {"group": "pruned beside dense", **none, "not reproduced": 1, "untested": 1},
         {"group": "which connections", **none, verdicts.ADDED: 1},
         {"group": "random labels", **none, "reproduced": 9},
     ]

@@ -64,7 +64,7 @@ def test_labels_matter_where_the_error_rises_without_them():
         mnist["verdict"] == "reproduced" and mnist["ours"] == "permuted − SNIP: +1.00 ± 0.25 points"
     )
     assert fashion["verdict"] == "untested" and fashion["ours"] == "–"
-    assert claims_of(permuted(-1.0, -1.1, -0.9))[0]["verdict"] == "not"
+    assert claims_of(permuted(-1.0, -1.1, -0.9))[0]["verdict"] == "not reproduced"
     assert claims_of(permuted(-0.1, 0.1, 0.0))[0]["verdict"] == "inconclusive"
 
 

@@ -104,9 +104,9 @@ def test_a_dash_stands_where_there_is_no_value(section, shown):
 
 def test_claims_are_shown_with_what_the_paper_says(section, shown):
     claim = verdicts.new_claim("a", verdicts.GROUPS[0], "§1", "It holds", "1 %", "number", "", 3)
-    section.claims([claim | {"ours": "2 %", "verdict": "not"}])
+    section.claims([claim | {"ours": "2 %", "verdict": "not reproduced"}])
     html = shown[0][0].data
-    for text in ("It holds", ">paper<", ">1 %<", ">2 %<", ">not<"):
+    for text in ("It holds", ">paper<", ">1 %<", ">2 %<", ">not reproduced<"):
         assert text in html
 
 

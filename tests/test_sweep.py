@@ -116,9 +116,9 @@ DENSE = runs([1.7, 1.71, 1.72], method="dense", sparsity=0.0)  # as published
         ([1.6, 1.7, 1.65, None], {}, "in part"),  # one seed is lost
         ([1.7], {}, "untested"),  # near, but without an interval
         ([2.5], {}, "untested"),
-        ([2.4, 2.5, 2.45], {}, "not"),
+        ([2.4, 2.5, 2.45], {}, "not reproduced"),
         ([2.4, 2.5, 2.45], {"error_last_five": 1.7}, "in part"),  # the reference's best is near
-        ([2.4, 2.5, 2.45], {"error_best": 1.7}, "not"),  # the best of all says nothing
+        ([2.4, 2.5, 2.45], {"error_best": 1.7}, "not reproduced"),  # the best of all says nothing
         ([1.6, 1.7, 1.65], {"iterations": 30_000}, "reproduced"),  # the dense one is trained out
         ([1.6, 1.7, 1.65], {"status": "diverged: nan"}, "untested"),
     ],
@@ -132,7 +132,9 @@ def test_a_number(errors, columns, verdict):
 def test_a_dense_network_better_than_published_is_not_the_published_one():
     rows = runs([1.3, 1.35, 1.4], method="dense", sparsity=0.0)
     claim = sweep.number(rows, LENET, 0.0)
-    assert claim["ours"].endswith(", lower than published") and claim["verdict"] == "not"  # 1.7
+    assert (
+        claim["ours"].endswith(", lower than published") and claim["verdict"] == "not reproduced"
+    )  # 1.7
     assert claim["group"] == "dense networks and implementation"
 
 
@@ -155,7 +157,7 @@ def test_repeated_rows_are_refused():
     ("changes", "verdict"),
     [
         ([-0.15, -0.1, 0.0], "reproduced"),  # published −0.1
-        ([0.7, 0.8, 0.9], "not"),
+        ([0.7, 0.8, 0.9], "not reproduced"),
         ([0.0, 0.1, 0.2], "in part"),  # 0.1 ± 0.25: the mean is within 0.3
         ([-0.5, 0.4, 1.3], "inconclusive"),  # 0.4 ± 2.2 holds it, and much else
         ([0.0], "untested"),
@@ -322,7 +324,7 @@ def test_a_network_is_judged_by_the_curve_that_is_planned():
 
 
 def test_a_published_error_is_near_by_the_last_five_checkpoints():
-    """By the best of all checkpoints the table said so where the claims say "not"."""
+    """By the best of all checkpoints the table said so where the claims say "not reproduced"."""
     rows = runs([2.4, 2.5, 2.45], error_best=1.7)
     table = tables.beside_published(rows).set_index(["model", "sparsity"])
     assert table.near[LENET, 0.95] == "neither"

@@ -30,7 +30,7 @@ def summary(errors, **columns):
         ([1.6, 1.7, 1.65, None], "in part"),  # one seed is lost
         ([1.7], "untested"),  # near, but without an interval
         ([2.5], "untested"),
-        ([2.4, 2.5, 2.45], "not"),
+        ([2.4, 2.5, 2.45], "not reproduced"),
     ],
 )
 def test_a_number_beside_a_published_one(errors, verdict):
@@ -42,7 +42,7 @@ def test_the_best_of_the_last_five_checkpoints_may_come_near():
     # just do; that of the last five, 1.453, does not.
     ours = summary([1.41, 1.48, 1.51])
     assert ours.text == "1.47 ± 0.13"
-    assert verdicts.near(ours, 1.1, best=1.453) == verdicts.near(ours, 1.1) == "not"
+    assert verdicts.near(ours, 1.1, best=1.453) == verdicts.near(ours, 1.1) == "not reproduced"
     assert verdicts.near(ours, 1.1, best=1.400) == "in part"
     assert verdicts.near(summary([1.0, 1.4, 2.0]), 1.1, best=1.1) == "inconclusive"  # ± 1.25
 
@@ -53,7 +53,7 @@ def test_a_difference_beside_a_published_one():
         pairs = lab.paired(runs([2.0 + change for change in changes]), dense, ["model"])
         return verdicts.near(pairs.iloc[0], published=-0.1)
 
-    assert of(-0.15, -0.1, 0.0) == "reproduced" and of(0.7, 0.8, 0.9) == "not"
+    assert of(-0.15, -0.1, 0.0) == "reproduced" and of(0.7, 0.8, 0.9) == "not reproduced"
     assert of(0.0, 0.1, 0.2) == "in part"  # 0.1 ± 0.25: the mean is within 0.3
     assert of(-0.5, 0.4, 1.3) == "inconclusive"  # 0.4 ± 2.2 holds it, and much else
     assert of(0.0) == "untested"
@@ -65,10 +65,10 @@ def test_a_difference_beside_a_published_one():
         ([True], None, "reproduced", ""),
         ([True, True], None, "reproduced", ": 2 of 2 hold"),
         ([True, False], None, "in part", ": 1 of 2 hold"),
-        ([False, False], None, "not", ": 0 of 2 hold"),
+        ([False, False], None, "not reproduced", ": 0 of 2 hold"),
         ([True, False, False], [False, True, False], "in part", ": 1 of 3 hold, 1 undecided"),
         ([True, False], [False, False], "in part", ": 1 of 2 hold, 1 undecided"),
-        ([False, False], [True, False], "not", ": 0 of 2 hold, 1 undecided"),
+        ([False, False], [True, False], "not reproduced", ": 0 of 2 hold, 1 undecided"),
         ([False], [False], "inconclusive", ""),
         ([], [], "untested", ""),
     ],
@@ -84,7 +84,7 @@ def test_an_equality_needs_the_whole_interval():
 
     assert of((0.1, 0.1), (-0.1, 0.1)) == {"ours": "x: 2 of 2 hold", "verdict": "reproduced"}
     assert of((0.1, 0.1), (0.5, 0.1))["verdict"] == "in part"
-    assert of((0.5, 0.1), (-0.5, 0.1))["verdict"] == "not"
+    assert of((0.5, 0.1), (-0.5, 0.1))["verdict"] == "not reproduced"
     assert of((0.1, 0.5))["verdict"] == of((0.4, 0.2))["verdict"] == "inconclusive"
     # An interval that there is not, of one pair, tells nothing.
     assert of((0.0, math.nan)) == {"ours": "x", "verdict": "untested"}

@@ -66,7 +66,7 @@ def errors(runs: pd.DataFrame) -> pd.DataFrame:
 
 def draw_lengths(runs: pd.DataFrame) -> plt.Figure:
     """Errors by length above, SNIP − dense below, a point for each seed, a column for each network;
-    the published ones at their length. `runs` as from `by_length`."""
+    the published ones at the length of the protocol. `runs` as from `by_length`."""
     models = list(dict.fromkeys(runs.model)) or [""]
     size = (1.5 + 3.5 * len(models), 6.2)
     figure, axes = plt.subplots(2, len(models), figsize=size, sharex="col", squeeze=False)
@@ -78,7 +78,7 @@ def draw_lengths(runs: pd.DataFrame) -> plt.Figure:
         if model:
             _draw_published(above, below, model)
             above.set_title(MODELS[model].title)
-        below.set(xscale="log", xlabel="training (epochs)")
+        below.set(xscale="log", xlabel="training (epochs, logarithmic)")
         ticks = [*sorted(some.epochs.unique()), *([published_epochs(model)] if model else [])]
         below.set_xticks(ticks, ticks)
         below.minorticks_off()
@@ -108,26 +108,27 @@ def _draw_errors(axis: plt.Axes, runs: pd.DataFrame) -> None:
 
 
 def _draw_costs(axis: plt.Axes, runs: pd.DataFrame) -> None:
-    pruned, table = minus_twin(initial_runs(runs), dense_runs(runs), [*BY, "seed"]), costs(runs)
-    colour = METHODS["snip"].colour
+    pruned = minus_twin(initial_runs(runs), dense_runs(runs), [*BY, "seed"])
+    table, colour = costs(runs), METHODS["snip"].colour
+    table = table[table.n > 1]  # of one seed there is its point
     look = {"mfc": "white", "mec": colour, "label": "SNIP − dense, a seed"}
     axis.plot(pruned.epochs, pruned.error, "o", **look)
     look = {"color": colour, "marker": "_", "ms": 14, "mew": 2, "lw": 1.5, "capsize": 3}
     look["label"] = "SNIP − dense, mean"
-    axis.errorbar(table.epochs, table["mean"], table.half.fillna(0), **look)
+    axis.errorbar(table.epochs, table["mean"], table.half, **look)
     axis.axhline(0, color="0.3", lw=1)
 
 
 def _draw_published(above: plt.Axes, below: plt.Axes, model: str) -> None:
+    epochs = published_epochs(model)
     for source, published in SOURCES.items():
         if model not in published:
             continue
         known = published[model]
-        marker = PUBLISHED_MARKERS[source.replace(" ", "_")]
-        look = {"marker": marker, "c": "#f0e442", "ec": "black", "s": 90, "lw": 0.7, "zorder": 5}
-        look["label"] = f"published: {source}"
-        epochs = published_epochs(model)
-        above.scatter([epochs, epochs], [known.dense, known.pruned], **look)
+        look = {"marker": PUBLISHED_MARKERS[source.replace(" ", "_")], "s": 100, "zorder": 5}
+        for error, method in ((known.dense, "dense"), (known.pruned, "snip")):
+            above.scatter([epochs], [error], c=METHODS[method].colour, ec="#f0e442", **look)
+        look |= {"c": "#f0e442", "ec": "black", "label": f"published: {source}"}
         below.scatter([epochs], [known.pruned - known.dense], **look)
 
 

@@ -276,7 +276,7 @@ def values(rows: pd.DataFrame, claims: pd.DataFrame) -> dict[str, str]:
         rows: of this section's plan.
         claims: of all sections, as from `claims_table`.
 
-    A name has no spaces: "not.pruned_beside_dense", "effect.new_weights_under_the_mask.95".
+    A name has no spaces: "in_part.pruned_beside_dense", "effect.new_weights_under_the_mask.95".
     """
     of_paper = claims[claims.section != ADDED]
     found = {"claims": str(len(of_paper)), "questions": str(len(claims) - len(of_paper))}

@@ -14,13 +14,10 @@ from sniplab.verdicts import CLOSE, VERDICTS
 LOOKS = {  # of verdicts: colour, and colour of the number on it
     "reproduced": ("#0072b2", "white"),
     "in part": ("#56b4e9", "black"),
-    "not": ("#d55e00", "white"),
+    "not reproduced": ("#d55e00", "white"),
     "inconclusive": ("0.7", "black"),
     "untested": ("0.9", "black"),
 }
-
-
-NAMES = {"not": "not reproduced"}  # in the legend
 
 
 def draw_summary(
@@ -73,9 +70,7 @@ def _draw_verdicts(axis: plt.Axes, tally: pd.DataFrame) -> None:
     left = np.zeros(len(tally))
     for verdict in VERDICTS:
         counts, (colour, ink) = tally[verdict].to_numpy(), LOOKS[verdict]
-        bars = axis.barh(
-            groups, counts, left=left, color=colour, label=NAMES.get(verdict, verdict), height=0.7
-        )
+        bars = axis.barh(groups, counts, left=left, color=colour, label=verdict, height=0.7)
         axis.bar_label(bars, [str(n) if n else "" for n in counts], label_type="center", color=ink)
         left += counts
     axis.invert_yaxis()

@@ -284,7 +284,7 @@ def memory(rows: pd.DataFrame, plan: Plan, key: str) -> dict:
         return claim | {"verdict": "untested: dense network does not learn them"}
     low, high = errors <= LEARNED, errors >= FAILED
     holds, fails = (low, high) if curve.fits else (high, low)
-    verdict = "reproduced" if holds.all() else "not" if fails.all() else "in part"
+    verdict = "reproduced" if holds.all() else "not reproduced" if fails.all() else "in part"
     return claim | {"verdict": verdict}
 
 
@@ -353,7 +353,11 @@ def _agreement(claim: dict) -> str:
     """The verdict on a curve, in words of this section."""
     if claim["seeds"] < 2:
         return "one seed" if claim["seeds"] else "not run yet"
-    grades = {"reproduced": "agrees", "in part": "agrees in part", "not": "does not agree"}
+    grades = {
+        "reproduced": "agrees",
+        "in part": "agrees in part",
+        "not reproduced": "does not agree",
+    }
     return grades.get(claim["verdict"], "cannot tell")
 
 

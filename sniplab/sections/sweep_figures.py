@@ -172,7 +172,8 @@ def draw_differences(
     axis.set_xticks(range(len(ticks)), [level(s)[:-2] for s in ticks])
     axis.set_xlim(-0.6, max(1, len(ticks)) - 0.4)
     axis.set_yscale("symlog", linthresh=1)
-    axis.set_yticks([-1, 0, 0.5, 1, 10, 100], ["−1", "0", "0.5", "1", "10", "100"])
+    ticks = (-2, -1, -0.5, 0, 0.5, 1, 2, 5, 10, 20, 50, 100)
+    axis.set_yticks(ticks, [f"{tick:g}".replace("-", "−") for tick in ticks])
     axis.set_ylim(-1.3, 150)
 
 

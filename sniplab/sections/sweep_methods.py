@@ -29,15 +29,15 @@ TRAINED = Method(
     *("#e69f00", "^", "-", None),
 )
 REWOUND = Method(
-    *("rewound", "magnitude, rewound", "magnitude pruning of a trained network, rewound,"),
+    *("rewound", "magnitude, rewound", "the mask of a trained network, on the initial weights,"),
     *("#009e73", "v", "--", None),
 )
 BESIDE = METHODS | {method.name: method for method in (NARROW, TRAINED, REWOUND)}
 PANELS = {  # of the figure
     "random, or narrow": ("erk", "uniform", NARROW.name),
     "SNIP's mask, shuffled": ("shuffled-units", "shuffled-inputs", "shuffled-degrees"),
-    "after SNIP": ("grasp", "synflow", "iterative-snip", "force"),
-    "after training": (TRAINED.name, REWOUND.name),
+    "later methods": ("grasp", "synflow", "iterative-snip", "force"),
+    "mask of a trained network": (TRAINED.name, REWOUND.name),
 }
 QUESTIONS = {  # what is claimed of a method, and the verdict of `compared` by which it holds
     "erk": ("SNIP beats random pruning with the densities of ERK", "higher"),
@@ -47,7 +47,7 @@ QUESTIONS = {  # what is claimed of a method, and the verdict of `compared` by w
         for method in ("grasp", "synflow", "iterative-snip", "force")
     },
     NARROW.name: (f"SNIP beats {NARROW.words}", "higher"),
-    TRAINED.name: (f"{TRAINED.words} beats SNIP", "lower"),
+    REWOUND.name: (f"{REWOUND.words} beats SNIP", "lower"),
 }
 
 

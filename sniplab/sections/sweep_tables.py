@@ -46,7 +46,7 @@ OTHERS = pd.DataFrame(  # what Table 1 lists of methods that prune trained netwo
     columns=["method", "model", "sparsity", "error"],
 )
 
-UNCHANGED = "as published"
+UNCHANGED = "unchanged"
 VARIANT = "variant: "  # begins the names of these parts of the plan
 
 ENDING = {"sweep": "", "defaults": ", defaults"}  # of a curve's name, by part
