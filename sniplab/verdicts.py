@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from snipcore import check_known
+from sniplab.runs import Config, identity
 from sniplab.show import spanned
 from sniplab.stats import points
 
@@ -172,20 +173,45 @@ def equal(claim: dict, table: pd.DataFrame, tolerance: float) -> dict:
     return claim | {"ours": claim["ours"] + how, "verdict": verdict}
 
 
+def missing(rows: pd.DataFrame, configs: Iterable[Config]) -> str:
+    """Why a claim on planned runs has no verdict yet: "3 of 40 runs missing"; "" where none is.
+
+    Raises ValueError where two of `rows` are of one run: they would count as two seeds.
+    """
+    if rows.run.duplicated().any():
+        raise ValueError(f"two rows of one run: {rows.run[rows.run.duplicated()].iloc[0]}")
+    wanted = {identity(config) for config in configs}
+    left = len(wanted - set(rows.run))
+    return f"{left} of {len(wanted)} runs missing" if left else ""
+
+
 def collected_claim(
-    claim: dict, left: int, wanted: int, table: pd.DataFrame, what: str, holds: str = "higher"
+    id: str,
+    group: str,
+    text: str,
+    rows: pd.DataFrame,
+    configs: Iterable[Config],
+    table: pd.DataFrame,
+    difference: str,
+    holds: str = "higher",
 ) -> dict:
-    """A claim about runs that are collected over many days, with its verdict: untested while `left`
-    of `wanted` runs are missing, else by how many rows of `table`, as from `paired`, have the
-    verdict `holds`. `what`: the difference, in words."""
-    if left:
-        return claim | {"verdict": f"untested: {left} of {wanted} runs missing"}
+    """A question of this report about runs that are collected over many days: untested while some
+    are missing, else by how many comparisons have the verdict `holds`.
+
+    Args:
+        id, group: as for `new_claim`; text: the claim.
+        rows: of the runs that there are; configs: those that are planned.
+        table: the comparisons, as from `paired`; difference: what they are, in words.
+    """
+    claim = new_claim(id, group, ADDED, text, "–", "direction", length_of(rows), fewest(table))
+    if why := missing(rows, configs):
+        return claim | {"verdict": f"untested: {why}"}
     if table.empty:
         return claim
     fails = {"higher": "lower", "lower": "higher"}[holds]
     verdict, how = judged(table.verdict == holds, table.verdict == fails)
     found = table.text.iloc[0] if len(table) == 1 else from_to(table["mean"])
-    return claim | {"ours": f"{what}: {found} points{how}", "verdict": verdict}
+    return claim | {"ours": f"{difference}: {found} points{how}", "verdict": verdict}
 
 
 COLUMNS = [

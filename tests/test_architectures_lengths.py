@@ -1,11 +1,11 @@
 """What SNIP costs on CIFAR-10 by the length of training."""
 
-from types import SimpleNamespace
-
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
+from sniplab.recipe import Recipe
+from sniplab.runs import Config, identity
 from sniplab.sections import COMMITTED
 from sniplab.sections import architectures_lengths as lengths
 from sniplab.sections.architectures_collected import lengths_plan
@@ -14,11 +14,16 @@ from sniplab.stats import minus_twin
 DENSE = (20.0, 20.2, 20.4)
 
 
+def config(method, iterations, seed):
+    return Config("alexnet-s", Recipe(iterations), method, 0.9 * (method == "snip"), seed)
+
+
 def runs(epochs, *costs, **changed):
     """Three seeds of AlexNet-s, dense and by SNIP at 90 %."""
     both = {"dense": DENSE, "snip": [a + b for a, b in zip(DENSE, costs, strict=True)]}
     return pd.DataFrame([
-        {"run": f"{method} {epochs} {seed}", "data": "d", "model": "alexnet-s", "method": method,
+        {"run": identity(config(method, 351 * epochs, seed)), "data": "d",
+         "model": "alexnet-s", "method": method,
          "sparsity": 0.9 if method == "snip" else 0.0, "norm": "running", "seed": seed,
          "iterations": 351 * epochs, "error": error, "train_error": error - 1, "status": "ok",
          "dataset": "cifar10", "reinit": ""} | changed
@@ -35,7 +40,8 @@ SHORT = pd.concat([
 
 
 def claim_of(longer, missing=0):
-    planned = [SimpleNamespace(model="alexnet-s")] * (len(longer) + missing)
+    planned = [config(*cell) for cell in longer[["method", "iterations", "seed"]].to_numpy()]
+    planned += [config("dense", 10, seed) for seed in range(missing)]
     (claim,) = lengths.claims(longer, SHORT, {"lengths": planned})
     return claim
 
@@ -78,7 +84,7 @@ def test_no_verdict_while_a_run_is_missing():
 
 def test_a_run_without_its_twin_is_no_cost():
     longer = runs(24, 3.0, 3.6, 3.9)
-    longer.loc[longer.run == "dense 24 0", "status"] = "diverged"
+    longer.loc[0, "status"] = "diverged"  # dense, of seed 0
     assert lengths.changes(lengths.by_length(longer, SHORT)).n.tolist() == [2]
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sniplab.recipe import Recipe
-from sniplab.runs import Config
+from sniplab.runs import Config, identity
 from sniplab.sections import COMMITTED
 from sniplab.sections import architectures_methods as methods
 from sniplab.sections.architectures_collected import methods_plan
@@ -13,10 +13,15 @@ from sniplab.sections.architectures_collected import methods_plan
 LEVELS = {"alexnet-s": 0.9, "squeezenet-vanilla": 0.95}
 
 
+def config(model, method, seed):
+    return Config(model, Recipe(10), method, 0 if method == "dense" else 0.9, seed)
+
+
 def runs(model, method, *errors, **changed):
     """A run for each error, seed by seed, at the sparsity of the network."""
     return pd.DataFrame([
-        {"run": f"{model} {method} {seed}", "data": "d", "model": model, "method": method,
+        {"run": identity(config(model, method, seed)), "data": "d",
+         "model": model, "method": method,
          "sparsity": LEVELS[model], "norm": "running", "seed": seed, "iterations": 4212,
          "error": error, "status": "ok", "dataset": "cifar10", "reinit": ""} | changed
         for seed, error in enumerate(errors)
@@ -37,7 +42,7 @@ ROWS = pd.concat([
 
 def claims_of(rows):
     plan = [
-        Config(model, Recipe(10), method, 0.9, seed)
+        config(model, method, seed)
         for model in LEVELS
         for method in ("shuffled", "random")
         for seed in range(3)

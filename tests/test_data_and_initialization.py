@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 import snipcore as snip
 from sniplab import methods
 from sniplab.data import FallbackWarning
-from sniplab.runs import select
+from sniplab.runs import identity, select
 from sniplab.sections import COMMITTED, PROFILES, RESULTS
 from sniplab.sections import data_and_initialization as section
 from sniplab.sections import data_and_initialization_figures as figures
@@ -20,6 +20,7 @@ from sniplab.sections import data_and_initialization_masks as masks
 from sniplab.sections import data_and_initialization_tables as tables
 
 PLAN = section.plan("desktop", seeds=3)
+CELL = ("model", "method", "init", "gates", "reinit_gates", "scoring_batch", "seed")
 SOURCE = "some images"
 
 
@@ -34,8 +35,8 @@ def made(part, errors, plan=PLAN):
             status = "diverged: nan"
         elif math.isnan(error):
             status = "failed: MemoryError"
-        row = {key: getattr(config, key) for key in section.CELL}
-        row |= {"part": part, "run": str(hash(config)), "data": "digest"}
+        row = {key: getattr(config, key) for key in CELL}
+        row |= {"part": part, "run": identity(config), "data": "digest"}
         row |= {"iterations": config.recipe.iterations, "reinit": config.reinit}
         rows.append(row | {"status": status, "error": math.nan if error is None else error})
     return pd.DataFrame(rows).assign(loss_curve="", error_curve="", test_curve="")
@@ -302,10 +303,10 @@ def test_a_run_does_not_count_twice():
     rows = made("initializers", by_init(FAR))
     twice = pd.concat([rows, rows])
     for claim in (section.initializers, section.ruined):
-        with pytest.raises(ValueError, match="two rows of one run: model "):
+        with pytest.raises(ValueError, match="two rows of one run"):
             claim(twice, PLAN)
     batches = made("scoring_batch", by_size())
-    with pytest.raises(ValueError, match="two rows of one run: model lenet-300-100"):
+    with pytest.raises(ValueError, match="two rows of one run"):
         section.scoring_batch(pd.concat([batches, batches]), PLAN)
     # That it is in two parts of the plan is no repetition.
     both = pd.concat([rows, made("gates", by_init(NEAR))])

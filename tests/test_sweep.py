@@ -99,7 +99,12 @@ def runs(errors, model=LENET, method="snip", sparsity=0.95, **columns):
     cells = {"seed": range(len(errors)), "error": errors, "error_best": errors}
     fixed = {"model": model, "method": method, "sparsity": sparsity, "status": "ok", "reinit": ""}
     fixed |= {"iterations": 75_000, "part": "table_1", "collapsed": "", "error_last_five": errors}
-    return pd.DataFrame(cells).assign(**(fixed | columns))
+    rows = pd.DataFrame(cells).assign(**(fixed | columns))
+    return rows.assign(run=[lab.identity(config_of(row)) for row in rows.itertuples()])
+
+
+def config_of(row):
+    return lab.Config(row.model, lab.Recipe(10), row.method, row.sparsity, row.seed)
 
 
 DENSE = runs([1.7, 1.71, 1.72], method="dense", sparsity=0.0)  # as published
@@ -205,9 +210,8 @@ def test_every_sparsity_of_the_sweep():
 def planned(rows):
     """The plan that some rows fulfil."""
     plan = {"sweep": [], "defaults": [], "table_1": []}
-    for r in rows.drop_duplicates(["part", "model", "method", "sparsity", "seed"]).itertuples():
-        config = lab.Config(r.model, lab.Recipe(10), r.method, r.sparsity, r.seed)
-        plan[r.part].append(config)
+    for row in rows.drop_duplicates(["part", "run"]).itertuples():
+        plan[row.part].append(config_of(row))
     return plan
 
 

@@ -4,6 +4,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
+from sniplab.recipe import Recipe
+from sniplab.runs import Config, identity
 from sniplab.sections import COMMITTED, sweep_collected, sweep_fashion
 
 LEVELS = (0.5, 0.9)
@@ -12,12 +14,17 @@ LEVELS = (0.5, 0.9)
 def runs(dataset, method, errors):
     """Three seeds at each sparsity, 0 where the network is dense."""
     return pd.DataFrame([
-        {"run": f"{dataset} {method} {sparsity} {seed}", "data": "d", "model": "lenet-300-100",
+        {"run": identity(config(dataset, method, sparsity, seed)), "data": "d",
+         "model": "lenet-300-100",
          "method": method, "sparsity": sparsity, "seed": seed, "error": error, "status": "ok",
          "dataset": dataset, "iterations": 75_000, "reinit": ""}
         for sparsity in (LEVELS if method == "snip" else (0.0,))
         for seed, error in enumerate(errors)
     ])  # fmt: skip
+
+
+def config(dataset, method, sparsity, seed):
+    return Config("lenet-300-100", Recipe(10), method, sparsity, seed, dataset)
 
 
 def swept():
@@ -35,7 +42,10 @@ def fashion(*extra):
 
 
 def claim_of(rows, missing=0):
-    (claim,) = sweep_fashion.claims(rows, swept(), {"runs": [None] * (len(rows) + missing)})
+    cells = zip(rows.dataset, rows.method, rows.sparsity, rows.seed, strict=True)
+    plan = [config(*cell) for cell in cells]
+    plan += [config("fashion_mnist", "dense", 0.0, seed) for seed in range(7, 7 + missing)]
+    (claim,) = sweep_fashion.claims(rows, swept(), {"fashion": plan})
     return claim
 
 

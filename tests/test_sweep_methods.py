@@ -13,14 +13,32 @@ SNIPS = (2.0, 2.1, 2.3)  # errors of three seeds, at every sparsity
 
 def runs(method, differences, sparsities=ABOVE, base=SNIPS):
     """Three seeds of a method, whose errors are those of SNIP plus `differences`."""
-    return pd.DataFrame([
-        {"run": f"{method} {sparsity} {seed}", "data": "d", "model": "lenet-300-100",
+    rows = pd.DataFrame([
+        {"data": "d", "model": "lenet-300-100",
          "method": method, "sparsity": sparsity, "seed": seed, "error": error + difference,
          "status": "ok", "iterations": 75_000, "reinit": "", "width": 1.0, "pretrain": 0,
          "rewind": False}
         for sparsity in sparsities
         for seed, (error, difference) in enumerate(zip(base, differences, strict=True))
     ])  # fmt: skip
+    return named(rows)
+
+
+def named(rows):
+    """With the run that each is."""
+    return rows.assign(run=[lab.identity(config) for config in configs_of(rows)])
+
+
+def configs_of(rows):
+    fields = ["width", "pretrain", "rewind"]
+    return [
+        lab.Config(
+            *("lenet-300-100", lab.Recipe(10), row["method"]),
+            *(0 if row["method"] == "dense" else row["sparsity"], row["seed"]),
+            **{name: row[name] for name in fields},
+        )
+        for row in rows.to_dict("records")
+    ]
 
 
 def snips():
@@ -30,9 +48,7 @@ def snips():
 
 
 def planned(rows):
-    recipe = lab.Recipe(75_000)
-    cells = zip(rows.method, rows.sparsity, rows.seed, strict=True)
-    return {"methods": [lab.Config("lenet-300-100", recipe, *cell) for cell in cells]}
+    return {"methods": configs_of(rows)}
 
 
 def claim_of(rows, method, plan=None):
@@ -74,7 +90,7 @@ WIDTHS = {0.9: 0.111, 0.95: 0.056, 0.98: 0.022, 0.99: 0.011}
 
 def narrow(differences):
     rows = runs("dense", differences)
-    return rows.assign(width=rows.sparsity.map(WIDTHS), sparsity=0.0)
+    return named(rows.assign(width=rows.sparsity.map(WIDTHS), sparsity=0.0))
 
 
 def test_a_narrow_network_stands_beside_the_sparsity_that_leaves_as_many_parameters():
@@ -82,31 +98,26 @@ def test_a_narrow_network_stands_beside_the_sparsity_that_leaves_as_many_paramet
     table = sweep_methods.compared(rows, snips()).set_index(["method", "sparsity"])
     assert table["mean"]["narrow"].tolist() == pytest.approx([1.1] * 4)
     assert table.loc["narrow"].index.tolist() == list(ABOVE)
-    recipe = lab.Recipe(75_000)
-    plan = {"narrow": [
-        lab.Config("lenet-300-100", recipe, "dense", 0.0, seed, width=width)
-        for seed in range(3) for width in WIDTHS.values()
-    ]}  # fmt: skip
+    plan = planned(rows)
     assert claim_of(rows, "narrow", plan)["verdict"] == "reproduced"
     found = claim_of(rows.iloc[:-2], "narrow", plan)
     assert found["verdict"] == "untested: 2 of 12 runs missing"
 
 
+def trained_first(differences, rewind):
+    return named(runs("magnitude", differences).assign(pretrain=75_000, rewind=rewind))
+
+
 def test_a_network_pruned_after_training_is_a_method_of_its_own_name():
-    trained = runs("magnitude", (0.4, 0.5, 0.6)).assign(pretrain=75_000)
-    rewound = runs("magnitude", (-0.4, -0.5, -0.6)).assign(pretrain=75_000, rewind=True)
+    trained = trained_first((0.4, 0.5, 0.6), rewind=False)
+    rewound = trained_first((-0.4, -0.5, -0.6), rewind=True)
     again = runs("dense", (0, 0, 0), [0.0], (1.1, 1.3, 1.2)).assign(pretrain=75_000)
     rows = pd.concat([trained, rewound, again], ignore_index=True)
     table = sweep_methods.compared(rows, snips()).set_index("method")
     assert set(table.index) == {"trained", "rewound"}
     assert table["mean"]["trained"].tolist() == pytest.approx([0.5] * 4)
     assert table["mean"]["rewound"].tolist() == pytest.approx([-0.5] * 4)
-    recipe = lab.Recipe(75_000)
-    plan = {"trained": [
-        lab.Config("lenet-300-100", recipe, "magnitude", sparsity, seed, pretrain=75_000, rewind=True)
-        for seed in range(3) for sparsity in ABOVE
-    ]}  # fmt: skip
-    assert claim_of(rows, "rewound", plan)["verdict"] == "reproduced"
+    assert claim_of(rows, "rewound")["verdict"] == "reproduced"
 
 
 def test_every_planned_method_has_its_panel():
@@ -116,12 +127,15 @@ def test_every_planned_method_has_its_panel():
     later = [config for config in pruned if not config.pretrain]
     assert shown == {config.method for config in later} | {"narrow", "trained", "rewound"}
     assert len(later) == 9 * 4 * 5 and len(pruned) - len(later) == 2 * 4 * 5
-    narrow = {(c.width, c.recipe.lr) for c in runs_planned if c.width < 1}
-    assert narrow == {(0.111, 0.1), (0.056, 0.1), (0.022, 0.02), (0.011, 0.02)}
+    widths = {(c.width, c.recipe.lr) for c in runs_planned if c.width < 1}
+    assert widths == {(0.111, 0.1), (0.056, 0.1), (0.022, 0.02), (0.011, 0.02)}
     trained = [config for config in runs_planned if config.pretrain]
     assert len(trained) == 2 * 4 * 5 + 3 and {c.pretrain for c in trained} == {75_000}
     assert shown >= set(sweep_methods.QUESTIONS)
-    rows = pd.concat([runs(method, (0.4, 0.5, 0.6)) for method in shown])
+    errors = (0.4, 0.5, 0.6)
+    rows = [runs(method, errors) for method in shown if method in lab.METHODS]
+    rows += [narrow(errors)] + [trained_first(errors, rewind) for rewind in (False, True)]
+    rows = pd.concat(rows, ignore_index=True)
     figure = sweep_methods.draw_methods(sweep_methods.compared(rows, snips()))
     panels = [len(axis.get_legend().get_texts()) for axis in figure.axes]
     assert panels == [3, 3, 4, 2]

@@ -19,7 +19,7 @@ from sniplab.sections.architectures_costs import (
 )
 from sniplab.sections.architectures_published import SOURCES
 from sniplab.stats import minus_twin, paired, quoted, summarize
-from sniplab.verdicts import ADDED, collected_claim, fewest, length_of, new_claim
+from sniplab.verdicts import collected_claim
 
 SHOWN = ["model", "method", "epochs", "seed", "error", "train_error"]  # of the runs, in the figure
 BY = ["model", "epochs"]
@@ -135,19 +135,15 @@ def _draw_published(above: plt.Axes, below: plt.Axes, model: str) -> None:
 def claims(longer: pd.DataFrame, rows: pd.DataFrame, plan: Plan) -> list[dict]:
     """A row of the table of claims for each network, untested while its planned runs are missing.
     `longer` and `rows` as for `by_length`."""
-    table = changes(by_length(longer, rows))
-    wanted = [config.model for part in plan.values() for config in part]
-    found = []
-    for model in dict.fromkeys(wanted):
+    table, found = changes(by_length(longer, rows)), []
+    for model in dict.fromkeys(config.model for config in plan["lengths"]):
+        configs = [config for config in plan["lengths"] if config.model == model]
         there, some = (of[of.model == model] for of in (longer, table))
-        claim = new_claim(
-            *(f"longer.{model}", "architectures", ADDED),
-            f"{MODELS[model].title}: SNIP costs less after longer training",
-            *("–", "direction", length_of(there), fewest(some)),
+        text = f"{MODELS[model].title}: SNIP costs less after longer training"
+        name, difference = f"longer.{model}", "cost minus that of the shortest runs"
+        found.append(
+            collected_claim(name, "architectures", text, there, configs, some, difference, "lower")
         )
-        count = wanted.count(model)
-        what = "cost minus that of the shortest runs"
-        found.append(collected_claim(claim, count - len(there), count, some, what, "lower"))
     return found
 
 

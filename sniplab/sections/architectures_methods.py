@@ -12,7 +12,7 @@ from sniplab.methods import METHODS
 from sniplab.sections import Plan
 from sniplab.sections.architectures_costs import initial_runs
 from sniplab.stats import paired, quoted
-from sniplab.verdicts import ADDED, collected_claim, fewest, length_of, new_claim
+from sniplab.verdicts import collected_claim
 
 QUESTIONS = {  # what is claimed of a control
     "shuffled": "SNIP beats its own mask shuffled within layers",
@@ -55,21 +55,16 @@ def draw_methods(table: pd.DataFrame) -> plt.Figure:
 def claims(rows: pd.DataFrame, built: pd.DataFrame, plan: Plan) -> list[dict]:
     """A row of the table of claims for each network and each of QUESTIONS, untested while its
     planned runs are missing; `rows`, `built` as for `compared`."""
-    table = compared(rows, built)
-    wanted = [(config.model, config.method) for part in plan.values() for config in part]
-    found = []
-    for model in dict.fromkeys(model for model, _ in wanted):
+    table, found = compared(rows, built), []
+    for model in dict.fromkeys(config.model for config in plan["methods"]):
         for method, question in QUESTIONS.items():
-            cell = (model, method)
-            some, there = (of[(of.model == model) & (of.method == method)] for of in (table, rows))
-            claim = new_claim(
-                *(f"over_{method}.{model}", "which connections", ADDED),
-                f"{MODELS[model].title} on CIFAR-10: {question}",
-                *("–", "direction", length_of(there), fewest(some)),
+            configs = [c for c in plan["methods"] if (c.model, c.method) == (model, method)]
+            there, some = (of[(of.model == model) & (of.method == method)] for of in (rows, table))
+            text = f"{MODELS[model].title} on CIFAR-10: {question}"
+            name, difference = f"over_{method}.{model}", "control − SNIP"
+            found.append(
+                collected_claim(name, "which connections", text, there, configs, some, difference)
             )
-            count = wanted.count(cell)
-            left = count - len(there)
-            found.append(collected_claim(claim, left, count, some, "control − SNIP"))
     return found
 
 

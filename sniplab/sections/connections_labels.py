@@ -15,7 +15,7 @@ from sniplab.runs import Config
 from sniplab.sections import Plan, collected
 from sniplab.show import DATA_LOOKS
 from sniplab.stats import paired, quoted
-from sniplab.verdicts import ADDED, collected_claim, fewest, length_of, new_claim
+from sniplab.verdicts import collected_claim
 
 NETWORK, METHOD = "lenet-300-100", "permuted-labels"
 LEVELS = {"mnist": (0.9, 0.95, 0.98, 0.99), "fashion_mnist": (0.9, 0.95, 0.98)}  # SNIP's, too
@@ -73,19 +73,13 @@ def claims(
 ) -> list[dict]:
     """A row of the table of claims for each data set, untested while its planned runs are missing;
     `rows`, `swept`, `fashion` as for `compared`."""
-    table = compared(rows, swept, fashion)
-    wanted = [config.dataset for part in plan.values() for config in part]
-    found = []
+    table, found = compared(rows, swept, fashion), []
     for name, (label, *_) in DATA_LOOKS.items():
-        some, there = (of[of.dataset == name] for of in (table, rows))
-        claim = new_claim(
-            *(f"labels.{name}", "which connections", ADDED),
-            f"LeNet-300-100 on {label}, 90 % and above: right labels beat permuted ones",
-            *("–", "direction", length_of(there), fewest(some)),
-        )
-        left = wanted.count(name) - len(there)
-        what = "permuted − SNIP"
-        found.append(collected_claim(claim, left, wanted.count(name), some, what))
+        configs = [config for config in plan["labels"] if config.dataset == name]
+        there, some = (of[of.dataset == name] for of in (rows, table))
+        text = f"LeNet-300-100 on {label}, 90 % and above: right labels beat permuted ones"
+        id, group, difference = f"labels.{name}", "which connections", "permuted − SNIP"
+        found.append(collected_claim(id, group, text, there, configs, some, difference))
     return found
 
 

@@ -56,6 +56,7 @@ from sniplab.verdicts import (
     from_to,
     judged,
     length_of,
+    missing,
     new_claim,
 )
 
@@ -238,17 +239,6 @@ def _by_gates(length: Length, dataset: str) -> list[Config]:
 # ---------------------------------------------------------------------------------- what is claimed
 
 FEWER = (1, 100)  # images; MANY are claimed to be better
-CELL = ["model", "method", "init", "gates", "reinit_gates", "scoring_batch", "seed"]
-
-
-def missing(rows: pd.DataFrame, configs: Iterable[Config]) -> int:
-    """How many of some planned runs of a part there are no rows of. Raises ValueError where two
-    rows are of one run: they would count twice."""
-    if rows.duplicated(CELL).any():
-        twice = rows[rows.duplicated(CELL)].iloc[0]
-        raise ValueError(f"two rows of one run: {', '.join(f'{k} {twice[k]}' for k in CELL)}")
-    there = set(rows[CELL].itertuples(index=False, name=None))
-    return len({tuple(getattr(config, k) for k in CELL) for config in configs} - there)
 
 
 def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
@@ -268,10 +258,6 @@ def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
         ),
         ruined(rows, plan),
     ]
-
-
-def _said_missing(absent: int, planned: int) -> str:
-    return f"; {absent} of {planned} runs missing" if absent else ""
 
 
 def scoring_batch(rows: pd.DataFrame, plan: Plan) -> list[dict]:
@@ -301,7 +287,7 @@ def scoring_batch(rows: pd.DataFrame, plan: Plan) -> list[dict]:
         if n == 0:
             continue
         row = table.loc[size]
-        claim["ours"] = row.text + _said_missing(absent, len(configs))
+        claim["ours"] = row.text + (f"; {absent}" if absent else "")
         if absent or not asked:
             continue
         whole, excluded = row.lost == 0, row["mean"] - row.half > row.published
@@ -323,7 +309,7 @@ def of_table_3(
     scored = scored[scored.model.isin(models) & scored.init.isin(inits)]
     absent = missing(scored, configs)
     asked = {(config.model, config.init) for config in configs} == cells
-    return scored, _said_missing(absent, len(configs)), asked and not absent
+    return scored, f"; {absent}" if absent else "", asked and not absent
 
 
 def initializers(rows: pd.DataFrame, plan: Plan) -> dict:
@@ -387,7 +373,8 @@ def compared(
     if table.n.sum() == 0:
         return claim
     claim["ours"] = f"{from_to(table['mean'].dropna())} points against VS-X"
-    claim["ours"] += _said_missing(absent, len(configs))
+    if absent:
+        claim["ours"] += f"; {absent}"
     if absent or not asked:
         return claim
     whole, least, most = table.lost == 0, table["mean"] - table.half, table["mean"] + table.half

@@ -60,6 +60,7 @@ from sniplab.verdicts import (
     from_to,
     judged,
     length_of,
+    missing,
     near,
     new_claim,
     undertrained,
@@ -334,7 +335,7 @@ def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
     table_1, found = rows[rows.part == "table_1"], []
 
     def add(claim: dict, part: str, model: str, cells: Iterable[tuple[str, float]]) -> None:
-        why = missing(rows, plan, part, model, cells)
+        why = missing_cells(rows, plan, part, model, cells)
         there = claim["ours"] != "–"
         found.append(claim | _verdict(why if there else "", claim["verdict"]))
 
@@ -356,20 +357,16 @@ def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
     return found
 
 
-def missing(
+def missing_cells(
     rows: pd.DataFrame, plan: Plan, part: str, model: str, cells: Iterable[tuple[str, float]]
 ) -> str:
     """Why a claim on some cells, each a method at a sparsity, of a network in a part has no verdict
-    yet: "3 of 40 runs missing", or that the plan does not ask for one: "not run at 95 %"; else
-    ""."""
+    yet: as from `missing`, or that the plan does not ask for one: "not run at 95 %"; else ""."""
     cells = set(cells)
-    runs = {(c.method, c.sparsity, c.seed) for c in plan[part] if c.model == model}
-    wanted = {run for run in runs if run[:2] in cells}
-    some = rows[(rows.part == part) & (rows.model == model)]
-    left = wanted - set(zip(some.method, some.sparsity, some.seed, strict=True))
-    if left:
-        return f"{len(left)} of {len(wanted)} runs missing"
-    never = sorted({sparsity for _, sparsity in cells - {run[:2] for run in wanted}})
+    configs = [c for c in plan[part] if c.model == model and (c.method, c.sparsity) in cells]
+    if why := missing(rows[(rows.part == part) & (rows.model == model)], configs):
+        return why
+    never = sorted({sparsity for _, sparsity in cells - {(c.method, c.sparsity) for c in configs}})
     return f"not run at {', '.join(map(level, never))}" if never else ""
 
 

@@ -12,7 +12,7 @@ from sniplab.sections.sweep_figures import sparsity_axis
 from sniplab.sections.sweep_tables import LENET_300, costs
 from sniplab.show import DATA_LOOKS
 from sniplab.stats import minus_twin, paired, quoted, summarize
-from sniplab.verdicts import ADDED, collected_claim, fewest, length_of, new_claim
+from sniplab.verdicts import collected_claim
 
 
 def on_both(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
@@ -58,15 +58,10 @@ def draw_costs(table: pd.DataFrame) -> plt.Figure:
 def claims(rows: pd.DataFrame, swept: pd.DataFrame, plan: Plan) -> list[dict]:
     """A row of the table of claims, untested while planned runs are missing; `rows`, `swept` as for
     `on_both`."""
-    table = harder(on_both(rows, swept))
-    claim = new_claim(
-        *(f"harder.{LENET_300}", "pruned beside dense", ADDED),
-        "LeNet-300-100, 50 to 98 %: SNIP costs more on Fashion-MNIST than on MNIST",
-        *("–", "direction", length_of(rows), fewest(table)),
-    )
-    wanted = sum(len(part) for part in plan.values())
-    left, what = wanted - len(rows), "difference of the costs"
-    return [collected_claim(claim, left, wanted, table, what)]
+    text = "LeNet-300-100, 50 to 98 %: SNIP costs more on Fashion-MNIST than on MNIST"
+    table, difference = harder(on_both(rows, swept)), "difference of the costs"
+    name, group = f"harder.{LENET_300}", "pruned beside dense"
+    return [collected_claim(name, group, text, rows, plan["fashion"], table, difference)]
 
 
 def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:

@@ -16,7 +16,7 @@ from sniplab.sections import Plan, sweep
 from sniplab.sections.sweep_figures import draw_differences
 from sniplab.sections.sweep_tables import LENET_300
 from sniplab.stats import paired, quoted
-from sniplab.verdicts import ADDED, collected_claim, fewest, length_of, new_claim
+from sniplab.verdicts import collected_claim
 
 # What is no method of METHODS, by the name of one: a dense network, where not connections are
 # chosen, but how many units; and a trained network, pruned by magnitude and trained again.
@@ -91,35 +91,22 @@ def draw_methods(table: pd.DataFrame) -> plt.Figure:
 def claims(rows: pd.DataFrame, swept: pd.DataFrame, plan: Plan) -> list[dict]:
     """A row of the table of claims for each of QUESTIONS; untested while runs of its method are
     missing. `rows`, `swept` as for `compared`."""
-    table, there = compared(rows, swept), beside(rows)
-    runs = [config for part in plan.values() for config in part]
-    columns = ["method", "sparsity", "seed", "width", "pretrain", "rewind"]
-    wanted = beside(pd.DataFrame([[getattr(c, k) for k in columns] for c in runs], columns=columns))
-    return [
-        _claim(method, *question, *(some[some.method == method] for some in (table, there, wanted)))
-        for method, question in QUESTIONS.items()
-    ]
-
-
-def _claim(
-    method: str,
-    words: str,
-    holds: str,
-    table: pd.DataFrame,
-    rows: pd.DataFrame,
-    wanted: pd.DataFrame,
-) -> dict:
-    claim = new_claim(
-        *(f"beside_{method}.{LENET_300}", "which connections", ADDED),
-        f"LeNet-300-100, 90 % and above: {words}",
-        *("–", "direction", length_of(rows), fewest(table)),
-    )
-    there = set(zip(rows.sparsity, rows.seed, strict=True))
-    left = set(zip(wanted.sparsity, wanted.seed, strict=True)) - there
-    if wanted.empty:
-        return claim
-    what = f"{BESIDE[method].label} − SNIP"
-    return collected_claim(claim, len(left), len(wanted), table, what, holds)
+    planned = pd.DataFrame({"config": plan["methods"]}, dtype=object)
+    for column in ("method", "sparsity", "width", "pretrain", "rewind"):
+        planned[column] = [getattr(config, column) for config in plan["methods"]]
+    planned, there, table = beside(planned), beside(rows), compared(rows, swept)
+    found = []
+    for method, (question, holds) in QUESTIONS.items():
+        configs, some, of_method = (
+            frame[frame.method == method] for frame in (planned, there, table)
+        )
+        text = f"LeNet-300-100, 90 % and above: {question}"
+        name, group = f"beside_{method}.{LENET_300}", "which connections"
+        difference = f"{BESIDE[method].label} − SNIP"
+        found.append(
+            collected_claim(name, group, text, some, configs.config, of_method, difference, holds)
+        )
+    return found
 
 
 def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
