@@ -52,7 +52,7 @@ def committed_values() -> dict[str, str]:
         sweep.values(swept, sweep.plan(COMMITTED)),
         sweep_methods.values(rows["1_methods"], swept),
         sweep_fashion.values(rows["1_fashion"], swept),
-        sweep_paths.values(),
+        sweep_paths.values(swept),
         sweep_time.values(),
         architectures.values(rows["2_architectures"], rows["2_layers"]),
         architectures_lengths.values(rows["2_lengths"], rows["2_architectures"]),

@@ -34,52 +34,36 @@ from traitlets.config import Config
 from sniplab.data import FallbackWarning
 from sniplab.page import join
 from sniplab.prose import renew_documents
-from sniplab.runs import run_grid
+from sniplab.runs import identity, read_results, run_grid
 from sniplab.sections import (
     COMMITTED,
     PROFILES,
     RESULTS,
-    architectures_collected,
     architectures_layers,
     conclusion,
-    connections_labels,
     connections_scored,
     data_and_initialization,
     output_folder,
-    random_labels_capacity,
-    sweep,
-    sweep_collected,
-    sweep_paths,
     sweep_time,
 )
 
 NOTEBOOKS = sorted(Path(__file__).resolve().parent.parent.glob("notebooks/[0-9]*.ipynb"))
 
 # The runs of the committed report, by the file in RESULTS that keeps their rows.
-PLANS = {
-    "1_learning_rates": sweep.rates_plan,
-    **conclusion.PLANS,
-    "6_conclusion": conclusion.plan,
-    **sweep_collected.PLANS,
-    **architectures_collected.PLANS,
-    **connections_labels.PLANS,
-    "4_more_seeds": data_and_initialization.more_seeds_plan,
-}
+PLANS = {**conclusion.PLANS, "6_conclusion": conclusion.plan}
 
 # What is measured without training, or in seconds: functions that write it into a folder.
 TABLES: dict[str, Callable[[Path], None]] = {
-    "1_paths": sweep_paths.write_stored,
     "1_sparsity_sweep": sweep_time.write_stored,
     "2_masks": architectures_layers.write_masks,
     "3_pruned_connections": connections_scored.write_stored,
     "3_kept_again": connections_scored.write_kept_again,
     "4_data_and_initialization": data_and_initialization.write_stored,
-    "5_random_labels": random_labels_capacity.write_stored,
     "6_conclusion": conclusion.write_stored,
 }
 
-FRAME = ("introduction", "conclusion")  # computed from the rows that the sections leave: run last
-SHORTEST = "pruned_connections"  # of the sections: begun last, where a core is free first
+# Notebooks that read the rows of others, and so wait for them: of section III A, and of all.
+LATER = (("pruned_connections",), ("introduction", "conclusion"))
 
 DURATIONS = {  # of each profile, set-up apart, said before anything runs
     "smoke": "about 2 minutes on two cores",
@@ -133,15 +117,15 @@ def progress_of(profile: str, folder: Path) -> Iterator[None]:
     if profile == COMMITTED or not sys.stderr.isatty():
         yield
         return
-    plans = {name: PLANS[name] for name in ("1_learning_rates", "6_conclusion")}
-    plans |= conclusion.PLANS
-    wanted = sum(len({c for part in of(profile).values() for c in part}) for of in plans.values())
+    stored = {run for name in PLANS for run in read_results(RESULTS / f"{name}.csv").run}
+    runs = {c for plan in PLANS.values() for part in plan(profile).values() for c in part}
+    wanted = len({identity(config) for config in runs} - stored)
     with tqdm(total=wanted, unit="run") as bar:
         ended = threading.Event()
 
         def watch() -> None:
             while not ended.wait(1):
-                bar.n = min(wanted, rows_there(folder, plans))
+                bar.n = min(wanted, rows_there(folder, PLANS))
                 bar.refresh()
 
         watcher = threading.Thread(target=watch, daemon=True)
@@ -186,11 +170,11 @@ def write_page(folder: Path, paths: list[Path], title: str, profile: str, pdf: b
         print(os.path.relpath(print_page(report)))
 
 
-def running_order() -> tuple[list[Path], list[Path]]:
-    """The notebooks that are run first, and those that need the rows of all of them."""
-    last = [path for path in NOTEBOOKS if path.stem.endswith(FRAME)]
-    sections = [path for path in NOTEBOOKS if path not in last]
-    return sorted(sections, key=lambda path: path.stem.endswith(SHORTEST)), last
+def running_order() -> list[list[Path]]:
+    """The notebooks in groups: each needs the rows of those before it."""
+    groups = [[path for path in NOTEBOOKS if path.stem.endswith(names)] for names in LATER]
+    first = [path for path in NOTEBOOKS if not any(path in group for group in groups)]
+    return [first, *groups]
 
 
 def run_notebooks(profile: str, pdf: bool) -> None:

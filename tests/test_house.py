@@ -27,7 +27,7 @@ ROOMS = (  # in the order of their arrows; the sections stand side by side after
         "sniplab.trial",
     ),
     *("sniplab.runs.config", "sniplab.runs.store", "sniplab.runs.worker", "sniplab.runs.bar"),
-    *("sniplab.runs.grid", "sniplab.runs.migrate"),
+    "sniplab.runs.grid",
     *("sniplab.stats", "sniplab.show", "sniplab.verdicts"),
 )
 AFTER = (  # the sections, in the same order

@@ -342,10 +342,8 @@ def test_bits_that_each_parameter_has_learned():
     assert table.random[1] == pytest.approx(0.5 * capacity.label_bits(50))
 
 
-def test_the_stored_number_of_images_is_what_is_measured():
-    images = stored_table("5_train_images")
-    (digits,) = capacity.measure_train_images(["digits"]).to_dict("records")
-    assert digits in images.to_dict("records")
+def test_the_number_of_train_images_is_that_of_the_data():
+    assert random_labels.TRAIN_IMAGES == stored_table("4_data").train_images[0]
 
 
 # ------------------------------------------------------------------------------------ a first trial

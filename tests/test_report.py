@@ -22,7 +22,7 @@ from sniplab.sections import (
 COLLECTED = {
     **sweep_collected.PLANS,
     **architectures_collected.PLANS,
-    **connections_labels.PLANS,
+    "3_labels": connections_labels.labels_plan,
 }
 COLLECTED["4_more_seeds"] = data_and_initialization.more_seeds_plan
 
@@ -108,7 +108,7 @@ def test_how_long_it_takes_is_said_first_and_how_far_it_is_is_read_from_the_rows
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(report, "output_folder", lambda profile: tmp_path)
-    monkeypatch.setattr(report, "running_order", lambda: ([], []))
+    monkeypatch.setattr(report, "running_order", lambda: [])
     monkeypatch.setattr(report, "write_page", lambda *_: None)
     monkeypatch.setattr(report, "NOTEBOOKS", [tmp_path / "0.ipynb"])
     monkeypatch.setattr(report.os, "environ", dict(report.os.environ))
@@ -271,8 +271,8 @@ def test_tables_are_measured_into_the_results(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "known"),
     [
-        (["rows", "7_more"], "no 7_more; known: 1_learning_rates, "),
-        (["tables", "2_layers"], "no 2_layers; known: 1_paths, "),
+        (["rows", "7_more"], "no 7_more; known: 1_sparsity_sweep, "),
+        (["tables", "2_layers"], "no 2_layers; known: 1_sparsity_sweep, "),
         (["quick", "2_layers"], "no 2_layers; known: none"),
     ],
 )

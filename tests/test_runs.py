@@ -496,7 +496,6 @@ def written(two_runs, tmp_path):
         (lambda text: text[: text.rindex("stacked")] + "\n", "line 3 of .* torn.*delete that line"),
         (lambda text: text[:-40] + "\n", "is damaged"),
         (lambda text: text.replace("error_best", "best"), "does not know: best; read it"),
-        (lambda text: text.replace("masks", "version"), "version; .*sniplab.runs.migrate"),
         (lambda text: text.replace(",model,", ",sparsity,"), "is no file of results.*model"),
         (lambda text: "name,age\nAda,36\n", "is no file of results"),
         (lambda text: "\x00\x01 no text at all", "is no file of results"),

@@ -7,12 +7,11 @@ import os
 import stat
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import sniplab as lab
 from sniplab.runs import config as config_file
-from sniplab.runs import migrate, store
+from sniplab.runs import store
 
 RECIPE = lab.Recipe(20, checkpoints=2)
 
@@ -233,84 +232,3 @@ def test_a_run_in_two_parts_has_a_row_in_each(tmp_path):
     rows = lab.select({"a": [one, two], "b": [two, three], "c": [three]}, path)
     assert rows.part.tolist() == ["a", "a", "b"] and rows.seed.tolist() == [1, 2, 2]
     assert lab.select({"c": [three]}, path).empty and "part" in lab.select({"c": [three]}, path)
-
-
-# --------------------------------------------------------------------------------------- migration
-
-
-def version_6(own, **changes):
-    """A row as version 6 wrote it."""
-    fields = config_file.flat_fields(own)
-    identity = {"version": 6, **fields, "data": "d1"}
-    text = config_file.json.dumps(identity, sort_keys=True).encode()
-    run = config_file.hashlib.sha256(text).hexdigest()[:16]
-    names = [name for name in config_file.OUTCOME if name not in ("data", "error_last_five")]
-    outcome = {name: config_file.OUTCOME[name] for name in names} | config_file.CURVES
-    return {"run": run, **identity, **outcome} | changes
-
-
-def write_version_6(path, rows):
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), quoting=csv.QUOTE_NONNUMERIC)
-        writer.writeheader()
-        writer.writerows({n: "" if v != v else v for n, v in some.items()} for some in rows)
-
-
-def test_rows_of_version_6_get_their_new_identity(tmp_path):
-    path, own = tmp_path / "r.csv", [config(), config(seed=1, biases=False)]
-    curve = "9 1 7 6 5 4 3 3.5"
-    write_version_6(path, [
-        version_6(own[0], error=3.5, error_best=1.0, test_curve=curve),
-        version_6(own[1], status="diverged: the loss is nan"),
-    ])  # fmt: skip
-    with pytest.raises(ValueError, match=r"version, .*python -m sniplab.runs.migrate"):
-        lab.read_results(path)
-    assert migrate.migrate(path) == 2
-    rows = lab.read_results(path)
-    assert rows.run.tolist() == [lab.identity(c) for c in own] and set(rows.data) == {"d1"}
-    assert rows.error_last_five[0] == 3.0 and rows.error_best[0] == 1.0
-    assert rows.test_curve.tolist() == [curve, ""] and rows.biases.tolist() == [True, False]
-    assert math.isnan(rows.error_last_five[1])
-    assert migrate.migrate(path) == 0  # up to date
-    pd.testing.assert_frame_equal(lab.read_results(path), rows)
-
-
-def test_a_row_that_was_changed_by_hand_is_refused(tmp_path):
-    path = tmp_path / "r.csv"
-    write_version_6(path, [version_6(config()) | {"sparsity": 0.5}])
-    before = path.read_bytes()
-    with pytest.raises(ValueError, match="does not fit its identity: it was changed by hand"):
-        migrate.migrate(path)
-    assert path.read_bytes() == before
-
-
-def test_the_effective_share_is_filled_in_where_the_masks_are_the_same(tmp_path, monkeypatch):
-    """Of old rows: one as it was run, one of another processor's mask, one dense, one of other
-    data, one pruned after training, and one that shares its mask with the first."""
-    short = lab.Recipe(2, checkpoints=1)
-    runs = [
-        config(recipe=short, method="random", sparsity=0.98),
-        config(recipe=short, method="random", sparsity=0.95),
-        config(recipe=short, method="dense", sparsity=0.0),
-        config(recipe=short, method="random", sparsity=0.9),
-        config(recipe=short, method="random", sparsity=0.98, pretrain=2),
-        config(recipe=short, method="random", sparsity=0.98, reinit="vs", train_images=500),
-    ]
-    path = tmp_path / "r.csv"
-    rows = lab.run_grid(runs, path, n_jobs=1).assign(effective=math.nan)
-    share = lab.read_results(path).effective[0]
-    rows.loc[1, "masks"], rows.loc[3, "data"] = "0123456789ab", "other"
-    store.rewrite(path, rows)
-    made, real = [], migrate.prepare
-    monkeypatch.setattr(migrate, "prepare", lambda *how: made.append(how) or real(*how))
-    assert migrate.fill_effective(path, ["lenet-5-caffe"]) == {}
-    counts = {migrate.FILLED: 2, migrate.OTHER_MASKS: 1, migrate.OTHER_DATA: 1}
-    assert migrate.fill_effective(path) == counts and len(made) == 2
-    filled = lab.read_results(path)
-    assert filled.effective.isna().tolist() == [False, True, True, True, True, False]
-    assert filled.effective[0] == filled.effective[5] == share
-    rest = [name for name in lab.COLUMNS if name != "effective"]
-    pd.testing.assert_frame_equal(filled[rest], rows[rest])
-    curves = store.curves_of(path).read_bytes()
-    assert migrate.fill_effective(path)[migrate.FILLED] == 0  # nothing is left that could be
-    assert store.curves_of(path).read_bytes() == curves

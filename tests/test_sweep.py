@@ -371,20 +371,20 @@ def test_what_is_measured_is_stored_for_the_committed_report(monkeypatch):
         sweep_time.time_of("quick", "mnist", None)
 
 
-def test_shares_on_a_path_are_stored_and_shown():
-    table = sweep_paths.paths_of("desktop", "mnist")
-    assert set(table.method) == {"snip", "shuffled", "magnitude", "random"}
-    found = sweep_paths.values()
-    assert found["on_a_path.magnitude.99"] == "0.0"  # its first layer is empty
-    cell = table[(table.method == "random") & (table.sparsity == 0.99)]
-    assert found["on_a_path.random.99"] == f"{cell.on_a_path.mean():.1f}"
-    plt.close(sweep_paths.draw_paths(table))
-
-
-def test_shares_on_a_path_are_measured(digits):
-    table = sweep_paths.measure_paths(digits, range(1)).set_index(["method", "sparsity"]).on_a_path
-    assert table["magnitude", 0.99] == 0 and table["shuffled", 0.7] == 100
-    assert 0 < table["random", 0.99] < table["snip", 0.99] < 100
+def test_shares_on_a_path_are_those_of_the_runs():
+    rows = pd.concat([
+        runs([2.0, 2.1], part="sweep", sparsity=0.99, effective=[0.25, 0.75]),
+        runs([2.0], part="sweep", sparsity=0.5, effective=1.0),  # too few are cut off to be shown
+        runs([2.0], part="defaults", sparsity=0.99, effective=0.1),
+        runs([2.0], part="sweep", method="dense", sparsity=0.0, effective=1.0),
+        runs([90.0], part="sweep", method="magnitude", sparsity=0.99, effective=0.0),
+    ])  # fmt: skip
+    found = sweep_paths.values(rows)
+    assert found == {"on_a_path.snip.99": "50.0", "on_a_path.magnitude.99": "0.0"}
+    figure = sweep_paths.draw_paths(sweep_paths.on_paths(rows))
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["SNIP", "magnitude at initialisation"]
+    plt.close(figure)
 
 
 # -------------------------------------------------------------------------------- somebody's method

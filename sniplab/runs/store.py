@@ -37,11 +37,9 @@ def read_results(path: str | os.PathLike) -> pd.DataFrame:
     path = Path(path).expanduser()
     heads, lines = _read_lines(path, "results")
     if unknown := [name for name in heads if name not in COLUMNS]:
-        old = ", or bring it up to date with `python -m sniplab.runs.migrate`"
         raise ValueError(
             f"{path} has a column that this version of sniplab does not know: "
             f"{', '.join(unknown)}; read it with the version that wrote it"
-            + (old if "version" in unknown else "")
         )
     missing = [name for name, (_, d) in COLUMNS.items() if d is MISSING and name not in heads]
     if lines and missing:

@@ -196,14 +196,14 @@ def write_stored(folder: Path) -> None:
 # The runs of each section, by the file that keeps their rows.
 PLANS: dict[str, Callable[[str], Mapping]] = {
     "1_sparsity_sweep": sweep.plan,
-    "1_methods": sweep_collected.methods_plan,
-    "1_fashion": sweep_collected.fashion_plan,
+    "1_learning_rates": sweep.rates_plan,
+    **sweep_collected.PLANS,
     "2_architectures": architectures.plan,
     "2_layers": architectures.survival_plan,
-    "2_lengths": architectures_collected.lengths_plan,
-    "2_methods": architectures_collected.methods_plan,
+    **architectures_collected.PLANS,
     "3_labels": connections_labels.labels_plan,
     "4_data_and_initialization": data_and_initialization.plan,
+    "4_more_seeds": data_and_initialization.more_seeds_plan,
     "5_random_labels": random_labels.plan,
 }
 

@@ -34,9 +34,6 @@ def labels_plan() -> list[Config]:
     ]
 
 
-PLANS = {"3_labels": labels_plan}  # by the file in RESULTS that keeps the rows
-
-
 def compared(rows: pd.DataFrame, swept: pd.DataFrame, fashion: pd.DataFrame) -> pd.DataFrame:
     """SNIP on permuted labels − SNIP within seeds, as from `paired`, by dataset and sparsity.
 

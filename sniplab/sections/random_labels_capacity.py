@@ -1,13 +1,8 @@
 """§5.6 without any training: how much so many parameters can remember."""
 
-from collections.abc import Iterable
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 
 from snipcore import build_model, prunable
-from sniplab.data import load_data
 
 BITS = 32  # of a parameter
 
@@ -30,17 +25,3 @@ def least_error(kept: int, images: int, bits: float = BITS) -> float:
     many random labels fits into so many parameters of so many bits."""
     errors = np.linspace(0, 90, 9001)
     return float(errors[np.argmax(images * label_bits(errors) <= bits * kept)])
-
-
-def measure_train_images(datasets: Iterable[str]) -> pd.DataFrame:
-    """How many train images there are, a row for each data set: dataset, images, data (the digest),
-    source."""
-    found = [load_data(name, device="cpu") for name in datasets]
-    rows = [(data.name, len(data.y_train), data.digest, data.source) for data in found]
-    return pd.DataFrame(rows, columns=["dataset", "images", "data", "source"])
-
-
-def write_stored(folder: Path) -> None:
-    """Write the table of the committed report into a folder."""
-    images = measure_train_images(("mnist", "fashion_mnist", "digits"))
-    images.to_csv(folder / "5_train_images.csv", index=False)
