@@ -30,18 +30,41 @@ def unsigned(text: str) -> str:
 
 def quoted(name: str, row: Mapping) -> dict[str, str]:
     """A row of `summarize` or `paired` as prose quotes it, by name: `name` with the interval;
-    without it "….mean", "….size", which has no sign, and "….tenths", in one digit; the "….verdict"
-    on a difference; and "….open", mean plus half-width, what an interval does not exclude."""
+    without it "….mean", "….size", which has no sign, and "….tenths", in one digit; and "….open",
+    mean plus half-width, what an interval does not exclude. Of differences, too, the "….verdict";
+    "….span", from the least to the most of single pairs; and "….pairs", whether "all 3 higher"."""
     found = {
         name: unsigned(row["text"]) or "–",
         f"{name}.mean": unsigned(points(row["mean"])),
         f"{name}.size": points(row["mean"]).lstrip("+−"),
-        f"{name}.tenths": f"{row['mean']:.1f}".replace("-", "−"),
+        f"{name}.tenths": "–" if math.isnan(row["mean"]) else tenths(row["mean"]),
     }
-    if "verdict" in row:
-        found[f"{name}.verdict"] = row["verdict"]
     if not math.isnan(row["half"]):
         found[f"{name}.open"] = unsigned(points(row["mean"] + row["half"]))
+    if "verdict" in row:
+        low, high, n = row["least"], row["most"], row["n"]
+        ends = sorted((abs(low), abs(high))) if low * high > 0 else (low, high)
+        signs = {low > 0: f"all {n} higher", high < 0: f"all {n} lower"}
+        found[f"{name}.verdict"] = row["verdict"]
+        found[f"{name}.span"] = " to ".join(map(tenths, ends)) if n else "–"
+        found[f"{name}.pairs"] = signs.get(True, "mixed") if n else "–"
+    return found
+
+
+def tenths(value: float) -> str:
+    """A number in one digit after the point, with a minus sign: "−0.3"."""
+    return f"{value:.1f}".replace("-", "−")
+
+
+def quoted_table(kind: str, table: pd.DataFrame, by: Iterable[str]) -> dict[str, str]:
+    """Every row of a table as `quoted`, named by `kind` and by its columns `by`, a sparsity in
+    percent: "sweep_error.lenet-300-100.snip.95"."""
+    found: dict[str, str] = {}
+    for row in table.to_dict("records"):
+        words = [
+            f"{100 * row[column]:g}" if column == "sparsity" else str(row[column]) for column in by
+        ]
+        found |= quoted(".".join([kind, *words]).replace(" ", "_"), row)
     return found
 
 

@@ -441,11 +441,9 @@ def test_other_methods_and_sparsities_are_lines_of_their_own():
     assert costs.initial_runs(rows).sparsity.tolist() == [0.9] * 3
 
 
-def test_the_table_of_errors_has_all_networks_and_shows_those_that_were_run():
+def test_the_table_of_errors_puts_the_published_beside_ours():
     rows = pd.concat([pair("lstm-s", NOISE), pair("googlenet", [1.0])])
     table = costs.error_table(rows)
-    assert sorted(table.model) == sorted(published.systems())
-    assert table.difference.notna().sum() == 2
     shown = costs.error_text(table).set_index("network")
     assert list(shown.index) == ["GoogLeNet", "LSTM-s"]
     assert shown["class report, dense"].tolist() == ["14.11", "–"]
@@ -604,9 +602,9 @@ def test_numbers_of_what_masks_keep():
     kept = scored([("googlenet", "running", 4, 2), ("googlenet", "batch", 4, 0)])
     kept.loc[kept.norm == "batch", "path"] = False
     found = layers.survival_values(kept)
-    assert found["whole_initial"] == found["path_initial"] == found["scored_initial"] == "1"
+    assert found["whole_initial"] == found["scored_initial"] == "1"
     assert found["whole_batch"] == found["path_batch"] == "0" and found["scored_batch"] == "1"
-    assert found["cut_by_batch"] == "GoogLeNet" and found["scored_seeds"] == "2"
+    assert found["cut_by_batch"] == "GoogLeNet"
     assert (found["smallest_kept"], found["smallest_in"]) == ("2.00", "GoogLeNet")
 
 

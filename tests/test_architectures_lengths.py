@@ -59,8 +59,8 @@ def test_costs_are_compared_within_a_seed():
         quoted["length_change.alexnet-s.24"] == "1.00 ± 0.25"
         and quoted["length_cost.alexnet-s.12.mean"] == "2.50"
     )
-    assert quoted["length.alexnet-s.dense.12.tenths"] == "20.2"
-    assert quoted["length.alexnet-s.dense.12.training.tenths"] == "19.2"
+    assert quoted["length.test.alexnet-s.dense.12.tenths"] == "20.2"
+    assert quoted["length.training.alexnet-s.dense.12.tenths"] == "19.2"
 
 
 def test_without_longer_runs_there_is_nothing_to_compare():

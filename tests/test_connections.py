@@ -318,12 +318,10 @@ def test_stand_ins_are_not_stored(measured, monkeypatch, tmp_path):
 
 
 def test_figures_are_drawn_of_one_seed(measured, digits):
-    pictures = connections.tidy_pictures(measured)
-    drawn = connections.DRAWN
-    assert len(pictures) == 2 * (len(drawn) + 3) * 10 * 784
     title = measured["data"]["data"].iloc[1]
-    shade = pictures[(pictures.data == title) & (pictures.shown == "90 %")].value.to_numpy()
-    assert np.allclose(shade, connections.pictures_of(measured, title, 0.9).ravel(), atol=1e-4)
+    tiles = connections.tiles_of(measured, title)
+    assert len(tiles) == len(connections.DRAWN) + 3
+    assert np.array_equal(tiles["90 %"], connections.pictures_of(measured, title, 0.9))
     assert connections.classes(title)[5] == "5"
     assert connections.classes("Fashion-MNIST")[5] == "sandal"
     mask = torch.ones(300, 784, dtype=bool, device=digits.x_train.device)

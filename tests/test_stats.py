@@ -165,10 +165,16 @@ def test_words_for_errors_and_differences():
 
 def test_a_row_is_quoted_with_and_without_its_interval():
     row = {"text": "+0.67 ± 0.05", "mean": 0.668, "half": 0.045, "verdict": "higher"}
+    row |= {"least": 0.62, "most": 0.71, "n": 3}
     assert stats.quoted("cost", row) == {
         "cost": "0.67 ± 0.05", "cost.mean": "0.67", "cost.size": "0.67", "cost.tenths": "0.7",
         "cost.open": "0.71", "cost.verdict": "higher",
+        "cost.span": "0.6 to 0.7", "cost.pairs": "all 3 higher",
     }  # fmt: skip
+    mixed = stats.quoted("cost", row | {"least": -0.12})
+    assert (mixed["cost.span"], mixed["cost.pairs"]) == ("−0.1 to 0.7", "mixed")
+    lower = stats.quoted("cost", row | {"least": -2.5, "most": -1.0})
+    assert (lower["cost.span"], lower["cost.pairs"]) == ("1.0 to 2.5", "all 3 lower")
     alone = stats.quoted("error", {"text": "−1.25", "mean": -1.25, "half": math.nan})
     assert alone == {
         "error": "−1.25",
@@ -176,3 +182,12 @@ def test_a_row_is_quoted_with_and_without_its_interval():
         "error.size": "1.25",
         "error.tenths": "−1.2",
     }
+    lost = stats.quoted("error", {"text": "–", "mean": math.nan, "half": math.nan})
+    assert set(lost.values()) == {"–"}
+
+
+def test_a_table_is_quoted_row_by_row():
+    fixed = {"text": "1.25", "mean": 1.25, "half": math.nan}
+    table = pd.DataFrame([{"part": "no momentum", "sparsity": 0.95, "seed": 3, **fixed}])
+    found = stats.quoted_table("variant", table, ["part", "sparsity", "seed"])
+    assert found["variant.no_momentum.95.3.tenths"] == "1.2" and len(found) == 4

@@ -16,10 +16,9 @@ from sniplab.sections.architectures_published import (
     dense_error,
     own_sparsity,
     published_errors,
-    systems,
 )
 from sniplab.show import spanned
-from sniplab.stats import paired, points, quoted, summarize
+from sniplab.stats import paired, points, quoted_table, summarize
 from sniplab.verdicts import from_to, undertrained
 
 # Networks that batch statistics cut, and that are cheap to train.
@@ -138,8 +137,7 @@ def correlations(rows: pd.DataFrame) -> dict[str, float]:
 
 def error_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Table 2, Table I and ours in one, family by family: test errors dense and pruned and their
-    difference, published and ours, the latter as text; a line also for each network of the tables
-    that has not been run."""
+    difference, published and ours, the latter as text."""
     table = differences(rows)
     table = table[table.norm == "running"]
     dense = summarize(dense_runs(rows), ["model"])[["model", "text"]]
@@ -147,14 +145,8 @@ def error_table(rows: pd.DataFrame) -> pd.DataFrame:
     table = table.merge(dense.rename(columns={"text": "dense"}), "left", on="model")
     table = table.merge(pruned.rename(columns={"text": "pruned"}), "left", on=BY)
     table = table.rename(columns={"text": "difference"})
-    absent = [name for name in systems() if name not in set(table.model)]
-    more = {
-        "network": [MODELS[name].title for name in absent],
-        "model": absent,
-        "sparsity": [own_sparsity(name) for name in absent],
-    }
     columns = ["network", "model", "sparsity", "share", "dense", "pruned", "difference", "verdict"]
-    table = pd.concat([table[columns].astype(object), pd.DataFrame(more)], ignore_index=True)
+    table = table[columns].astype(object)
     own = table.network == table.model.map({name: spec.title for name, spec in MODELS.items()})
     for source, errors in SOURCES.items():
         column = source.replace(" ", "_")
@@ -166,8 +158,7 @@ def error_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def error_text(table: pd.DataFrame) -> pd.DataFrame:
-    """`error_table` as it is shown: what has been run."""
-    table = table[table.difference.notna()]
+    """`error_table` as it is shown."""
     shown = {
         "network": table.network,
         "sparsity": [f"{100 * sparsity:g} %" for sparsity in table.sparsity],
@@ -212,18 +203,13 @@ def batch_mask_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def cost_values(rows: pd.DataFrame) -> dict[str, str]:
-    """Numbers of prose: errors and differences of each network, as "dense.gru-s", "cost.gru-s",
-    "cost.gru-s.mean", "….tenths" and "….verdict"; by data set the spans of lengths, errors and
-    differences, as "costs.mnist"; how our differences go along with the class report's."""
+    """Numbers of prose: differences of each network, as "cost.gru-s"; by data set the spans of
+    lengths, errors and differences, as "costs.mnist"; how our differences go along with the class
+    report's."""
     cost = costs(rows)
-    between = between_statistics(rows).set_index("model")
     found = {"networks_trained": str(len(cost)), "of_one_seed": str((cost.n == 1).sum())}
-    for kind, runs in (("dense", dense_runs(rows)), ("pruned", initial_runs(rows))):
-        texts = summarize(runs, ["model"]).set_index("model").text
-        found |= {f"{kind}.{name}": texts.get(name, "–") for name in systems()}
-    for kind, table in (("cost", cost), ("batch_minus_initial", between)):
-        for name, row in table.iterrows():
-            found |= quoted(f"{kind}.{name}", row)
+    found |= quoted_table("cost", cost.reset_index(), ["model"])
+    found |= quoted_table("batch_minus_initial", between_statistics(rows), ["model"])
     for dataset in ("cifar10", "mnist"):
         found |= _of_data(rows[rows.dataset == dataset], cost, dataset)
     found["class_report_correlation.networks"] = str(len(cost.class_report.dropna()))

@@ -140,7 +140,6 @@ def survival_values(kept: pd.DataFrame) -> dict[str, str]:
     initial, batch = (survived[survived.norm == norm] for norm in ("running", "batch"))
     towards = towards_input(kept)
     found = {
-        "scored_seeds": str(kept.seed.nunique()),
         "towards_input": str(towards.sum()),
         "smallest_kept": "–",
         "smallest_in": "–",
@@ -148,7 +147,7 @@ def survival_values(kept: pd.DataFrame) -> dict[str, str]:
     for name, part in (("initial", initial), ("batch", batch)):
         found[f"scored_{name}"] = str(len(part))
         found[f"whole_{name}"] = str((part.lost == 0).sum())
-        found[f"path_{name}"] = str((part.paths == part.seeds).sum())
+    found["path_batch"] = str((batch.paths == batch.seeds).sum())
     found["cut_by_batch"] = titled(batch.model[batch.paths < batch.seeds])
     if len(initial):
         least = initial.loc[initial.smallest.idxmin()]

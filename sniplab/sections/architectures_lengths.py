@@ -18,7 +18,7 @@ from sniplab.sections.architectures_costs import (
     initial_runs,
 )
 from sniplab.sections.architectures_published import SOURCES
-from sniplab.stats import minus_twin, paired, quoted, summarize
+from sniplab.stats import minus_twin, paired, quoted_table, summarize
 from sniplab.verdicts import collected_claim
 
 SHOWN = ["model", "method", "epochs", "seed", "error", "train_error"]  # of the runs, in the figure
@@ -148,15 +148,12 @@ def claims(longer: pd.DataFrame, rows: pd.DataFrame, plan: Plan) -> list[dict]:
 
 
 def values(longer: pd.DataFrame, rows: pd.DataFrame) -> dict[str, str]:
-    """The numbers for prose, by model and epochs: errors ("length.alexnet-s.dense.24", on training
-    images "length.alexnet-s.dense.24.training"), costs ("length_cost.alexnet-s.24"), and how these
-    differ from those of the shortest runs ("length_change.alexnet-s.24")."""
+    """The numbers for prose, by model and epochs: errors ("length.test.alexnet-s.dense.24", or
+    "length.training.…"), costs ("length_cost.alexnet-s.24"), and how these differ from those of the
+    shortest runs ("length_change.alexnet-s.24")."""
     runs = by_length(longer, rows)
-    found: dict[str, str] = {}
-    for row in errors(runs).to_dict("records"):
-        images = "" if row["images"] == "test" else f".{row['images']}"
-        found |= quoted(f"length.{row['model']}.{row['method']}.{row['epochs']}{images}", row)
-    for name, table in (("length_cost", costs(runs)), ("length_change", changes(runs))):
-        for row in table.to_dict("records"):
-            found |= quoted(f"{name}.{row['model']}.{row['epochs']}", row)
-    return found
+    return {
+        **quoted_table("length", errors(runs), ["images", "model", "method", "epochs"]),
+        **quoted_table("length_cost", costs(runs), BY),
+        **quoted_table("length_change", changes(runs), BY),
+    }

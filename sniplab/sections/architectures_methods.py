@@ -11,7 +11,7 @@ from snipcore import MODELS
 from sniplab.methods import METHODS
 from sniplab.sections import Plan
 from sniplab.sections.architectures_costs import initial_runs
-from sniplab.stats import paired, quoted
+from sniplab.stats import paired, quoted_table
 from sniplab.verdicts import collected_claim
 
 QUESTIONS = {  # what is claimed of a control
@@ -71,7 +71,4 @@ def claims(rows: pd.DataFrame, built: pd.DataFrame, plan: Plan) -> list[dict]:
 def values(rows: pd.DataFrame, built: pd.DataFrame) -> dict[str, str]:
     """The differences for prose: "beside_conv.alexnet-s.shuffled", with ".mean", ".verdict" and so
     on."""
-    found: dict[str, str] = {}
-    for row in compared(rows, built).to_dict("records"):
-        found |= quoted(f"beside_conv.{row['model']}.{row['method']}", row)
-    return found
+    return quoted_table("beside_conv", compared(rows, built), ["model", "method"])

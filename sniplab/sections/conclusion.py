@@ -279,13 +279,13 @@ def values(rows: pd.DataFrame, claims: pd.DataFrame) -> dict[str, str]:
     A name has no spaces: "in_part.pruned_beside_dense", "effect.new_weights_under_the_mask.95".
     """
     of_paper = claims[claims.section != ADDED]
-    found = {"claims": str(len(of_paper)), "questions": str(len(claims) - len(of_paper))}
+    found = {"claims": str(len(of_paper))}
     words = of_paper.verdict.str.partition(":")[0]
     found |= {f"{verdict}.all": str((words == verdict).sum()) for verdict in VERDICTS}
     for row in tally_of(claims).to_dict("records"):
-        found |= {f"{word}.{row['group']}": str(row[word]) for word in (*VERDICTS, ADDED)}
+        found |= {f"{word}.{row['group']}": str(row[word]) for word in VERDICTS}
     for claim in claims.itertuples():
-        found |= {f"ours.{claim.id}": claim.ours, f"verdict.{claim.id}": claim.verdict}
+        found[f"verdict.{claim.id}"] = claim.verdict
     for row in effects(rows).itertuples():
         name = f"{row.choice}.{100 * row.sparsity:.0f}"
         found |= {f"effect.{name}": row.text, f"effect_verdict.{name}": row.verdict}

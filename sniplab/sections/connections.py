@@ -128,19 +128,6 @@ def tiles_of(tables: Tables, title: str) -> dict[str, np.ndarray]:
     return {**shown, MEAN_IMAGE: means, MAGNITUDE: np.abs(means)}
 
 
-def tidy_pictures(tables: Tables) -> pd.DataFrame:
-    """`tiles_of` all data sets, one row for each pixel."""
-    parts = []
-    for title in tables["data"].data:
-        for shown, tiles in tiles_of(tables, title).items():
-            axes = pd.MultiIndex.from_product(
-                map(range, tiles.shape), names=["class", "row", "column"]
-            )
-            part = pd.DataFrame({"value": tiles.ravel().round(4)}, axes).reset_index()
-            parts.append(part.assign(data=title, shown=shown))
-    return pd.concat(parts, ignore_index=True)[["data", "class", "shown", "row", "column", "value"]]
-
-
 def rows_of_scorings(tables: Tables) -> pd.DataFrame:
     """One row for each scoring of LeNet-300-100, as captions take the rows of runs."""
     about = tables["data"].set_index("data")[["name", "source"]]
@@ -159,13 +146,6 @@ def summaries(likeness: pd.DataFrame, value: str) -> pd.DataFrame:
     return summarize(of_pictures(likeness), BY, value).set_index(BY).sort_index()
 
 
-def by_seed(likeness: pd.DataFrame) -> pd.DataFrame:
-    """The pictures' hits and correlations seed by seed, those with magnitudes beside the others."""
-    table = of_pictures(likeness).drop(columns=["scored", "status"])
-    plain, magnitude = (table[table["with"] == kind].drop(columns="with") for kind in WITH)
-    return plain.merge(magnitude, on=["data", "sparsity", "seed"], suffixes=("", "_magnitude"))
-
-
 def matrix(correlations: pd.DataFrame, title: str, kind: str, sparsity: float, value: str = "r"):
     """`value` of each picture, down, with each mean image, across: (10, 10)."""
     rows = correlations[
@@ -174,12 +154,6 @@ def matrix(correlations: pd.DataFrame, title: str, kind: str, sparsity: float, v
         & (correlations.sparsity == sparsity)
     ]
     return rows.pivot(index="picture", columns="mean_image", values=value).to_numpy()
-
-
-def tidy_correlations(correlations: pd.DataFrame) -> pd.DataFrame:
-    """Correlations with mean images at 90 %, a row for each pair of picture and mean image."""
-    rows = correlations[(correlations["with"] == MEAN_IMAGE) & (correlations.sparsity == CHECKED)]
-    return rows[["picture", "mean_image", "r", "data"]]
 
 
 def against_luck(table: np.ndarray) -> tuple[float, bool]:

@@ -14,7 +14,7 @@ from sniplab.recipe import PROTOCOLS, recipe_for
 from sniplab.runs import Config
 from sniplab.sections import Plan, collected
 from sniplab.show import DATA_LOOKS
-from sniplab.stats import paired, quoted
+from sniplab.stats import paired, quoted_table
 from sniplab.verdicts import collected_claim
 
 NETWORK, METHOD = "lenet-300-100", "permuted-labels"
@@ -82,7 +82,4 @@ def claims(
 
 def values(rows: pd.DataFrame, swept: pd.DataFrame, fashion: pd.DataFrame) -> dict[str, str]:
     """The differences for prose: "labels.mnist.95", with ".mean", ".verdict" and so on."""
-    found: dict[str, str] = {}
-    for row in compared(rows, swept, fashion).to_dict("records"):
-        found |= quoted(f"labels.{row['dataset']}.{100 * row['sparsity']:g}", row)
-    return found
+    return quoted_table("labels", compared(rows, swept, fashion), ["dataset", "sparsity"])

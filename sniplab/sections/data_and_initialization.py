@@ -25,7 +25,6 @@ from sniplab.sections.data_and_initialization_masks import (
     mean_overlaps,
     mean_shares,
     measure,
-    picture_correlations,
     recurrent_cells,
     stored,
 )
@@ -47,7 +46,7 @@ from sniplab.sections.data_and_initialization_tables import (
     scored_rows,
     shuffle_differences,
 )
-from sniplab.stats import paired, points, quoted, summarize
+from sniplab.stats import paired, points, quoted_table, summarize
 from sniplab.verdicts import (
     CLOSE,
     RUINED,
@@ -440,70 +439,44 @@ def write_stored(folder: Path) -> None:
 def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     """The numbers that prose quotes, by name.
 
-    By images scored on, "all" of them the whole split: "batch_error.100", "batch_minus.100.10000"
-    (10,000 minus 100), "batch_gain_excluded" (a gain of 10,000 on 100 beyond its interval),
-    "overlap_whole.100", "picture_r.1". By network and initialiser: "init_error.gru-s.snip.rn",
-    "init_minus.gru-s.rn" (minus VS-X), "init_widest.lenet-300-100" (how much is not excluded). Of
-    GRU-s: "shuffled_minus.rn", "gates_error.1.0.rn" (biases scored at 1, trained from 0),
-    "gates_minus.both.vs-x". Errors in percent, differences in points,
-    all of them with ".mean" and ".tenths" without the interval, in two digits and one; differences
-    also with ".verdict", ".span" (of single pairs) and ".pairs": whether "all 3 higher". Of masks:
+    By images scored on, "all" of them the whole split: "batch_minus.100.10000" (10,000 minus 100),
+    "batch_gain_excluded" (a gain of 10,000 on 100 beyond its interval), "overlap_whole.100". By
+    network and initialiser: "init_error.gru-s.snip.rn", "init_minus.gru-s.rn" (minus VS-X),
+    "init_widest.lenet-300-100" (how much is not excluded). Of GRU-s: "shuffled_minus.rn",
+    "gates_error.1.0.rn" (biases scored at 1, trained from 0), "gates_minus.both.vs-x". Errors are
+    in percent, differences in points, with the endings of `quoted`. Of masks:
     "units_reached.gru-s.rn", "units_by_chance.gru-s.rn", "recurrent_share.gru-s.rn" (percent of
     what is kept).
     """
-    batches, started = of_part(rows, "scoring_batch"), of_part(rows, "initializers")
+    started = of_part(rows, "initializers")
     gated = of_part(rows, "gates").astype({"gates": int, "reinit_gates": int})
     by_batch, by_init = batch_differences(rows), initializer_differences(rows)
     sizes = {column: {0: "all"} for column in ("minus", "scoring_batch")}
-    errors = summarize(batches, ["scoring_batch"])
-    found = named("batch_error", errors.replace(sizes), ["scoring_batch"])
-    found |= named("batch_minus", by_batch.replace(sizes), ["minus", "scoring_batch"])
-    cells = ["model", "method", "init"]
-    found |= named("init_error", summarize(started, cells), cells)
-    found |= named("init_minus", by_init, ["model", "init"])
-    found |= named("shuffled_minus", shuffle_differences(rows), ["init"])
-    starts = ["gates", "reinit_gates", "init"]
-    found |= named("gates_error", summarize(gated, starts), starts)
-    found |= named("gates_minus", gate_steps(rows), ["step", "init"])
+    cells, starts = ["model", "method", "init"], ["gates", "reinit_gates", "init"]
+    found = {
+        **quoted_table("batch_minus", by_batch.replace(sizes), ["minus", "scoring_batch"]),
+        **quoted_table("init_error", summarize(started, cells), cells),
+        **quoted_table("init_minus", by_init, ["model", "init"]),
+        **quoted_table("shuffled_minus", shuffle_differences(rows), ["init"]),
+        **quoted_table("gates_error", summarize(gated, starts), starts),
+        **quoted_table("gates_minus", gate_steps(rows), ["step", "init"]),
+    }
     many = by_batch[(by_batch.minus == 100) & (by_batch.scoring_batch == MANY)]
-    found["batch_gain_excluded"] = f"{(many.half - many['mean']).mean():.2f}"
+    excluded = many.half - many["mean"]
+    found["batch_gain_excluded"] = f"{excluded.mean():.2f}" if len(many) else "–"
     for model, table in by_init.groupby("model"):
         found[f"init_widest.{model}"] = f"{(table['mean'].abs() + table.half).max():.2f}"
-    tables = stored(plan, "mnist")
-    found |= mask_values(tables) if tables else {}
     found["ruined_verdict"] = ruined(rows, plan)["verdict"]
-    return {name: "–" if "nan" in text else text for name, text in found.items()}
-
-
-def named(kind: str, table: pd.DataFrame, by: list[str]) -> dict[str, str]:
-    """The numbers of a table from `summarize` or `paired`, as `values` names them."""
-    found = {}
-    for row in table.to_dict("records"):
-        words = [str(row[key]).replace(" ", "_") for key in by]
-        name = ".".join([kind, *words])
-        found |= quoted(name, row)
-        if "verdict" in row:
-            low, high, n = row["least"], row["most"], row["n"]
-            ends = sorted((abs(low), abs(high))) if low * high > 0 else (low, high)
-            found[f"{name}.span"] = " to ".join(f"{end:.1f}".replace("-", "−") for end in ends)
-            signs = {low > 0: f"all {n} higher", high < 0: f"all {n} lower"}
-            found[f"{name}.pairs"] = signs.get(True, "mixed")
-    return found
+    return found | mask_values(stored())
 
 
 def mask_values(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """Those of `values` that are measured without training; `tables` as from `stored`."""
-    ones, initial = tables["single_images"], tables["initial_masks"]
-    overlaps, r = mean_overlaps(tables["overlaps"])["mean"], picture_correlations(tables)
+    initial = tables["initial_masks"]
+    overlaps = mean_overlaps(tables["overlaps"])["mean"]
     found = {f"overlap_whole.{size}": f"{overlap:.2f}" for size, overlap in overlaps.items()}
-    found |= {f"picture_r.{size or 'all'}": f"{value:.2f}" for size, value in r.items()}
-    found |= {
-        "picture_r.own_image": f"{ones.r.mean():.2f}",
-        "picture_digit": str(ones.digit[0]),
-        "overlap_whole.other_weights": f"{levels(tables['overlaps'])[OTHER]:.2f}",
-        "initial_masks": str(len(initial)),
-        "initial_masks_cut": str((initial.collapsed != "").sum()),
-    }
+    found["overlap_whole.other_weights"] = f"{levels(tables['overlaps'])[OTHER]:.2f}"
+    found["initial_masks_cut"] = str((initial.collapsed != "").sum())
     for row in recurrent_cells(initial).itertuples():
         found[f"units_reached.{row.model}.{row.init}"] = f"{row.units_reached:.0f}"
         found[f"units_by_chance.{row.model}.{row.init}"] = f"{row.by_chance:.0f}"
@@ -512,7 +485,4 @@ def mask_values(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     for (model, init, layer), share in shares.items():
         if layer == "cell recurrent":
             found[f"recurrent_share.{model}.{init}"] = f"{share:.0f}"
-    biases = tables["gate_biases"]
-    for init, kept in biases[biases.gates == 1].groupby("init")["update"].mean().items():
-        found[f"update_biases_kept.{init}"] = f"{kept:.0f}"
     return found

@@ -71,7 +71,6 @@ def measure(plan: Plan, data: Data) -> dict[str, pd.DataFrame]:
         "pictures": measure_pictures(masks),
         "overlaps": measure_overlaps(masks),
         "mean_image": measure_mean_image(data),
-        "single_images": measure_single_images(masks, data),
         "initial_masks": drawn,
         "layers": layers,
         "gate_biases": measure_gate_biases(plan["gates"], data),
@@ -79,7 +78,7 @@ def measure(plan: Plan, data: Data) -> dict[str, pd.DataFrame]:
 
 
 TABLES = (
-    *("data", "pictures", "overlaps", "mean_image", "single_images"),
+    *("data", "pictures", "overlaps", "mean_image"),
     *("initial_masks", "layers", "gate_biases"),
 )
 
@@ -87,11 +86,11 @@ TABLES = (
 def measured(
     plan: Plan, profile: str, dataset: str, device: str | torch.device | None = None
 ) -> dict[str, pd.DataFrame]:
-    """The tables of `measure`: those `stored`, under the committed profile, if there are such; else
-    measured here and now, but for scoring batches that the train split is too small for."""
-    tables = stored(plan, dataset) if profile == COMMITTED else {}
-    if tables:
-        return tables
+    """The tables of `measure`: those `stored`, under the committed profile, where they are of the
+    data set; else measured here and now, but for scoring batches that the train split is too small
+    for."""
+    if profile == COMMITTED and stored()["data"].dataset[0] == dataset:
+        return stored()
     data = load_data(dataset, device=pick_device(device))
     return measure(fitting(plan, len(data.y_train)), data)
 
@@ -103,55 +102,11 @@ def fitting(plan: Plan, images: int) -> dict[str, list[Config]]:
     return {**plan, "scoring_batch": kept}
 
 
-def stored(plan: Plan, dataset: str) -> dict[str, pd.DataFrame]:
-    """The tables of `measure` in RESULTS, cut to the masks of a plan; none where they do not hold
-    them all, or are of other data."""
+def stored() -> dict[str, pd.DataFrame]:
+    """The tables of `measure` in RESULTS: of all masks of the committed report."""
     tables = {name: stored_table(f"4_{name}") for name in TABLES}
-    if any(table.empty for table in tables.values()):
-        return {}
-    if tables["data"].dataset[0] != dataset or not _covered(plan, tables):
-        return {}
     drawn = tables["initial_masks"]
     tables["initial_masks"] = drawn.assign(collapsed=drawn.collapsed.astype(object).fillna(""))
-    return _cut(plan, tables)
-
-
-MASK_KEYS = {  # a mask of a part of the plan is known by these, in the table of this name
-    "pictures": ("scoring_batch", ["scoring_batch", "seed"]),
-    "initial_masks": ("initializers", ["model", "init", "seed"]),
-    "gate_biases": ("gates", ["init", "gates", "seed"]),
-}
-
-
-def _wanted(plan: Plan, part: str, keys: list[str]) -> set[tuple]:
-    return {tuple(getattr(config, key) for key in keys) for config in plan[part]}
-
-
-def _covered(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> bool:
-    """Whether tables hold every mask of a plan."""
-    for name, (part, keys) in MASK_KEYS.items():
-        there = set(tables[name][keys].itertuples(index=False, name=None))
-        if not _wanted(plan, part, keys) <= there:
-            return False
-    return True
-
-
-def _cut(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Tables without what is of no mask of a plan."""
-
-    def only(table: pd.DataFrame, part: str, keys: list[str]) -> pd.DataFrame:
-        wanted = _wanted(plan, part, keys)
-        which = [key in wanted for key in table[keys].itertuples(index=False, name=None)]
-        return table[which].reset_index(drop=True)
-
-    tables = dict(tables)
-    for name, (part, keys) in MASK_KEYS.items():
-        tables[name] = only(tables[name], part, keys)
-    overlaps = only(tables["overlaps"], "scoring_batch", ["scoring_batch", "seed"])
-    seeds = {config.seed for config in plan["scoring_batch"]}
-    tables["overlaps"] = overlaps[overlaps.other_seed.isin(seeds)].reset_index(drop=True)
-    tables["single_images"] = only(tables["single_images"], "scoring_batch", ["seed"])
-    tables["layers"] = only(tables["layers"], "initializers", ["model", "init", "seed"])
     return tables
 
 
@@ -213,18 +168,6 @@ def measure_mean_image(data: Data) -> pd.DataFrame:
     return pd.DataFrame({"row": row.ravel(), "column": column.ravel(), "value": image.ravel()})
 
 
-def measure_single_images(masks: Mapping[tuple[int, int], Masks], data: Data) -> pd.DataFrame:
-    """The scoring batches of one image: seed, the digit that it shows, and the correlation r of the
-    picture of its mask with it."""
-    rows = []
-    for (size, seed), mask in masks.items():
-        if size == 1:
-            x, y = draw_batch(data, 1, seed)
-            picture = mask["fc1.weight"].double().mean(0).cpu().numpy()
-            rows.append((seed, int(y), correlation(picture, x.cpu().numpy())))
-    return pd.DataFrame(rows, columns=["seed", "digit", "r"])
-
-
 def _layer(name: str) -> str:
     """The layer of a weight or bias; those of a recurrent cell by what they read."""
     owner, _, part = name.rpartition(".")
@@ -260,7 +203,7 @@ def measure_initializers(
     Returns:
         A row for each mask: model, init, seed, masks (their digest), collapsed (what they cut), and
         of recurrent networks what they keep inside of the cell; and a row for each layer of each:
-        model, init, seed, layer, size, sensitivity (its share of all), kept.
+        model, init, seed, layer, size, kept.
     """
     drawn, layers = [], []
     cells = {(c.model, c.init, c.seed): c for c in configs if c.method == "snip"}
@@ -275,11 +218,11 @@ def measure_initializers(
             found |= _inside(mask)
         drawn.append(key | found)
         for part, kept in mask.items():
-            sums = {"sensitivity": float(scores[part].sum()), "kept": int(kept.sum())}
-            layers.append(key | {"layer": _layer(part), "size": kept.numel()} | sums)
+            of_part = {"layer": _layer(part), "size": kept.numel(), "kept": int(kept.sum())}
+            layers.append(key | of_part)
     heads = ["model", "init", "seed"]
     drawn = pd.DataFrame(drawn, columns=[*heads, "masks", "collapsed", *INSIDE])
-    layers = pd.DataFrame(layers, columns=[*heads, "layer", "size", "sensitivity", "kept"])
+    layers = pd.DataFrame(layers, columns=[*heads, "layer", "size", "kept"])
     return drawn, layers.groupby([*heads, "layer"], sort=False).sum().reset_index()
 
 
@@ -333,20 +276,6 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
 
-def tidy_pictures(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row for each pixel of each picture, rounded: seed, scoring_batch, row, column, value; the
-    mean image, as normalised, has no seed."""
-    pictures, names = tables["pictures"], batch_names(tables)
-    index = pd.MultiIndex.from_product(
-        [sorted(set(pictures.seed)), names.values(), range(SIDE), range(SIDE)],
-        names=["seed", "scoring_batch", "row", "column"],
-    )
-    values = pictures_of(pictures).ravel().round(4)
-    table = pd.DataFrame({"value": values}, index).reset_index()
-    image = tables["mean_image"].assign(scoring_batch="mean image", seed="")
-    return pd.concat([table, image.assign(value=image.value.round(4))])
-
-
 def batch_names(tables: Mapping[str, pd.DataFrame]) -> dict[int, str]:
     """Sizes of the scoring batches in words: "1", "10,000", "all 54,000"."""
     whole = f"all {tables['data'].train_images[0]:,}"
@@ -363,7 +292,7 @@ def picture_correlations(tables: Mapping[str, pd.DataFrame]) -> pd.Series:
 
 
 def mean_shares(layers: pd.DataFrame) -> pd.DataFrame:
-    """Size, sensitivity and kept by model, init and layer: means over seeds."""
+    """Size and kept by model, init and layer: means over seeds."""
     means = layers.drop(columns="seed").groupby(["model", "init", "layer"], sort=False)
     return means.mean()
 

@@ -22,7 +22,6 @@ from sniplab.runs import Config
 from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, several
 from sniplab.sections.random_labels_capacity import BITS, least_error, parameters
 from sniplab.sections.random_labels_comparisons import (
-    HARDLY,
     KIND,
     PRUNED,
     TOLD,
@@ -33,7 +32,7 @@ from sniplab.sections.random_labels_comparisons import (
     usual_runs,
 )
 from sniplab.show import spanned
-from sniplab.stats import paired, quoted, summarize
+from sniplab.stats import paired, quoted_table, summarize
 from sniplab.verdicts import (
     ADDED,
     FAILED,
@@ -370,23 +369,16 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     one, and a control has a "….verdict".
     """
     usual, longer = usual_runs(rows), longer_minus_usual(rows)
-    errors, controls = (
-        summarize(usual, [*KIND, "method"], "train_error"),
-        other_choices(usual),
-    )
-    found = {}
-    for kind, table in (("error", errors), ("control", controls)):
-        for row in table.to_dict("records"):
-            words = [row["model"], row["method"], row["labels"], f"{100 * row['sparsity']:g}"]
-            found |= quoted(".".join(["memory", kind, *words]), row)
+    errors = summarize(usual, [*KIND, "method"], "train_error")
+    controls, by = other_choices(usual), ["model", "method", "labels", "sparsity"]
+    found = quoted_table("memory.error", errors, by)
+    found |= quoted_table("memory.control", controls, by)
     on_random = controls[controls.labels == "random"]
     told = on_random[on_random.verdict.isin(TOLD)]
     found |= {f"memory.controls.{word}": str((told.verdict == word).sum()) for word in TOLD}
-    hardly = on_random[on_random.verdict == HARDLY]
     return found | {
         "memory.controls.compared": str(len(told)),
         "memory.controls.span": spanned(told["mean"], "{:.1f}") if len(told) else "–",
-        "memory.controls.hardly_span": spanned(hardly["mean"], "{:.1f}") if len(hardly) else "–",
         "memory.snip_first": snip_first(usual),
         "memory.longer.gain": f"{-longer['mean'][0]:.1f}" if len(longer) else "–",
         "memory.longer.verdict": longer.verdict[0] if len(longer) else "–",

@@ -50,7 +50,15 @@ from sniplab.sections.sweep_tables import (
     with_curves,
 )
 from sniplab.show import level, spanned
-from sniplab.stats import paired, percent, points, quoted, summarize, t_interval, unsigned
+from sniplab.stats import (
+    paired,
+    percent,
+    points,
+    quoted_table,
+    summarize,
+    t_interval,
+    unsigned,
+)
 from sniplab.verdicts import (
     ADDED,
     CLOSE,
@@ -499,25 +507,19 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     """
     rows = with_curves(rows)
     full, swept, variants = rows[rows.part == "table_1"], swept_rows(rows), variants_of(rows)
-    found = {}
-
-    def add(kind: str, table: pd.DataFrame, *by: str) -> None:
-        for row in table.to_dict("records"):
-            words = [str(row[column]).replace(" ", "_") for column in by]
-            found.update(quoted(".".join([kind, *words, f"{100 * row['sparsity']:g}"]), row))
-
-    add("error", summarize(full, BY), "model")
-    add("best_of_last_five", summarize(full, BY, "error_last_five"), "model")
-    add("cost", costs(full, "model"), "model")
+    found = quoted_table("error", summarize(full, BY), BY)
+    found |= quoted_table("best_of_last_five", summarize(full, BY, "error_last_five"), BY)
+    found |= quoted_table("cost", costs(full, "model"), BY)
     names = {curve_name(model, part): (model, part) for model in MODELS for part in ENDING}
     errors = summarize(swept, ["curve", "method", "sparsity"])
     for kind, table in (("error", errors), ("cost", costs(swept)), ("control", controls(swept))):
+        by = ["model", *(["method"] if "method" in table else []), "sparsity"]
         for curve, some in table.groupby("curve"):
             model, part = names[curve]
-            method = ["method"] if "method" in some else []
-            add(f"{part}_{kind}", some.assign(model=model), "model", *method)
-    add("variant", summarize(variants, ["part", "sparsity"]), "part")
-    add("variant_cost", variant_costs(variants), "part")
+            found |= quoted_table(f"{part}_{kind}", some.assign(model=model), by)
+    by = ["part", "sparsity"]
+    found |= quoted_table("variant", summarize(variants, by), by)
+    found |= quoted_table("variant_cost", variant_costs(variants), by)
     for model in (LENET_300, LENET_5):
         table = costs(main_curve(rows, plan, model))
         costly = table[table.verdict == "higher"]

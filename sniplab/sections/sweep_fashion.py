@@ -11,7 +11,7 @@ from sniplab.sections import Plan
 from sniplab.sections.sweep_figures import sparsity_axis
 from sniplab.sections.sweep_tables import LENET_300, costs
 from sniplab.show import DATA_LOOKS
-from sniplab.stats import minus_twin, paired, quoted, summarize
+from sniplab.stats import minus_twin, paired, quoted_table, summarize
 from sniplab.verdicts import collected_claim
 
 
@@ -68,12 +68,9 @@ def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
     """The numbers for prose: errors ("fashion_error.0.mean" of the dense network), costs
     ("fashion_cost.95") and how they differ from those on MNIST ("harder.95")."""
     runs = on_both(rows, swept)
-    found: dict[str, str] = {}
-    for row in summarize(rows, ["sparsity"]).to_dict("records"):
-        found |= quoted(f"fashion_error.{100 * row['sparsity']:g}", row)
-    for row in costs_on_both(runs).to_dict("records"):
-        if row["dataset"] == "fashion_mnist":
-            found |= quoted(f"fashion_cost.{100 * row['sparsity']:g}", row)
-    for row in harder(runs).to_dict("records"):
-        found |= quoted(f"harder.{100 * row['sparsity']:g}", row)
-    return found
+    cost = costs_on_both(runs)
+    return {
+        **quoted_table("fashion_error", summarize(rows, ["sparsity"]), ["sparsity"]),
+        **quoted_table("fashion_cost", cost[cost.dataset == "fashion_mnist"], ["sparsity"]),
+        **quoted_table("harder", harder(runs), ["sparsity"]),
+    }

@@ -15,7 +15,7 @@ from sniplab.runs.config import width_for
 from sniplab.sections import Plan, sweep
 from sniplab.sections.sweep_figures import draw_differences
 from sniplab.sections.sweep_tables import LENET_300
-from sniplab.stats import paired, quoted
+from sniplab.stats import paired, quoted_table
 from sniplab.verdicts import collected_claim
 
 # What is no method of METHODS, by the name of one: a dense network, where not connections are
@@ -111,7 +111,4 @@ def claims(rows: pd.DataFrame, swept: pd.DataFrame, plan: Plan) -> list[dict]:
 
 def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
     """The differences for prose: "beside.force.99", with ".mean", ".verdict" and so on."""
-    found: dict[str, str] = {}
-    for row in compared(rows, swept).to_dict("records"):
-        found |= quoted(f"beside.{row['method']}.{100 * row['sparsity']:g}", row)
-    return found
+    return quoted_table("beside", compared(rows, swept), ["method", "sparsity"])

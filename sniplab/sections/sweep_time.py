@@ -38,7 +38,6 @@ def time_of(profile: str, dataset: str, device: str | torch.device | None) -> pd
 USUAL = "DataLoader + torch.nn.utils.prune"
 QUOTED = {  # of figures/benchmark.csv: the name in prose, and what was timed
     "scoring": "14 networks of torchvision: scoring / one forward + backward",
-    "collapsed": "14 networks of torchvision: collapsed, half kept / one forward + backward",
     "usual.lenet-300-100": f"lenet-300-100 at 95 %: {USUAL} / ours, stacked",
     "usual.resnet-18": f"resnet-18 at 95 %: {USUAL} / ours, masked",
     "sparselab": "784 → 300 at 95 %, batch 100, forward + backward: sparselab / our SparseLinear",
