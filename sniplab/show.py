@@ -11,6 +11,8 @@ ENGINE_LOOKS = {
     "stacked": ("sparse and stacked", "#0072b2", "D"),
 }
 
+PUBLISHED = {"c": "#f0e442", "ec": "black", "lw": 0.7, "zorder": 5}  # markers of published values
+
 # Of figures that compare data sets: title, colour and marker of each.
 DATA_LOOKS = {
     "mnist": ("MNIST", "#0072b2", "o"),

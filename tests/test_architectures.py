@@ -158,10 +158,10 @@ def test_a_claim_on_every_network_is_confirmed_by_all_of_them():
     assert judged("convolutional", *all_within(CONVOLUTIONAL))[0] == "reproduced"
     assert judged("recurrent", *all_within(RECURRENT))[0] == "reproduced"
     verdict, ours = judged("convolutional", *all_within(CONVOLUTIONAL, but=["wrn-22-8"]))
-    assert verdict == "untested: 7 of 8 networks told with several seeds"
-    assert ours.endswith("; not run: WRN-22-8")
+    assert verdict == "untested: 7 of 8 networks have several seeds"
+    assert ours == "+0.00 in 7 networks: 7 of 7 hold"
     verdict, _ = judged("convolutional", pair("alexnet-s", NOISE))
-    assert verdict == "untested: 1 of 8 networks told with several seeds"
+    assert verdict == "untested: 1 of 8 networks have several seeds"
 
 
 def test_a_claim_on_every_network_is_refuted_by_one():
@@ -184,11 +184,11 @@ def test_a_wide_interval_decides_nothing():
 def test_one_seed_is_said_and_tells_nothing():
     alone = pair("gru-b", [5.0])
     verdict, ours = judged("recurrent", alone)
-    assert verdict == "untested: 0 of 4 networks told with several seeds"
-    assert ours.startswith("+5.00 in 1 of one seed; 100 % of the protocol's length; not run: ")
+    assert verdict == "untested: 0 of 4 networks have several seeds"
+    assert ours == "+5.00 in 1 of one seed"
     verdict, ours = judged("recurrent", alone, *all_within(RECURRENT, but=["gru-b"]))
-    assert verdict == "untested: 3 of 4 networks told with several seeds"
-    assert ours.startswith("+0.00 in 3 networks: 3 of 3 hold; +5.00 in 1 of one seed; ")
+    assert verdict == "untested: 3 of 4 networks have several seeds"
+    assert ours == "+0.00 in 3 networks: 3 of 3 hold; +5.00 in 1 of one seed"
     claim = architectures.within_a_point(pd.concat([alone, *all_within(["lstm-s"])]), "recurrent")
     assert claim["seeds"] == 3  # of what is judged
 
@@ -199,35 +199,31 @@ def test_a_network_is_told_where_its_dense_one_is_trained_out():
     assert judged("recurrent", at_the_limit, *all_within(names))[0] == "reproduced"
     beyond = pair("gru-s", [3.0, 3.1, 3.2], dense=2.9)  # would refute the claim
     verdict, ours = judged("recurrent", beyond, *all_within(names))
-    assert verdict == "untested: 3 of 4 networks told with several seeds"
-    assert "dense not trained out in 1: 2.9 %, published 1.9 %" in ours
+    assert verdict == "untested: 3 of 4 networks have several seeds"
+    assert ours == "+0.00 in 3 networks: 3 of 3 hold"
     short = pair("gru-s", [3.0, 3.1, 3.2], iterations=15_000)  # that it is short does not matter
-    verdict, ours = judged("recurrent", short)
-    assert verdict == "not reproduced" and "; 20 % of the protocol's length" in ours
+    assert judged("recurrent", short)[0] == "not reproduced"
 
 
 def test_why_no_network_is_told():
     one = pair("resnet-18", [0.2, 0.3], dense=16.5)
     verdict, ours = judged("other", one)
     assert verdict == "untested: dense network not trained out (16.5 %, published 8.2)"
-    assert ours.startswith("dense not trained out in 1: 16.5 %, published 8.2 %; not run: ")
+    assert ours == "–"
     two = [pair(name, NOISE, dense=30.0) for name in ("alexnet-s", "vgg-c")]
     assert judged("convolutional", *two)[0] == "untested: 2 dense networks not trained out"
     lost = pair("alexnet-s", NOISE)
     lost.loc[lost.method == "dense", ["status", "error"]] = ["diverged: nan", math.nan]
-    verdict, ours = judged("convolutional", lost)
-    assert verdict == "untested: no dense network ended well"
-    assert "dense not trained out in 1: lost" in ours
+    assert judged("convolutional", lost) == ("untested: no dense network ended well", "–")
 
 
 def test_a_network_without_a_published_error_is_never_compared():
     own = pair("googlenet-full", [5.0, 5.1, 5.2], dense=9.0)
     verdict, ours = judged("other", own)
     assert verdict == "untested: nothing published says whether the dense network is trained out"
-    assert ours.startswith("no dense error published of GoogLeNet-full; not run: ")
+    assert ours == "–"
     others = all_within([n for n in published.CLASS_REPORT if n not in published.TABLE_2])
-    verdict, ours = judged("other", own, *others)
-    assert verdict == "reproduced" and "no dense error published of GoogLeNet-full" in ours
+    assert judged("other", own, *others)[0] == "reproduced"
 
 
 def test_each_claim_is_judged_by_its_own_networks():
@@ -247,7 +243,7 @@ def test_a_lost_pair_leaves_its_network_undecided():
     hit = (rows.model == "lstm-b") & (rows.method == "snip") & (rows.seed == 2)
     rows.loc[hit, ["status", "error"]] = ["diverged: nan", math.nan]
     verdict, ours = judged("recurrent", rows)
-    assert verdict == "in part" and "3 of 4 hold, 1 undecided" in ours and "; 1 pair lost" in ours
+    assert verdict == "in part" and "3 of 4 hold, 1 undecided" in ours
     rows.loc[rows.model == "lstm-b", ["status", "error"]] = ["diverged: nan", math.nan]
     assert set(costs.costs(rows).index) == {*RECURRENT} - {"lstm-b"}
 
@@ -257,7 +253,7 @@ def test_masks_of_batch_statistics_do_not_count_in_a_claim():
         pair("squeezenet-bypass", NOISE),
         runs([60.0, 61.0, 62.0], "squeezenet-bypass", norm="batch"),
     ])  # fmt: skip
-    assert judged("other", rows)[1].startswith("+0.00 in 1 network; ")
+    assert judged("other", rows)[1] == "+0.00 in 1 network"
     assert costs.costs(rows)["mean"].tolist() == pytest.approx([0.0])
 
 
@@ -301,17 +297,16 @@ def test_networks_that_keep_something_of_every_layer():
     kept = scored(TABLE_2_WHOLE + others)
     claim = architectures.connected(kept)
     assert (claim["verdict"], claim["seeds"]) == ("reproduced", 2)
-    ours = "12 of 12, and 1 of 1 other; with batch statistics 1 of the 2 that normalise"
-    assert claim["ours"] == ours
+    assert claim["ours"] == "12 of 12"
     kept.loc[1, "kept"] = 0  # with one seed of two
     claim = architectures.connected(kept)
-    assert claim["ours"].startswith("11 of 12, and") and claim["verdict"] == "in part"
+    assert claim["ours"] == "11 of 12" and claim["verdict"] == "in part"
 
 
 def test_every_architecture_needs_every_architecture():
     claim = architectures.connected(scored(TABLE_2_WHOLE[:1]))
     assert claim["verdict"] == "untested: 11 of 12 networks not scored"
-    assert claim["ours"] == "1 of 1 (11 not scored)"
+    assert claim["ours"] == "1 of 1"
     only_others = architectures.connected(scored([("googlenet", "running", 2)]))
     assert only_others["verdict"] == "untested" and only_others["seeds"] == 0
     some = architectures.connected(scored([("vgg-c", "running", 0), ("vgg-d", "running", 1)]))

@@ -11,7 +11,6 @@ from matplotlib import pyplot as plt
 
 import snipcore as snip
 from sniplab import methods
-from sniplab.data import FallbackWarning
 from sniplab.runs import identity, select
 from sniplab.sections import COMMITTED, PROFILES, RESULTS
 from sniplab.sections import data_and_initialization as section
@@ -501,12 +500,6 @@ def test_the_committed_report_needs_no_data(monkeypatch):
     for profile, dataset in ((COMMITTED, "fashion_mnist"), ("smoke", "mnist")):
         with pytest.raises(AssertionError, match="no data"):
             masks.measured(section.plan(profile), profile, dataset)
-
-
-def test_digits_are_not_stored_in_the_place_of_mnist(tmp_path):
-    with pytest.raises(FallbackWarning):
-        section.write_stored(tmp_path)
-    assert list(tmp_path.iterdir()) == []
 
 
 # ------------------------------------------------------------------------ tables, figures, numbers

@@ -8,7 +8,6 @@ Lee, Ajanthan & Torr. SNIP: Single-shot network pruning based on connection sens
 """
 
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -25,7 +24,6 @@ from sniplab.sections.architectures_costs import (
     dense_runs,
     initial_runs,
     not_trained_out,
-    share,
 )
 from sniplab.sections.architectures_layers import layer_counts, normalises, survival_values
 from sniplab.sections.architectures_published import (
@@ -37,7 +35,6 @@ from sniplab.sections.architectures_published import (
     own_sparsity,
     parameter_counts,
     systems,
-    titled,
 )
 from sniplab.show import counted, spanned
 from sniplab.stats import paired
@@ -258,7 +255,7 @@ def within_a_point(rows: pd.DataFrame, kind: str) -> dict:
     table = paired(initial_runs(rows), dense_runs(rows), ["model"]).set_index("model")
     behind, unknown = not_trained_out(rows, table.index)
     trained = table.drop([*behind, *unknown])
-    several, single = trained[trained.n > 1], trained[trained.n == 1]
+    repeated, single = trained[trained.n > 1], trained[trained.n == 1]
     claim = new_claim(
         id=f"within_a_point.{kind}",
         group="architectures",
@@ -267,40 +264,30 @@ def within_a_point(rows: pd.DataFrame, kind: str) -> dict:
         published=from_to(theirs) if theirs else "–",
         rule="equality",
         runs=length_of(rows),
-        seeds=fewest(several if len(several) else single),
+        seeds=fewest(repeated if len(repeated) else single),
     )
     if table.empty:
         return claim
-    away, whole = several["mean"].abs(), several.lost == 0
-    holds = whole & (away + several.half < POINT)
-    fails = whole & (away - several.half > POINT)
+    away, whole = repeated["mean"].abs(), repeated.lost == 0
+    holds = whole & (away + repeated.half < POINT)
+    fails = whole & (away - repeated.half > POINT)
     verdict, how = judged(holds, fails)
-    parts = []
-    if len(several):
-        parts.append(f"{from_to(several['mean'])} in {counted(len(several), 'network')}{how}")
+    found = []
+    if len(repeated):
+        found.append(f"{from_to(repeated['mean'])} in {counted(len(repeated), 'network')}{how}")
     if len(single):
-        parts.append(f"{from_to(single['mean'])} in {len(single)} of one seed")
-    if len(trained):
-        parts.append(f"{_shares(rows[rows.model.isin(trained.index)])} % of the protocol's length")
-    if lost := int(trained.lost.sum()):
-        parts.append(f"{counted(lost, 'pair')} lost")
-    if behind:
-        parts.append(f"dense not trained out in {len(behind)}: {_errors(behind)}")
-    if unknown:
-        parts.append(f"no dense error published of {titled(unknown)}")
-    if absent := [name for name in names if name not in table.index]:
-        parts.append(f"not run: {titled(absent)}")
-    claim["ours"] = "; ".join(parts)
+        found.append(f"{from_to(single['mean'])} in {len(single)} of one seed")
+    claim["ours"] = "; ".join(found) or "–"
     asked = [name for name in names if dense_error(name) is not None]
     if trained.empty:
         verdict = f"untested: {_in_short(behind)}"
-    elif len(several) < len(asked) and not fails.any():
-        verdict = f"untested: {len(several)} of {len(asked)} networks told with several seeds"
+    elif len(repeated) < len(asked) and not fails.any():
+        verdict = f"untested: {len(repeated)} of {len(asked)} networks have several seeds"
     return claim | {"verdict": verdict}
 
 
 def _in_short(behind: Mapping[str, float]) -> str:
-    """Why no network of a claim is told."""
+    """Why no network of a claim can be judged."""
     if not behind:
         return "nothing published says whether the dense network is trained out"
     if len(behind) > 1:
@@ -309,30 +296,11 @@ def _in_short(behind: Mapping[str, float]) -> str:
     return undertrained(error, dense_error(name))
 
 
-def _errors(behind: Mapping[str, float]) -> str:
-    """How far dense networks are from trained out: "16.5 to 33.6 %, published 8.2 to 18.4 %"."""
-    ours = [error for error in behind.values() if not math.isnan(error)]
-    if not ours:
-        return "lost"
-    theirs = [dense_error(name) for name in behind]
-    return f"{spanned(ours, '{:.1f}')} %, published {spanned(theirs, '{:.1f}')} %"
-
-
-def _shares(rows: pd.DataFrame) -> str:
-    """How long some runs are, in percent of the protocol's length: "13 to 20"."""
-    shares = [share(*run) for run in zip(rows.model, rows.iterations, strict=True)]
-    return spanned(shares, "{:.0f}")
-
-
 def connected(kept: pd.DataFrame) -> dict:
     """§5.3: no architecture of Table 2 needs tuning, with any seed. One refutes it; it takes all to
     confirm it. `kept`: as from `layer_counts`."""
-    whole = {norm: part.groupby("model").kept.min() > 0 for norm, part in kept.groupby("norm")}
-    nothing = pd.Series(dtype=bool)
-    initial = whole.get("running", nothing)
-    asked = initial[initial.index.isin(TABLE_2)]
-    others = initial[~initial.index.isin(TABLE_2)]
-    seeds = kept[(kept.norm == "running") & kept.model.isin(TABLE_2)].groupby("model").seed
+    kept = kept[(kept.norm == "running") & kept.model.isin(TABLE_2)]
+    asked = kept.groupby("model").kept.min() > 0
     claim = new_claim(
         id="connected",
         group="architectures",
@@ -341,20 +309,12 @@ def connected(kept: pd.DataFrame) -> dict:
         published="all",
         rule="count",
         runs="scored only",
-        seeds=int(seeds.nunique().min()) if len(asked) else 0,
+        seeds=int(kept.groupby("model").seed.nunique().min()) if len(asked) else 0,
     )
     if asked.empty:
         return claim
     claim["ours"] = f"{asked.sum()} of {len(asked)}"
     absent = len(TABLE_2) - len(asked)
-    if absent:
-        claim["ours"] += f" ({absent} not scored)"
-    if len(others):
-        claim["ours"] += f", and {others.sum()} of {counted(len(others), 'other')}"
-    batch = whole.get("batch", nothing)
-    batch = batch[batch.index.map(normalises).astype(bool)]
-    if len(batch):
-        claim["ours"] += f"; with batch statistics {batch.sum()} of the {len(batch)} that normalise"
     if absent and asked.all():
         return claim | {"verdict": f"untested: {absent} of {len(TABLE_2)} networks not scored"}
     return claim | {"verdict": judged(asked)[0]}

@@ -17,7 +17,7 @@ from sniplab.sections.architectures_published import (
     own_sparsity,
     published_errors,
 )
-from sniplab.show import spanned
+from sniplab.show import PUBLISHED, spanned
 from sniplab.stats import paired, points, quoted_table, summarize
 from sniplab.verdicts import from_to, undertrained
 
@@ -302,7 +302,7 @@ def _draw_family(axis: plt.Axes, changes: pd.DataFrame) -> None:
         look["mfc"] = look["color"] if several else "white"
         axis.errorbar(some["mean"], some.index - 0.17, xerr=some.half.fillna(0), **look)
     for source, marker in PUBLISHED_MARKERS.items():
-        look = {"marker": marker, "c": "#f0e442", "ec": "black", "s": 90, "lw": 0.7, "zorder": 5}
+        look = {"marker": marker, "s": 90, **PUBLISHED}
         text = f"published: {source.replace('_', ' ')}"
         axis.scatter(changes[source], changes.index + 0.17, label=text, **look)
     axis.axvline(0, color="0.3", lw=1)

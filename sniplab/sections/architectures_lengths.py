@@ -18,6 +18,7 @@ from sniplab.sections.architectures_costs import (
     initial_runs,
 )
 from sniplab.sections.architectures_published import SOURCES
+from sniplab.show import PUBLISHED
 from sniplab.stats import minus_twin, paired, quoted_table, summarize
 from sniplab.verdicts import collected_claim
 
@@ -125,11 +126,12 @@ def _draw_published(above: plt.Axes, below: plt.Axes, model: str) -> None:
         if model not in published:
             continue
         known = published[model]
-        look = {"marker": PUBLISHED_MARKERS[source.replace(" ", "_")], "s": 100, "zorder": 5}
+        look = {"marker": PUBLISHED_MARKERS[source.replace(" ", "_")], "s": 100}
         for error, method in ((known.dense, "dense"), (known.pruned, "snip")):
-            above.scatter([epochs], [error], c=METHODS[method].colour, ec="#f0e442", **look)
-        look |= {"c": "#f0e442", "ec": "black", "label": f"published: {source}"}
-        below.scatter([epochs], [known.pruned - known.dense], **look)
+            ink = {"c": METHODS[method].colour, "ec": PUBLISHED["c"]}
+            above.scatter([epochs], [error], **(PUBLISHED | look | ink))
+        label = f"published: {source}"
+        below.scatter([epochs], [known.pruned - known.dense], label=label, **(PUBLISHED | look))
 
 
 def claims(longer: pd.DataFrame, rows: pd.DataFrame, plan: Plan) -> list[dict]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from sniplab.methods import METHODS
 from sniplab.sections.sweep_figures import SMALL, draw_differences, sparsity_axis
+from sniplab.show import PUBLISHED
 from sniplab.verdicts import CLOSE, VERDICTS
 
 LOOKS = {  # of verdicts: colour, and colour of the number on it
@@ -57,8 +58,8 @@ def _draw_costs(axis: plt.Axes, costs: pd.DataFrame, published: pd.DataFrame) ->
     method = METHODS["snip"]
     look = {"fmt": f"{method.marker}-", "color": method.colour, "label": "SNIP, ours"}
     axis.errorbar(100 * (1 - costs.sparsity), costs["mean"], costs.half.fillna(0), **look)
-    star = {"s": 130, "c": "#f0e442", "marker": "*", "ec": "black", "lw": 0.7, "zorder": 5}
-    axis.scatter(100 * (1 - published.sparsity), published.published, label="published", **star)
+    star = {"s": 130, "marker": "*", "label": "published", **PUBLISHED}
+    axis.scatter(100 * (1 - published.sparsity), published.published, **star)
     axis.set(ylabel="test error, pruned − dense (points)", xlabel="sparsity (%)")
     axis.set_title("a  What pruning costs", loc="left")
     axis.legend(loc="upper left")

@@ -30,7 +30,6 @@ from sniplab.sections.connections_scored import (
     Tables,
 )
 from sniplab.sections.connections_scored import read_tables as read_tables  # for the conclusion
-from sniplab.sections.connections_scored import write_stored as write_stored  # for `make rows`
 from sniplab.show import level, spanned
 from sniplab.stats import paired, quoted, summarize
 from sniplab.verdicts import judged as verdict_of

@@ -35,7 +35,8 @@ import snipcore as snip
 from sniplab.controls import permute_labels
 from sniplab.data import Data, draw_batch, load_data
 from sniplab.runs import hardware
-from sniplab.sections import COMMITTED, RESULTS, check_profile
+from sniplab.runs.worker import computing_with
+from sniplab.sections import COMMITTED, RESULTS, check_counts, check_profile
 
 SEEDS = {"smoke": 1, "quick": 2, "desktop": 10, "paper": 20}  # each scores once for every class
 TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
@@ -51,7 +52,7 @@ MEAN_IMAGE, MAGNITUDE = "mean image", "|mean image|"
 WITH = {MEAN_IMAGE: lambda mean: mean, MAGNITUDE: np.abs}  # what a picture is compared with
 
 LAYERS = ("fc1", "fc2", "fc3")
-UNITS, PIXELS = 300, 784  # of the first layer of LeNet-300-100
+UNITS = 300  # of the first layer of LeNet-300-100
 OTHER_IMAGES = "other images of the class"  # changes of `kept_again`
 OTHER_LABEL = "the same images, labelled as the next class"
 MIXED_IMAGES = "other images of all classes"
@@ -61,7 +62,6 @@ TABLES = (
     *("data", "pictures", "wrong_labels", "mean_images", "correlations"),
     *("likeness", "scorings", "layers", "mixed", "kernel"),
 )
-FLOATS = ("background", "r", "r_wrong_labels", "own", "other", "contrast", "kept again")  # columns
 
 Tables = dict[str, pd.DataFrame]
 
@@ -72,8 +72,7 @@ def seed_count(profile: str, seeds: int | None = None) -> int:
     Raises ValueError for an unknown profile or fewer than one seed.
     """
     check_profile(profile)
-    if seeds is not None and seeds < 1:
-        raise ValueError(f"{seeds} seeds: it must be at least 1, or None for the profile's own")
+    check_counts(seeds=seeds)
     return SEEDS[profile] if seeds is None else seeds
 
 
@@ -334,30 +333,15 @@ def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
 
 def read_tables(folder: Path) -> Tables:
     """What `write_tables` wrote, to the last bit; a table that is not there is left out."""
-    exact = dict.fromkeys(FLOATS, float)  # pandas' own reader is exact from version 3 on only
     paths = {name: folder / f"3_{name}.csv" for name in TABLES}
-    return {
-        name: pd.read_csv(path, converters=exact) for name, path in paths.items() if path.exists()
-    }
+    return {name: pd.read_csv(path) for name, path in paths.items() if path.exists()}
 
 
 def write_stored(folder: Path = RESULTS) -> None:
     """Measure the tables of the committed report and write them into `folder`, on the CPU with one
-    thread: the last digits depend on it.
-
-    Raises FileNotFoundError where the embedded digits would stand in for a data set.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        tables = measure_connections(COMMITTED, device="cpu")
-    finally:
-        torch.set_num_threads(threads)
-    about = tables["data"]
-    missing = about["name"][about["data"] != about["name"].map(TITLES)]
-    if len(missing):
-        raise FileNotFoundError(f"no data for {', '.join(missing)}: the report is of the real ones")
-    write_tables(tables, folder)
+    thread: the last digits depend on it."""
+    with computing_with(1, torch.device("cpu")):
+        write_tables(measure_connections(COMMITTED, device="cpu"), folder)
 
 
 def connection_tables(

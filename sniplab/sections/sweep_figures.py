@@ -8,7 +8,7 @@ import pandas as pd
 
 from sniplab.methods import METHODS, Method
 from sniplab.sections.sweep_tables import OTHERS, guessing, published_table
-from sniplab.show import ENGINE_LOOKS, level
+from sniplab.show import ENGINE_LOOKS, PUBLISHED, level
 
 SPARSITY = r"sparsity $\bar\kappa$ (%)"
 SMALL = {  # of panels side by side
@@ -110,7 +110,7 @@ def _draw_methods(axis: plt.Axes, means: pd.DataFrame, top: float) -> None:
 
 def _draw_published(axis: plt.Axes, model: str) -> None:
     """Stars and crosses of the published errors."""
-    star = {"s": 130, "c": "#f0e442", "marker": "*", "ec": "black", "lw": 0.7, "zorder": 5}
+    star = {"s": 130, "marker": "*", **PUBLISHED}
     cross = {"s": 22, "c": "0.45", "marker": "x", "lw": 1.2, "zorder": 3}
     for table, label, look in (
         (published_table(), "published: dense and SNIP", star),
@@ -169,7 +169,7 @@ def draw_differences(
         cross = {"color": "black", "ms": 9, "label": "no path left: guessing", "zorder": 5}
         axis.plot(*zip(*crossed, strict=True), "x", **cross)
     axis.axhline(0, color="black", lw=1)
-    axis.set_xticks(range(len(ticks)), [level(s)[:-2] for s in ticks])
+    axis.set_xticks(range(len(ticks)), [f"{100 * s:g}" for s in ticks])
     axis.set_xlim(-0.6, max(1, len(ticks)) - 0.4)
     axis.set_yscale("symlog", linthresh=1)
     ticks = (-2, -1, -0.5, 0, 0.5, 1, 2, 5, 10, 20, 50, 100)
