@@ -238,7 +238,7 @@ def draw_speeds(costs: pd.DataFrame) -> plt.Figure:
         axis.axhline(1, color="black", lw=1, ls="--", label="dense")
         axis.set_yscale("log", base=2)
         axis.yaxis.set_major_formatter("{x:g}")
-        axis.set_xticks(range(len(levels)), [level(s)[:-2] for s in levels])
+        axis.set_xticks(range(len(levels)), [f"{100 * s:g}" for s in levels])
         axis.set(xlabel=SPARSITY, ylabel="times as fast as a dense step")
         _legend_above(figure, 4)
     return figure
