@@ -59,7 +59,6 @@ class Method:
 
     name: str  # of `Config.method` and of the column of the rows
     label: str  # in legends and tables
-    words: str  # in a sentence
     # Told apart by a colour-blind reader, too (Okabe & Ito). What came after SNIP, and controls of
     # its controls, take colours again, with markers of their own: no figure shows all.
     colour: str
@@ -71,60 +70,43 @@ class Method:
 
 
 _ROWS = (
-    Method("dense", "dense", "the dense network", "#000000", "s", "-", None),
-    Method("snip", "SNIP", "SNIP", "#0072b2", "o", "-", snip_masks),
-    Method(
-        *("shuffled", "SNIP, shuffled within layers", "SNIP's mask shuffled within layers"),
-        *("#cc79a7", "D", "--", shuffled_masks),
-    ),
-    Method(
-        *("magnitude", "magnitude at initialisation", "magnitude pruning"),
-        *("#e69f00", "^", "-.", magnitude_masks),
-    ),
-    Method("random", "random", "random pruning", "#009e73", "v", ":", random_masks),
-    Method(
-        *("rescaled", "random, rescaled", "random pruning with rescaled weights"),
-        *("#56b4e9", "P", ":", random_masks, rescale),
-    ),
-    Method(
-        *("gradient", "gradient alone", "the gradient without the weight"),
-        *("#d55e00", "X", ":", gradient_masks),
-    ),
+    Method("dense", "dense", "#000000", "s", "-", None),
+    Method("snip", "SNIP", "#0072b2", "o", "-", snip_masks),
+    Method("shuffled", "SNIP, shuffled within layers", "#cc79a7", "D", "--", shuffled_masks),
+    Method("magnitude", "magnitude at initialisation", "#e69f00", "^", "-.", magnitude_masks),
+    Method("random", "random", "#009e73", "v", ":", random_masks),
+    Method("rescaled", "random, rescaled", "#56b4e9", "P", ":", random_masks, rescale),
+    Method("gradient", "gradient alone", "#d55e00", "X", ":", gradient_masks),
     # What came after SNIP.
-    Method(
-        *("iterative-snip", "iterative SNIP", "iterative SNIP"),
-        *("#56b4e9", "p", "-", iterative_snip_masks),
-    ),
-    Method("force", "FORCE", "FORCE", "#cc79a7", "h", "-", force_masks),
-    Method("grasp", "GraSP", "GraSP", "#d55e00", "<", "-", grasp_masks),
-    Method("synflow", "SynFlow", "SynFlow", "#e69f00", ">", "-", synflow_masks),
+    Method("iterative-snip", "iterative SNIP", "#56b4e9", "p", "-", iterative_snip_masks),
+    Method("force", "FORCE", "#cc79a7", "h", "-", force_masks),
+    Method("grasp", "GraSP", "#d55e00", "<", "-", grasp_masks),
+    Method("synflow", "SynFlow", "#e69f00", ">", "-", synflow_masks),
     # Random, but fair: no layer is left with too few.
-    Method(
-        *("erk", "random, ERK", "random pruning with the densities of ERK"),
-        *("#009e73", "8", "-", erk_masks),
-    ),
-    Method(
-        *("uniform", "random, the same in each layer", "random pruning, the same in each layer"),
-        *("#56b4e9", "s", "--", uniform_masks),
-    ),
+    Method("erk", "random, ERK", "#009e73", "8", "-", erk_masks),
+    Method("uniform", "random, the same in each layer", "#56b4e9", "s", "--", uniform_masks),
     # What it is in SNIP's mask that shuffling within layers takes away.
     Method(
-        *("shuffled-units", "SNIP, shuffled within units", "SNIP's mask shuffled within units"),
-        *("#e69f00", "d", "--", shuffled_units_masks),
+        "shuffled-units", "SNIP, shuffled within units", "#e69f00", "d", "--", shuffled_units_masks
     ),
     Method(
-        *("shuffled-inputs", "SNIP, shuffled within inputs", "SNIP's mask shuffled within inputs"),
-        *("#56b4e9", "*", "--", shuffled_inputs_masks),
+        "shuffled-inputs",
+        "SNIP, shuffled within inputs",
+        "#56b4e9",
+        "*",
+        "--",
+        shuffled_inputs_masks,
     ),
     Method(
-        *("shuffled-degrees", "SNIP, shuffled at equal degrees"),
-        *("SNIP's mask shuffled at equal degrees", "#d55e00", ".", "--", shuffled_degrees_masks),
+        "shuffled-degrees",
+        "SNIP, shuffled at equal degrees",
+        "#d55e00",
+        ".",
+        "--",
+        shuffled_degrees_masks,
     ),
     # What is left of SNIP without the labels.
-    Method(
-        *("permuted-labels", "SNIP, labels permuted", "SNIP with permuted labels"),
-        *("#d55e00", "H", "--", permuted_labels_masks),
-    ),
+    Method("permuted-labels", "SNIP, labels permuted", "#d55e00", "H", "--", permuted_labels_masks),
 )
 METHODS = {row.name: row for row in _ROWS}
 

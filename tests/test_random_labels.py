@@ -383,7 +383,7 @@ def no_figures_left():
 
 
 def test_the_figure_by_method_takes_its_methods_from_the_table(monkeypatch, no_figures_left):
-    new = methods.Method("new", "a new one", "a new one", "#123456", "*", ":", None)
+    new = methods.Method("new", "a new one", "#123456", "*", ":", None)
     monkeypatch.setitem(methods.METHODS, "new", new)
     rows = together(
         choices(new=LOWER),

@@ -712,7 +712,7 @@ def test_a_network_and_a_method_of_ones_own_run_with_any_number_of_workers(
         return lab.keep(scores, sparsity, biases)
 
     spec = dataclasses.replace(snip.MODELS["lenet-300-100"], title="Tiny", build=tiny)
-    method = lab.Method("first", "first", "the first ones", "#999999", "h", ":", first_columns)
+    method = lab.Method("first", "first", "#999999", "h", ":", first_columns)
     monkeypatch.setitem(snip.MODELS, "tiny", spec)
     monkeypatch.setitem(lab.METHODS, "first", method)
     configs = [config(model="tiny", method="first", seed=seed) for seed in (0, 1)]

@@ -401,9 +401,7 @@ def test_a_method_is_one_function_and_one_line(tmp_path, monkeypatch):
         }
         return lab.keep(scores, sparsity, biases)
 
-    line = lab.Method(
-        "last", "the last ones", "keeping the last ones", "#333333", "h", ":", last_ones
-    )
+    line = lab.Method("last", "the last ones", "#333333", "h", ":", last_ones)
     monkeypatch.setitem(lab.METHODS, line.name, line)
 
     plan = sweep.plan("smoke", "digits", LENET, ["snip", "last"], 0.9, seeds=2, iterations=3)

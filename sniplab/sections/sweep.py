@@ -330,6 +330,7 @@ def rates_plan(profile: str, dataset: str = "mnist") -> dict[str, list[Config]]:
 
 PRUNED, CHOICE = "pruned beside dense", "which connections"
 DENSE = "dense networks and implementation"
+BEATEN = {"random": "random pruning", "shuffled": "its own mask shuffled within layers"}
 
 
 def main_curve(rows: pd.DataFrame, plan: Plan, model: str) -> pd.DataFrame:
@@ -358,7 +359,7 @@ def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
         add(change(table_1, model, sparsity), "table_1", model, cells)
     compared = controls(with_curves(swept_rows(rows)))
     for model in (LENET_300, LENET_5):
-        for method in ("random", "shuffled"):
+        for method in BEATEN:
             cells = [(name, s) for name in ("snip", method) for s in ABOVE]
             claim = over_control(rows, compared, plan, model, method)
             add(claim, main_part(plan, model), model, cells)
@@ -478,8 +479,7 @@ def over_control(
     curve = curve[curve.sparsity.isin(ABOVE)]
     of_curve = compared.curve == curve_name(model, main_part(plan, model))
     table = compared[of_curve & (compared.method == method) & compared.sparsity.isin(ABOVE)]
-    words = "its own mask shuffled within layers" if method == "shuffled" else METHODS[method].words
-    text = f"{title(model)}, {level(ABOVE[0])} and above: SNIP beats {words}"
+    text = f"{title(model)}, {level(ABOVE[0])} and above: SNIP beats {BEATEN[method]}"
     claim = new_claim(
         _name(f"over_{method}", model), CHOICE, ADDED, text, "–", "direction", length_of(curve),
         fewest(table),

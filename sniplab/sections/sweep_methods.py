@@ -20,18 +20,9 @@ from sniplab.verdicts import collected_claim
 
 # What is no method of METHODS, by the name of one: a dense network, where not connections are
 # chosen, but how many units; and a trained network, pruned by magnitude and trained again.
-NARROW = Method(
-    *("narrow", "dense and narrow", "a dense network with as few parameters"),
-    *("#000000", "s", "-", None),
-)
-TRAINED = Method(
-    *("trained", "magnitude", "magnitude pruning of a trained network"),
-    *("#e69f00", "^", "-", None),
-)
-REWOUND = Method(
-    *("rewound", "magnitude, rewound", "the mask of a trained network, on the initial weights,"),
-    *("#009e73", "v", "--", None),
-)
+NARROW = Method("narrow", "dense and narrow", "#000000", "s", "-", None)
+TRAINED = Method("trained", "magnitude", "#e69f00", "^", "-", None)
+REWOUND = Method("rewound", "magnitude, rewound", "#009e73", "v", "--", None)
 BESIDE = METHODS | {method.name: method for method in (NARROW, TRAINED, REWOUND)}
 PANELS = {  # of the figure
     "random, or narrow": ("erk", "uniform", NARROW.name),
@@ -42,12 +33,12 @@ PANELS = {  # of the figure
 QUESTIONS = {  # what is claimed of a method, and the verdict of `compared` by which it holds
     "erk": ("SNIP beats random pruning with the densities of ERK", "higher"),
     "shuffled-degrees": ("SNIP beats its own mask shuffled at equal degrees", "higher"),
-    **{
-        method: (f"{METHODS[method].words} beats SNIP", "lower")
-        for method in ("grasp", "synflow", "iterative-snip", "force")
-    },
-    NARROW.name: (f"SNIP beats {NARROW.words}", "higher"),
-    REWOUND.name: (f"{REWOUND.words} beats SNIP", "lower"),
+    "grasp": ("GraSP beats SNIP", "lower"),
+    "synflow": ("SynFlow beats SNIP", "lower"),
+    "iterative-snip": ("iterative SNIP beats SNIP", "lower"),
+    "force": ("FORCE beats SNIP", "lower"),
+    "narrow": ("SNIP beats a dense network with as few parameters", "higher"),
+    "rewound": ("the mask of a trained network, on the initial weights, beats SNIP's", "lower"),
 }
 
 
