@@ -57,7 +57,7 @@ publish: $(READY)
 	OMP_NUM_THREADS=1 SNIP_PROFILE=desktop $(if $(PDF),SNIP_PDF=1) $(BIN)/jupyter nbconvert --to notebook \
 		--ExecutePreprocessor.record_timing=False --execute --inplace $$($(BIN)/python -m sniplab.report order)
 	rm -f figures/[0-9]* && cp build/desktop/figures/[0-9]*.png build/desktop/figures/[0-9]*.csv figures/
-	$(BIN)/python -m sniplab.constraints
+	$(BIN)/pip list --format=freeze --exclude-editable --exclude pip | sed 's/+.*//' > constraints.txt
 
 $(READY): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'

@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup, Tag
 PROSE = 24  # characters; a column of a table with a cell of more is text to be broken into lines
 WIDE = 8  # columns; a table of as many is set smaller
 LONG = 20  # rows; a table of more is folded
-CLAIMS = ("0_claims", "6_claims")  # names of the table of all claims, which is never folded
+CLAIMS = "0_claims"  # the table of all claims, which is never folded
 
 
 def finish_tables(page: BeautifulSoup) -> None:
@@ -28,14 +28,14 @@ def finish_tables(page: BeautifulSoup) -> None:
         strip(table)
         merge_heads(table)
         align(table)
-        if name in CLAIMS:
+        if name == CLAIMS:
             make_cards(table)
         add_scopes(table)
         frame = {"class": "table", "role": "region", "tabindex": "0", "aria-label": label}
         if name:
             frame |= {"id": f"tab-{name}", "data-label": label}
         table.wrap(page.new_tag("div", attrs=frame))
-        if len(table.select("tbody tr")) > LONG and name not in CLAIMS:
+        if len(table.select("tbody tr")) > LONG and name != CLAIMS:
             fold(table, label)
 
 
