@@ -199,12 +199,20 @@ def paired(
     types = dict.fromkeys(("mean", "half", "least", "most"), float)
     types |= {"n": int, "lost": int, "p": float, "text": str}
     table = _by_group(pairs.value - pairs.twin, pairs[by], described, types)
+    table["verdict"] = table.n.map({0: "no pair", 1: "one pair"})  # where nothing can be tested
+    return corrected(table)[[*by, *heads]]
+
+
+def corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """Comparisons with `mean` and `p`, and what follows from all of them together, since a family
+    is what one table shows: q (Benjamini & Hochberg, 1995), and, where there is a p, the verdict:
+    "higher" or "lower" where q < 0.05, else "undecided"."""
     tested = table.p.notna()
-    table["q"] = math.nan
+    table = table.assign(q=math.nan)
     if tested.any():
         table.loc[tested, "q"] = scipy.stats.false_discovery_control(table.p[tested])
-    table["verdict"] = np.where(tested, "undecided", "one pair")
-    table.loc[table.n == 0, "verdict"] = "no pair"
     sure = table.q < 0.05
-    table.loc[sure, "verdict"] = np.where(table["mean"][sure] > 0, "higher", "lower")
-    return table[[*by, *heads]]
+    table.loc[tested, "verdict"] = "undecided"
+    table.loc[sure & (table["mean"] > 0), "verdict"] = "higher"
+    table.loc[sure & (table["mean"] < 0), "verdict"] = "lower"
+    return table

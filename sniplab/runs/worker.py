@@ -289,7 +289,9 @@ def hardware(device: torch.device | None = None) -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next((line.split(":")[1].strip() for line in lines if "model name" in line), name)
     units = torch.backends.cpu.get_cpu_capability()
-    return f"{name}, {joblib.cpu_count()} cores, {units}, torch {torch.__version__}"
+    cores = joblib.cpu_count()
+    text = "1 core" if cores == 1 else f"{cores} cores"
+    return f"{name}, {text}, {units}, torch {torch.__version__}"
 
 
 @lru_cache(maxsize=2)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 
 from snipcore import MODELS
 from sniplab.sections.data_and_initialization_masks import (
@@ -20,7 +19,7 @@ from sniplab.sections.data_and_initialization_masks import (
     picture_correlations,
     recurrent_cells,
 )
-from sniplab.stats import paired, points, summarize
+from sniplab.stats import corrected, paired, points, summarize
 
 NETWORK = "lenet-300-100"  # of Fig. 3
 LENETS = ("lenet-300-100", "lenet-5-caffe")
@@ -86,18 +85,6 @@ def scored_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """The runs of Table 3: SNIP's masks, by initialiser."""
     started = of_part(rows, "initializers")
     return started[started.method == "snip"]
-
-
-def corrected(table: pd.DataFrame) -> pd.DataFrame:
-    """A table put together of several from `paired`: q and verdict anew, corrected over all of its
-    rows, since a family is what one table shows (Benjamini & Hochberg, 1995)."""
-    table, tested = table.copy(), table.p.notna()
-    if tested.any():
-        table.loc[tested, "q"] = scipy.stats.false_discovery_control(table.p[tested])
-    table.loc[tested, "verdict"] = "undecided"
-    table.loc[tested & (table.q < 0.05) & (table["mean"] > 0), "verdict"] = "higher"
-    table.loc[tested & (table.q < 0.05) & (table["mean"] < 0), "verdict"] = "lower"
-    return table
 
 
 MANY = 10_000  # images
