@@ -62,8 +62,8 @@ TABLES: dict[str, Callable[[Path], None]] = {
     "6_conclusion": conclusion.write_stored,
 }
 
-# Notebooks that read the rows of others, and so wait for them: of section III A, and of all.
-LATER = (("pruned_connections",), ("introduction", "conclusion"))
+# Notebooks that read what others leave, and so wait for them: for section III A, and for all.
+PICTURES, FRAME = "pruned_connections", ("introduction", "conclusion")
 
 DURATIONS = {  # of each profile, set-up apart, said before anything runs
     "smoke": "about 2 minutes on two cores",
@@ -170,11 +170,20 @@ def write_page(folder: Path, paths: list[Path], title: str, profile: str, pdf: b
         print(os.path.relpath(print_page(report)))
 
 
-def running_order() -> list[list[Path]]:
-    """The notebooks in groups: each needs the rows of those before it."""
-    groups = [[path for path in NOTEBOOKS if path.stem.endswith(names)] for names in LATER]
-    first = [path for path in NOTEBOOKS if not any(path in group for group in groups)]
-    return [first, *groups]
+def running_order() -> list[Path]:
+    """The notebooks, each after those that it waits for."""
+    return sorted(
+        NOTEBOOKS, key=lambda path: (path.stem.endswith(FRAME), path.stem.endswith(PICTURES))
+    )
+
+
+def waits_for(path: Path) -> list[Path]:
+    """The notebooks that must have ended before one begins."""
+    if path.stem.endswith(FRAME):
+        return [other for other in NOTEBOOKS if not other.stem.endswith(FRAME)]
+    if path.stem.endswith(PICTURES):
+        return [other for other in NOTEBOOKS if other.stem.endswith("sparsity_sweep")]
+    return []
 
 
 def run_notebooks(profile: str, pdf: bool) -> None:
@@ -190,16 +199,25 @@ def run_notebooks(profile: str, pdf: bool) -> None:
         # Kernels whose threads or workers share cores wait for each other most of the time.
         for name in ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
             os.environ.setdefault(name, str(cores // together))
+    ended = {path: threading.Event() for path in NOTEBOOKS}
+
+    def in_turn(path: Path) -> None:
+        for other in waits_for(path):
+            ended[other].wait()
+        try:
+            execute(path, folder, profile)
+        finally:
+            ended[path].set()
+
     with progress_of(profile, folder):
-        for paths in running_order():
-            try:
-                # For all of them at once: it is one folder for all threads of a process.
-                with contextlib.chdir(NOTEBOOKS[0].parent):
-                    joblib.Parallel(n_jobs=together, prefer="threads")(
-                        joblib.delayed(execute)(path, folder, profile) for path in paths
-                    )
-            except RuntimeError as error:
-                sys.exit(str(error))
+        try:
+            # For all of them at once: it is one folder for all threads of a process.
+            with contextlib.chdir(NOTEBOOKS[0].parent):
+                joblib.Parallel(n_jobs=together, prefer="threads")(
+                    joblib.delayed(in_turn)(path) for path in running_order()
+                )
+        except RuntimeError as error:
+            sys.exit(str(error))
     title = f"SNIP, re-run ({profile})"
     write_page(folder, [folder / path.name for path in NOTEBOOKS], title, profile, pdf)
 
@@ -250,7 +268,7 @@ def main() -> None:
     elif given.what == "prose":
         renew_documents(NOTEBOOKS[0].parent.parent)
     elif given.what == "order":
-        print(*(os.path.relpath(path) for paths in running_order() for path in paths))
+        print(*(os.path.relpath(path) for path in running_order()))
     else:
         run_notebooks(given.what, given.pdf)
 

@@ -44,21 +44,33 @@ def test_the_page_of_the_notebooks_as_they_are(tmp_path, monkeypatch, capsys):
     assert "report.html" in capsys.readouterr().out
 
 
-def test_the_frame_is_run_after_the_sections_and_joined_in_place(tmp_path, monkeypatch, capsys):
-    stems = ("0_introduction", "1_a", "3_pruned_connections", "4_b", "6_conclusion")
+def test_a_notebook_waits_for_those_that_it_reads(tmp_path, monkeypatch, capsys):
+    stems = ("0_introduction", "1_sparsity_sweep", "3_pruned_connections", "4_b", "6_conclusion")
     names = [f"{name}.ipynb" for name in stems]
-    ran, joined = [], []
+    begun, ended, joined = [], [], []
+
+    def run(path, *_):
+        begun.append((path.name, set(ended)))
+        time.sleep(0.2 if path.stem.startswith("1_") else 0)  # the slowest
+        ended.append(path.name)
+        return 0.0
+
     monkeypatch.setattr(report, "NOTEBOOKS", [tmp_path / name for name in names])
     monkeypatch.setattr(report, "output_folder", lambda profile: tmp_path)
-    monkeypatch.setattr(report, "execute", lambda path, *_: ran.append(path.name) or 0.0)
+    monkeypatch.setattr(report.joblib, "cpu_count", lambda: 5)
+    monkeypatch.setattr(report, "execute", run)
     monkeypatch.setattr(report, "write_page", lambda _, paths, *__: joined.extend(paths))
+    monkeypatch.setattr(report.os, "environ", dict(report.os.environ))
     report.run_notebooks("quick", pdf=False)
-    assert ran == [names[k] for k in (1, 3, 2, 0, 4)]
+    before = dict(begun)
+    assert names[1] in before[names[2]] and names[1] not in before[names[3]]
+    assert before[names[0]] >= set(names[1:4]) and before[names[4]] >= set(names[1:4])
     assert [path.name for path in joined] == names
     capsys.readouterr()
     monkeypatch.setattr("sys.argv", ["report", "order"])
     report.main()
-    assert re.findall(r"\w+\.ipynb", capsys.readouterr().out) == ran
+    order = [names[k] for k in (1, 3, 2, 0, 4)]
+    assert re.findall(r"\w+\.ipynb", capsys.readouterr().out) == order
 
 
 @pytest.mark.parametrize(
