@@ -137,17 +137,15 @@ def _by_group(
     return heads.join(pd.DataFrame(found, columns=list(types)).astype(types))
 
 
-def minus_twin(
-    rows: pd.DataFrame, base: pd.DataFrame, on: list[str], value: str = "error"
-) -> pd.DataFrame:
-    """The runs of `rows` whose twin in `base`, the run with the same `on`, ended well, with `value`
-    minus the twin's: what pruning costs a run, so that costs can be `paired` in their turn.
+def minus_twin(rows: pd.DataFrame, base: pd.DataFrame, on: list[str]) -> pd.DataFrame:
+    """The runs of `rows` whose twin in `base`, the run with the same `on`, ended well, with their
+    error minus the twin's: what pruning costs a run, so that costs can be `paired` in their turn.
 
     Raises ValueError where two runs of `base` share the same `on`.
     """
-    twins = base.loc[base.status == "ok", [*on, value]].rename(columns={value: "twin"})
+    twins = base.loc[base.status == "ok", [*on, "error"]].rename(columns={"error": "twin"})
     found = rows.merge(twins, on=on, validate="many_to_one")
-    return found.assign(**{value: found[value] - found.twin}).drop(columns="twin")
+    return found.assign(error=found.error - found.twin).drop(columns="twin")
 
 
 def paired(

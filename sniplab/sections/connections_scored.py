@@ -156,7 +156,7 @@ def kept_again(
     return pd.DataFrame(rows, columns=["change", "kept again", "r"])
 
 
-def write_kept_again(folder: Path = RESULTS) -> None:
+def write_kept_again(folder: Path) -> None:
     """Measure `kept_again` at CHECKED for every class of both data sets, from two seeds each, into
     3_kept_again.csv of a folder, on the CPU: data, class, seed and its columns."""
     found = []
@@ -337,7 +337,7 @@ def read_tables(folder: Path) -> Tables:
     return {name: pd.read_csv(path) for name, path in paths.items() if path.exists()}
 
 
-def write_stored(folder: Path = RESULTS) -> None:
+def write_stored(folder: Path) -> None:
     """Measure the tables of the committed report and write them into `folder`, on the CPU with one
     thread: the last digits depend on it."""
     with computing_with(1, torch.device("cpu")):

@@ -178,10 +178,10 @@ def images_seen(plan: Plan, profile: str) -> int:
 # ----------------------------------------------------------------------------------- a first trial
 
 
-def relabelled(data: Data, images: int, seed: int = 0) -> Data:
+def relabelled(data: Data, images: int) -> Data:
     """The first train images with random labels, to be trained and tested on: the test error that
     `sniplab.compare` follows is then the training error."""
-    x, y = data.x_train[:images], random_labels(data.y_train[:images], seed)
+    x, y = data.x_train[:images], random_labels(data.y_train[:images], seed=0)
     return dataclasses.replace(data, x_train=x, y_train=y, x_test=x, y_test=y)
 
 
