@@ -134,6 +134,8 @@ def test_the_committed_measurements_are_stored(monkeypatch):
     overlaps = stored_table("6_overlaps")
     assert set(overlaps.choice) == set(conclusion.CHOICES)
     leaks = conclusion.leaks_of(COMMITTED, "mnist", None)
+    with pytest.raises(pytest.fail.Exception, match="asked for"):  # not shown for other data
+        conclusion.leaks_of(COMMITTED, "fashion_mnist", None)
     assert len(leaks) == conclusion.NUMBERS[COMMITTED].leak_seeds
     for table in (overlaps, leaks):
         assert table.source.str.startswith("MNIST").all() and table.hardware.str.len().all()

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -271,6 +273,9 @@ def test_tables_are_read_as_they_were_written(measured, tmp_path):
     for name, table in connections_scored.read_tables(tmp_path).items():
         pd.testing.assert_frame_equal(table, measured[name], check_exact=True)
     assert len(list(tmp_path.iterdir())) == len(connections_scored.TABLES)
+    one_shade = {"mixed": measured["mixed"].assign(r=math.nan)}  # r of a picture of one shade
+    connections_scored.write_tables(one_shade, tmp_path)
+    assert connections_scored.read_tables(tmp_path)["mixed"].r.isna().all()
 
 
 def test_the_committed_report_needs_no_data(stored, monkeypatch, tmp_path):

@@ -40,6 +40,11 @@ ROWS = pd.DataFrame(
 
 def test_facts_of_rows():
     assert lab.facts(ROWS) == "1 to 2 seeds; 10 to 1,000 iterations; MNIST, CIFAR-10"
+    # Five seeds and twenty are of two cells, not twenty of both.
+    cells = pd.concat([ROWS[:1], ROWS[:2].assign(seed=[3, 4])]).assign(
+        method=["snip", *["erk"] * 2]
+    )
+    assert lab.facts(cells).startswith("1 to 2 seeds")
     assert lab.facts(ROWS[2:]) == "1 seed; 1,000 iterations; CIFAR-10"
     assert lab.facts(ROWS[:0]) == "No runs"
     assert "scored, not trained" in lab.facts(ROWS.assign(iterations=0))

@@ -20,7 +20,7 @@ TUNED = ({}, {"weight_decay": 1e-4}, {"weight_decay": 2e-3}, {"lr": 0.03}, {"lr"
 @collected("lengths")
 def lengths_plan() -> list[Config]:
     """What SNIP costs as a function of length, dense and pruned: AlexNet-s in 24, 48 and 96 epochs
-    beside the 12 of the committed runs, three seeds; LSTM-s and GRU-s for half of the published
+    beside the 12 of the committed runs, three seeds; LSTM-s and GRU-s for half of the protocol's
     length beside a fifth, three and five seeds."""
     runs = [
         config
