@@ -24,7 +24,7 @@ import warnings
 import zipfile
 import zlib
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial, wraps
@@ -404,35 +404,55 @@ Pick = str | type[nn.Module] | Callable[[str, nn.Module, Tensor], bool]
 Picks = Pick | Iterable[Pick] | None
 
 
-def _computed(module: nn.Module) -> list[str]:
-    """The names of a module's tensors that are computed from others, by a parametrisation or by the
-    older weight_norm, spectral_norm and prune, which put a plain tensor where the weight was."""
+def _computed(module: nn.Module) -> dict[str, list[str]]:
+    """The names of a module's tensors that are computed from others, each with those of the others,
+    by a parametrisation or by the older weight_norm, spectral_norm and prune, which put a plain
+    tensor where the weight was."""
     if parametrize.is_parametrized(module):
-        return list(module.parametrizations)
-    names = {k.removesuffix(end) for k in module._parameters for end in ("_orig", "_g", "_v")}
-    return [name for name in names if isinstance(vars(module).get(name), Tensor)]
+        return {
+            name: [f"parametrizations.{name}.{other}" for other, _ in others.named_parameters()]
+            for name, others in module.parametrizations.items()
+        }
+    found = {}
+    for name in module._parameters:
+        for end in ("_orig", "_g", "_v"):
+            weight = name.removesuffix(end)
+            if weight != name and isinstance(vars(module).get(weight), Tensor):
+                found.setdefault(weight, []).append(name)
+    return found
 
 
 def _picked(model: nn.Module, picks: Picks) -> set[str]:
     """The names of the parameters, and of the tensors computed from them, that `picks` pick.
 
-    Raises ValueError for a name that no parameter and no module has.
+    Raises ValueError for a name that no parameter and no module has, TypeError for what is no pick.
     """
     if picks is None:
         return set()
-    modules = dict(model.named_modules())
+    # A module that stands in two places has two names; `prunable` knows it by the first.
+    modules = dict(model.named_modules(remove_duplicate=False))
+    first = {id(module): prefix for prefix, module in reversed(modules.items())}
     around: dict[str, list[str]] = {}  # {parameter: the modules that it lies in, and itself}
     tensors = {}
     for prefix, module in modules.items():
         parts = prefix.split(".") if prefix else []
         inside = ["", *(".".join(parts[: i + 1]) for i in range(len(parts)))]
         own = dict(module.named_parameters(recurse=False))
-        own |= {name: getattr(module, name) for name in _computed(module)}
+        if computed := _computed(module):  # some draw for it, or write
+            with torch.random.fork_rng(devices=[]), _put_back(module):
+                own |= {name: getattr(module, name) for name in computed}
         for name, tensor in own.items():
-            full = ".".join([*parts, name])
-            around[full], tensors[full] = [*inside, full], (module, tensor)
+            known = ".".join(filter(None, [first[id(module)], name]))
+            around[known] = [*around.get(known, ()), *inside, ".".join([*parts, name])]
+            tensors[known] = module, tensor
     chosen = set()
-    for pick in [picks] if isinstance(picks, str | type) or callable(picks) else picks:
+    several = isinstance(picks, Iterable) and not isinstance(picks, str | type | nn.Module)
+    for pick in picks if several else [picks]:
+        if isinstance(pick, nn.Module) or not (isinstance(pick, str) or callable(pick)):
+            raise TypeError(
+                "parameters are picked by names, types of module or functions, not by "
+                f"{type(pick).__name__}"
+            )
         if isinstance(pick, str):
             found = {n for n, names in around.items() if any(fnmatchcase(m, pick) for m in names)}
             if not found:
@@ -448,12 +468,22 @@ def _picked(model: nn.Module, picks: Picks) -> set[str]:
     return chosen
 
 
+def _excluded(model: nn.Module, picks: Picks) -> set[str]:
+    """As `_picked`; of a tensor that is computed from others, these, too."""
+    found = _picked(model, picks)
+    for prefix, module in model.named_modules():
+        before = prefix and f"{prefix}."
+        for name, others in _computed(module).items() if found else ():
+            found |= {before + other for other in others if before + name in found}
+    return found
+
+
 def prunable(
     model: nn.Module, include: Picks = None, exclude: Picks = None
 ) -> dict[str, nn.Parameter]:
     """The m prunable parameters, in module order: the trainable weights and biases of every
     convolutional, linear and recurrent layer, as the reference implementation counts; of attention,
-    too, which is four linear maps.
+    too, which is four linear maps; in a class made from such a layer, whatever it adds.
 
     Not among them, unless included: normalisation and embeddings, layers of other makes and tensors
     of a module's own; what is frozen; a tensor that an embedding shares; the second bias vector
@@ -465,16 +495,17 @@ def prunable(
             a name of a parameter or of a module around it, with wildcards: "head", "*.experts.*";
             a type of module: transformers.pytorch_utils.Conv1D;
             a function of (name, module, parameter) that says yes or no.
-        exclude: what is not, said in the same way; it outweighs `include`.
+        exclude: what is not, said in the same way; it outweighs `include`, by whatever name.
 
     Raises ValueError for a name that nothing has; a layer whose weight is computed from others and
     not excluded, that cannot be looked at, or that is spread over processes.
     """
-    included, excluded = _picked(model, include), _picked(model, exclude)
+    included, excluded = _picked(model, include), _excluded(model, exclude)
     others = (m for m in model.modules() if not isinstance(m, PRUNABLE_LAYERS))
     elsewhere = {id(weight) for module in others for weight in module._parameters.values()}
     found: dict[str, nn.Parameter] = {}
-    seen = set()
+    every = model.named_parameters(remove_duplicate=False)
+    seen = {id(weight) for name, weight in every if name in excluded}
     for prefix, module in model.named_modules():
         if isinstance(module, nn.modules.lazy.LazyModuleMixin | torch.jit.ScriptModule):
             raise ValueError(f"layer {prefix!r} is scripted, or has no shape before a first run")
@@ -487,7 +518,6 @@ def prunable(
                     "computed from other tensors: it cannot be pruned before the parametrisation "
                     f"is removed, or it is left out, exclude={prefix!r}"
                 )
-            usual = False
         for name, weight in module.named_parameters(recurse=False):
             taken = usual and weight.requires_grad and not name.startswith("bias_hh")
             taken = (taken and id(weight) not in elsewhere) or before + name in included
@@ -504,7 +534,7 @@ def prunable(
 
 def _warn_of_left_out(model: nn.Module, weights: Mapping[str, Tensor], exclude: Picks) -> None:
     """Warn where more than 5 % of the trainable weights are left out by kind, not by `exclude`."""
-    known, excluded = {id(weight) for weight in weights.values()}, _picked(model, exclude)
+    known, excluded = {id(weight) for weight in weights.values()}, _excluded(model, exclude)
     trained = {
         name: weight.numel()
         for name, weight in model.named_parameters()
@@ -518,7 +548,7 @@ def _warn_of_left_out(model: nn.Module, weights: Mapping[str, Tensor], exclude: 
             f"{share:.0%} of the trainable weights lie in no convolutional, linear or recurrent "
             f"layer and are not pruned, the largest {', '.join(largest)}: prune them by include=…, "
             "or say by exclude=… that they are to stay",
-            stacklevel=3,
+            stacklevel=4,  # where `sensitivity` or `sensitivity_of` is called
         )
 
 
@@ -552,14 +582,15 @@ def initialize(
         gates: where the gates of recurrent layers start, as in that framework: the bias of both
             gates of a GRU; what an LSTM adds to its forget gate, a constant that is not pruned.
 
-    Raises ValueError for an unknown scheme.
+    Raises ValueError for an unknown scheme, and as `prunable` does, with nothing changed.
     """
     check_known(scheme, INITIALIZERS, "initialiser")
     generator = generator_for(seed, "initial weights")
+    weights = prunable(model)  # raises, if at all, before anything is changed
     for module in model.modules():
         if isinstance(module, NORM_LAYERS):
             module.reset_parameters()  # ones and zeros: nothing is drawn
-    for weight in prunable(model).values():
+    for weight in weights.values():
         if weight.ndim < 2:
             weight.zero_()
             continue
@@ -590,12 +621,18 @@ def initialize(
 
 
 def check_inputs(model: nn.Module, x: Tensor, y: Tensor) -> None:
-    """Raise ValueError on what would otherwise fail later, or train on garbage."""
+    """Raise ValueError or TypeError on what would otherwise fail later, or train on garbage."""
+    for name, given in (("inputs", x), ("labels", y)):
+        if not isinstance(given, Tensor):
+            raise TypeError(
+                f"the {name} are a {type(given).__name__}, not a tensor; "
+                "`sensitivity_of(model, closure)` scores on anything that a model takes"
+            )
     expected = getattr(model, "snip_input_shape", ())
     if len(x) == 0:
-        raise ValueError("the batch is empty: it needs at least one image")
+        raise ValueError("the batch is empty: it needs at least one input")
     if y.shape[:1] != x.shape[:1]:
-        raise ValueError(f"{len(x)} images need as many labels, not shape {tuple(y.shape)}")
+        raise ValueError(f"{len(x)} inputs need as many labels, not shape {tuple(y.shape)}")
     if expected and tuple(x.shape[1:]) != expected:
         # Average pooling before the classifier makes one vector of an image of any size.
         larger = any(isinstance(module, nn.AdaptiveAvgPool2d) for module in model.modules())
@@ -623,7 +660,13 @@ def check_statistics(model: nn.Module, images: int) -> None:
 
 def check_targets(logits: Tensor, y: Tensor) -> None:
     """Raise ValueError unless cross-entropy takes these targets of logits (B, classes, …): integers
-    (B, …), of which −100 is passed over, or probabilities of the logits' shape."""
+    (B, …), of which −100 is passed over, or probabilities of the logits' shape; TypeError for
+    logits that are no tensor."""
+    if not isinstance(logits, Tensor):
+        raise TypeError(
+            f"the model gives a {type(logits).__name__}, not a tensor of logits: pick what counts "
+            "by loss=lambda output, y: F.cross_entropy(output[…], y), or use `sensitivity_of`"
+        )
     shape = logits.shape[:1] + logits.shape[2:]
     if y.is_floating_point() and y.shape == logits.shape:
         return
@@ -657,10 +700,11 @@ _CONSTANTS = {type(None), bool, int, float, str}
 
 
 @contextlib.contextmanager
-def _put_back(model: nn.Module) -> Iterator[None]:
+def _put_back(model: nn.Module, weights: Iterable[Tensor] = ()) -> Iterator[None]:
     """Whatever a pass leaves behind in the modules is undone at the end: attributes, hooks and
     submodules that it adds, what it writes into dicts, lists and sets of theirs, and into tensors
-    that are no parameters."""
+    other than `weights`, parameters included."""
+    spared = {id(weight) for weight in weights}  # a copy of them would be as large as the model
     containers: dict[int, tuple] = {}
     tensors: dict[int, tuple] = {}
 
@@ -672,9 +716,8 @@ def _put_back(model: nn.Module) -> Iterator[None]:
             keep_all(value.values() if isinstance(value, dict) else value)
         elif isinstance(value, tuple):
             keep_all(value)
-        elif isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
-            if not value.is_inference():
-                tensors[id(value)] = value, value._version, value.detach().clone()
+        elif isinstance(value, Tensor) and id(value) not in spared and not value.is_inference():
+            tensors[id(value)] = value, value._version, value.detach().clone()
 
     def keep_all(values: Iterable) -> None:
         for value in values:
@@ -692,21 +735,25 @@ def _put_back(model: nn.Module) -> Iterator[None]:
             value.clear()
             (value.extend if isinstance(value, list | deque) else value.update)(before)
         for value, version, before in tensors.values():
-            if value._version != version:
+            # Batch normalisation's kernel and `.data` write without counting a version.
+            unseen = value.layout == torch.strided and not torch.equal(value, before)
+            if unseen or value._version != version:
                 value.detach().copy_(before)
 
 
 @contextlib.contextmanager
-def _scoring(model: nn.Module, weights: Iterable[nn.Parameter], norm: str) -> Iterator[None]:
+def _scoring(model: nn.Module, weights: Collection[nn.Parameter], norm: str) -> Iterator[None]:
     """No dropout, normalisation as asked, running statistics out of reach; then all is put back."""
     frozen = [weight for weight in weights if not weight.requires_grad]
     devices = {weight.device.index for weight in weights if weight.is_cuda}
-    with torch.random.fork_rng(devices), _put_back(model), torch.enable_grad():
+    gradients = torch.inference_mode(False)  # whatever the caller is in
+    with torch.random.fork_rng(devices), _put_back(model, weights), gradients:
         for module in model.modules():
             by_batch = norm == "batch" and isinstance(module, nn.modules.batchnorm._NormBase)
             # cuDNN has no backward pass of a recurrent layer in evaluation mode.
-            module.training = by_batch or isinstance(module, nn.RNNBase)
-            if isinstance(module, nn.RNNBase):
+            recurrent = isinstance(module, nn.RNNBase) and next(module.parameters()).is_cuda
+            module.training = by_batch or recurrent
+            if recurrent:
                 module.dropout = 0.0
             if by_batch:  # and nothing is written down
                 module.track_running_stats = False
@@ -720,31 +767,49 @@ def _scoring(model: nn.Module, weights: Iterable[nn.Parameter], norm: str) -> It
                 weight.requires_grad_(False)
 
 
-def _losses(given) -> Iterator[Tensor]:
-    """The parts of a loss that a closure returned or yields, once they are seen to be such."""
-    parts = given if isinstance(given, Iterator | list | tuple) else [given]
+def _losses(given) -> Iterator[list[Tensor]]:
+    """The parts of a loss that a closure returned or yields, once they are seen to be such: those
+    of a list, which may share a forward pass, together."""
     empty = True
-    for loss in parts:
-        if not isinstance(loss, Tensor) or loss.numel() != 1:
-            found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-            raise TypeError(
-                f"the closure gave {found} for a loss; it must return its loss, a tensor of one "
-                "number, or yield several that add up to it"
-            )
-        if not loss.requires_grad:
-            raise ValueError(
-                "the loss does not depend on any weight, or was computed without gradients"
-            )
-        empty = False
-        yield loss
+    for part in given if isinstance(given, Iterator) else [given]:
+        losses = list(part) if isinstance(part, list | tuple) else [part]
+        for loss in losses:
+            if not isinstance(loss, Tensor) or loss.numel() != 1:
+                found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+                raise TypeError(
+                    f"the closure gave {found} for a loss; it must return its loss, a tensor of "
+                    "one number, or return or yield several that add up to it"
+                )
+            if not loss.requires_grad:
+                raise ValueError(
+                    "the loss does not depend on any weight, or was computed without gradients"
+                )
+        if losses:
+            empty = False
+            yield losses
     if empty:
-        raise ValueError("the closure yielded no loss")
+        raise ValueError("the closure gave no loss")
 
 
-def _check_checkpoints(loss: Tensor, weights: Mapping[str, Tensor]) -> None:
-    """Raise ValueError where a reentrant checkpoint hides weights from the graph of the loss."""
-    nodes, hidden = {loss.grad_fn}, False
-    todo, reached = [loss.grad_fn], set()
+def _gradients(losses: list[Tensor], weights: Iterable[Tensor]) -> list[Tensor]:
+    """∂ Σ losses / ∂ weight of each, 0 where there is none."""
+    try:
+        found = torch.autograd.grad(losses, list(weights), materialize_grads=True)
+    except RuntimeError as error:
+        if "backward through the graph a second time" not in str(error):
+            raise
+        raise ValueError(
+            "the closure called backward(), or yields losses that share a forward pass: it must "
+            "only compute them; those that share one, return or yield as a list"
+        ) from error
+    # An embedding with sparse=True has a sparse one.
+    return [part if part.layout == torch.strided else part.to_dense() for part in found]
+
+
+def _check_checkpoints(losses: list[Tensor], weights: Mapping[str, Tensor]) -> None:
+    """Raise ValueError where a reentrant checkpoint hides weights from the graph of the losses."""
+    todo = [loss.grad_fn for loss in losses if loss.grad_fn]
+    nodes, hidden, reached = set(todo), False, set()
     while todo:
         node = todo.pop()
         hidden |= type(node).__name__ == "CheckpointFunctionBackward"
@@ -788,11 +853,13 @@ def sensitivity_of(
     statistics, mode and gradients, and what its modules hold.
 
     Args:
-        closure: runs the model and returns its mean loss over the scoring batch D^b, one number;
-            or yields several that add up to it. The signed g of these are added up before the
+        closure: runs the model and returns its mean loss over the scoring batch D^b, one number,
+            or a list of several that add up to it; it does not call backward(). Or it yields
+            several, each of a forward pass of its own: their signed g are added up before the
             magnitude is taken, so memory is that of one of them. The model is in evaluation mode;
             where it has losses in training mode only, as detectors have, let the closure set
-            `part.training = True` of those modules that ask for it, not `model.train()`.
+            `part.training = True` of those modules that ask for it: `model.train()` would switch
+            dropout on and normalise by the batch.
         norm: "running" normalises by running statistics as they stand, as in evaluation mode: in a
             fresh network mean 0 and variance 1, as in the reference; "batch" by the batch.
         include, exclude: as for `prunable`, which lists what is scored.
@@ -803,12 +870,24 @@ def sensitivity_of(
     Warns where more than 5 % of the trainable weights of two dimensions or more are left out.
 
     Raises:
-        ValueError: nothing prunable; a parametrised weight, or one below float32; an unknown
-            `norm`; "running" where a layer keeps no statistics; all sensitivities zero; a layer in
-            a reentrant checkpoint.
-        TypeError: the closure gives something else than losses.
-        FloatingPointError: NaN or Inf in a sensitivity.
+        ValueError: nothing prunable; a parametrised weight, or one that is complex or below
+            float32; an unknown `norm`; "running" where a layer keeps no statistics; all
+            sensitivities zero; a layer in a reentrant checkpoint; a closure that calls backward().
+        TypeError: no closure, or one that gives something else than losses.
+        FloatingPointError: NaN or Inf in the loss or in a sensitivity.
     """
+    return _scores(model, closure, norm, include, exclude)
+
+
+def _scores(
+    model: nn.Module, closure: Callable, norm: str, include: Picks, exclude: Picks
+) -> dict[str, Tensor]:
+    """What `sensitivity_of` and `sensitivity` are."""
+    if not callable(closure):
+        raise TypeError(
+            f"the closure is a {type(closure).__name__}: it must be a function without arguments "
+            "that runs the model and returns its loss"
+        )
     check_known(norm, ("running", "batch"), "norm")
     weights = prunable(model, include, exclude)
     if not weights:
@@ -820,17 +899,23 @@ def sensitivity_of(
     for name, weight in weights.items():
         if weight.dtype.itemsize < 4:  # small sensitivities would become 0, or alike
             raise ValueError(f"{name} is {weight.dtype}: score in float32, model.float()")
+        if weight.is_complex():
+            raise ValueError(f"{name} is {weight.dtype}: only real weights can be scored")
     for name, layer in model.named_modules():
         if norm == "running" and isinstance(layer, BATCH_NORM) and layer.running_mean is None:
             raise ValueError(f"layer {name} keeps no running statistics: score with norm='batch'")
     gradients: list[Tensor] = []
     with _scoring(model, weights.values(), norm):
-        for loss in _losses(closure()):
-            _check_checkpoints(loss, weights)
-            part = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True)
+        for losses in _losses(closure()):
+            if not all(loss.isfinite() for loss in losses):
+                bad = [name for name, weight in weights.items() if not weight.isfinite().all()]
+                where = f", as are weights of {', '.join(bad)}" if bad else ""
+                raise FloatingPointError(f"the loss is NaN or Inf{where}")
+            _check_checkpoints(losses, weights)
+            part = _gradients(losses, weights.values())
             # Never in place: autograd may hand out one tensor for two weights.
             pairs = zip(gradients, part, strict=True)
-            gradients = [a + b for a, b in pairs] if gradients else list(part)
+            gradients = [a + b for a, b in pairs] if gradients else part
     with torch.no_grad():
         scores = {
             name: (gradient * weight).abs_()
@@ -848,7 +933,7 @@ def _why_zero(weights: Mapping[str, Tensor], gradients: Iterable[Tensor]) -> str
     if empty:
         return (
             f"all sensitivities are 0: {', '.join(empty)} has only zeros, and no gradient passes "
-            "it; draw its weights before scoring, by nn.init or `initialize`"
+            "it; draw its weights before scoring, by nn.init (`initialize` draws all layers anew)"
         )
     if any(gradient.any() for gradient in gradients):
         return "all sensitivities are 0: only weights that are 0 have a gradient; draw them first"
@@ -875,14 +960,15 @@ def sensitivity(
         y: (B,) integer labels; (B, …) the targets of another loss.
         norm: as for `sensitivity_of`; "batch" normalises by each chunk, if there are several.
         chunk_size: inputs per pass; default: all at once.
-        loss: of (output, target), a mean over the batch; in chunks, one of equal weights.
-            Cross-entropy takes labels of every pixel
-            or probabilities, too; with class weights or labels to be ignored:
+        loss: of (output, target), a mean over the batch; in chunks, over inputs of equal weight:
+            labels of −100 are passed over in `F.cross_entropy` itself alone. This takes labels of
+            every pixel or probabilities, too; with class weights or other labels to be ignored:
             `functools.partial(F.cross_entropy, ignore_index=255)`.
         include, exclude: as for `prunable`.
 
-    Raises ValueError, besides, for an empty batch, or one image (in a chunk) to be normalised by
-    its own statistics; inputs or targets that do not fit; NaN or Inf in the inputs.
+    Raises ValueError, besides, for an empty batch, or one input (in a chunk) to be normalised by
+    its own statistics; inputs or targets that do not fit; NaN or Inf in the inputs. Raises
+    TypeError for inputs, targets or, by the default loss, outputs that are no tensors.
     """
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"chunk_size {chunk_size} is below 1")
@@ -904,7 +990,7 @@ def sensitivity(
                 check_targets(output, part_y)
             yield loss(output, part_y) * count / sum(counts)
 
-    return sensitivity_of(model, losses, norm, include, exclude)
+    return _scores(model, losses, norm, include, exclude)
 
 
 # -------------------------------------------------------------------------------------------- masks
@@ -915,7 +1001,7 @@ def kept_count(m: int, sparsity: float) -> int:
     if not 0 <= sparsity < 1:  # false for NaN, too
         percent = f"; for {sparsity:g} % write {sparsity / 100:g}" if 1 < sparsity < 100 else ""
         raise ValueError(f"sparsity {sparsity} is not a fraction, 0 ≤ sparsity < 1{percent}")
-    kept = round((1 - sparsity) * m)
+    kept = round((1 - float(sparsity)) * m)  # of a tensor of one number, too
     if kept == 0:
         raise ValueError(f"sparsity {sparsity} keeps none of {m} parameters; at most {1 - 1 / m}")
     return kept
@@ -975,12 +1061,19 @@ def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, nn.P
     Raises ValueError for no masks, a name that the model lacks, another shape, no boolean.
     """
     known = dict(model.named_parameters(remove_duplicate=False))
-    bare = {_bare(name): weight for name, weight in known.items()}
-    weights = {name: known.get(name, bare.get(_bare(name))) for name in masks}
+    weights = {name: known.get(name) for name in masks}
     if not weights:
         raise ValueError("masks and model do not fit; there are no masks")
-    if odd := [name for name, weight in weights.items() if weight is None]:
-        raise ValueError(f"masks and model do not fit; the model lacks {', '.join(odd)}")
+    if None in weights.values():  # then the masks are of its wrapper, or of what it wraps
+        bare: dict[str, list] = {}
+        for name, weight in known.items():
+            if not any(weight is other for other in bare.setdefault(_bare(name), [])):
+                bare[_bare(name)].append(weight)
+        found = {name: bare.get(_bare(name), []) for name in masks}
+        if odd := [name for name, several in found.items() if len(several) != 1]:
+            lacks = "knows two of" if found[odd[0]] else "lacks"
+            raise ValueError(f"masks and model do not fit; the model {lacks} {', '.join(odd)}")
+        weights = {name: several[0] for name, several in found.items()}
     for name, weight in weights.items():
         if masks[name].shape != weight.shape or masks[name].dtype != torch.bool:
             raise ValueError(
@@ -1038,12 +1131,26 @@ def hold(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str,
     calls several times (LBFGS), drop them:
 
         for name, mask in masks.items():
-            model.get_parameter(name).grad.mul_(mask)
+            if (gradient := model.get_parameter(name).grad) is not None:
+                gradient.mul_(mask)
+
+    Hold again after a new optimiser is made, or `load_state_dict(…, assign=True)` puts other
+    parameters in their place. Weights that are loaded into them are pruned by the next step.
+
+    Warns where the optimiser trains none of the masked parameters.
 
     Raises ValueError as `apply_masks` does, TypeError for what has no step, with nothing changed.
     """
     steppers = _steppers(optimizer)
     weights = check_masks(model, masks)
+    groups = [group for one in steppers for group in getattr(one, "param_groups", ())]
+    trained = {id(weight) for group in groups for weight in group["params"]}
+    if groups and not any(id(weight) in trained for weight in weights.values()):
+        warnings.warn(
+            "the optimiser trains none of the masked parameters: is it that of another model, "
+            "of a copy, say?",
+            stacklevel=2,
+        )
     apply_masks(model, masks)
     held = [  # a mask in the memory layout of its weight is multiplied fastest
         [weight, torch.empty_like(weight).copy_(masks[name])]
@@ -1065,16 +1172,27 @@ def hold(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str,
         # PyTorch's mark that step calls its hooks, and where they are kept.
         if getattr(type(one).step, "hooked", False) and hasattr(one, "_optimizer_step_post_hooks"):
             return one.register_step_post_hook(zero).remove
-        step, own = one.step, "step" in vars(one)
+        step, own, active = one.step, "step" in vars(one), [True]
 
         @wraps(step)
-        def step_and_zero(*args, **kwargs):
+        def step_and_zero(_, *args, **kwargs):
             result = step(*args, **kwargs)
-            zero()
+            if active:
+                zero()
             return result
 
-        one.step = step_and_zero
-        return partial(setattr, one, "step", step) if own else partial(delattr, one, "step")
+        mine = one.step = MethodType(step_and_zero, one)  # schedules ask for a method
+
+        def end() -> None:
+            active.clear()
+            if vars(one).get("step") is not mine:  # wrapped again since
+                return
+            if own:
+                one.step = step
+            else:
+                del one.step
+
+        return end
 
     handle = Held()
     for one in steppers:
@@ -1099,10 +1217,11 @@ def summary(model: nn.Module, masks: Mapping[str, Tensor]) -> str:
             rows.append((name, shape, f"{weight.numel():,}", "all", "no mask"))
     m = sum(mask.numel() for mask in masks.values())
     kept = sum(int(mask.sum()) for mask in masks.values())
-    rows.append(("all with a mask", "", f"{m:,}", f"{kept:,}", f"{1 - kept / m:.2%}"))
+    rows.append(("all with a mask", "", f"{m:,}", f"{kept:,}", f"{1 - kept / max(1, m):.2%}"))
     every = sum(weight.numel() for weight in model.parameters())
     left = every - m + kept
-    rows.append(("all of the model", "", f"{every:,}", f"{left:,}", f"{1 - left / every:.2%}"))
+    share = 1 - left / max(1, every)
+    rows.append(("all of the model", "", f"{every:,}", f"{left:,}", f"{share:.2%}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
@@ -1118,9 +1237,14 @@ def summary(model: nn.Module, masks: Mapping[str, Tensor]) -> str:
 
 
 def digest(masks: Mapping[str, Tensor]) -> str:
-    """Twelve hexadecimal digits that change when any mask does, by which two can be compared."""
+    """Twelve hexadecimal digits that change when any mask does, by which two can be compared.
+
+    Raises ValueError for masks that are not of booleans.
+    """
     bits = hashlib.sha256()
     for name, mask in masks.items():
+        if mask.dtype != torch.bool:
+            raise ValueError(f"the mask of {name} is {mask.dtype}; it must be torch.bool")
         bits.update(name.encode() + np.packbits(mask.cpu().numpy()).tobytes())
     return bits.hexdigest()[:12]
 
@@ -1332,7 +1456,7 @@ def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
     Raises ValueError as `apply_masks` does, and what the model raises of itself.
     """
     weights = check_masks(model, masks)
-    cut = [name for name, mask in masks.items() if mask.ndim > 1 and not mask.any()]
+    cut = [n for n, mask in masks.items() if mask.ndim > 1 and mask.numel() and not mask.any()]
     pruned = [(weights[name], mask.to(weights[name].device)) for name, mask in masks.items()]
     pruned = [(weight, mask) for weight, mask in pruned if not mask.all()]
 
@@ -1346,7 +1470,8 @@ def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
     trained = [(weight, weight.requires_grad) for weight in model.parameters()]
     before = [weight.detach().clone() for weight, _ in pruned]
     devices = {weight.device.index for weight, _ in trained if weight.is_cuda}
-    with torch.random.fork_rng(devices), _put_back(model), torch.enable_grad():
+    gradients, spared = torch.enable_grad(), [weight for weight, _ in pruned]
+    with torch.random.fork_rng(devices), _put_back(model, spared), gradients:
         for module in model.modules():
             module.training = False
         try:

@@ -176,6 +176,11 @@ def test_a_parametrised_weight_is_refused_by_name(computed):
     model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(computed()))
     with pytest.raises(ValueError, match=r"the weight of layer 1\.0 is parametrised"):
         snip.prunable(model)
+    norm = nn.BatchNorm1d(4)
+    norm.running_mean.fill_(3)
+    with pytest.raises(ValueError, match="parametrised"):
+        snip.initialize(nn.Sequential(norm, model), "vs", seed=0)
+    assert (norm.running_mean == 3).all()  # nothing is changed before
 
 
 def test_a_layer_may_keep_tensors_of_its_own():

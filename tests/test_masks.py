@@ -297,6 +297,59 @@ def test_hold_of_an_optimiser_of_another_make(tiny, batch):
     assert not pruned_are_zero(tiny, masks)
 
 
+def test_two_holds_on_an_optimiser_of_another_make_end_one_by_one():
+    a, b = nn.Linear(8, 3, bias=False), nn.Linear(8, 3, bias=False)
+    optimizer = Bare(torch.optim.SGD([*a.parameters(), *b.parameters()], 0.1))
+    optimizer.inner = Bare(optimizer.inner)  # none of PyTorch's is found in it
+    masks = {"weight": torch.rand(3, 8) < 0.5}
+    first, second = snip.hold(optimizer, a, masks), snip.hold(optimizer, b, masks)
+
+    def step():
+        (a(torch.ones(1, 8)) + b(torch.ones(1, 8))).sum().backward()
+        optimizer.step()
+
+    first.remove()
+    step()
+    assert pruned_are_zero(b, masks) and not pruned_are_zero(a, masks)
+    snip.apply_masks(a, masks)
+    second.remove()
+    step()
+    assert not pruned_are_zero(a, masks) and not pruned_are_zero(b, masks)
+
+
+def test_a_schedule_may_be_made_after_hold():
+    """Schedules wrap step, and ask for the function of a method."""
+
+    class Lookahead(torch.optim.Optimizer):  # without the constructor of PyTorch's, as timm's
+        def __init__(self, inner):
+            self.inner, self.defaults, self.param_groups = inner, {}, inner.param_groups
+
+        def step(self, closure=None):
+            return self.inner.step(closure)
+
+    model = nn.Linear(8, 3, bias=False)
+    masks = {"weight": torch.rand(3, 8) < 0.5}
+    optimizer = Lookahead(torch.optim.SGD(model.parameters(), 0.1))
+    handle = snip.hold(optimizer, model, masks)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.1)
+    for _ in range(2):
+        model(torch.ones(2, 8)).sum().backward()
+        optimizer.step()
+        schedule.step()
+        assert pruned_are_zero(model, masks)
+    handle.remove()
+    optimizer.param_groups[0]["lr"] = 0.1
+    optimizer.step()
+    assert not pruned_are_zero(model, masks)
+
+
+def test_hold_of_the_optimiser_of_another_model_is_said(tiny, batch):
+    masks = snip.keep_top(snip.sensitivity(tiny, *batch), 0.5)
+    optimizer = torch.optim.SGD(tiny.parameters(), 0.1)
+    with pytest.warns(UserWarning, match="trains none of the masked parameters"):
+        snip.hold(optimizer, copy.deepcopy(tiny), masks)
+
+
 def test_hold_changes_nothing_where_it_cannot_hold(tiny, batch):
     masks = snip.keep_top(snip.sensitivity(tiny, *batch), 0.7)
     before = copy.deepcopy(tiny.state_dict())
@@ -355,6 +408,18 @@ def test_hold_of_an_optimiser_that_wraps_another(tiny, batch):
 def test_sparsity_out_of_range(sparsity, message):
     with pytest.raises(ValueError, match=message):
         snip.keep_top({"a": torch.rand(10)}, sparsity)
+
+
+def test_sparsity_may_be_a_tensor_and_a_layer_empty():
+    scores = {"weight": torch.arange(20.0).view(4, 5), "empty": torch.zeros(0, 8)}
+    masks = snip.keep_top(scores, torch.tensor(0.9))
+    assert masks["weight"].sum() == 2
+    model = nn.Linear(5, 4)
+    model.empty = nn.Parameter(torch.zeros(0, 8))
+    assert snip.collapsed(model, masks, torch.ones(1, 5)) == []
+    only = nn.Module()
+    only.empty = model.empty
+    assert "0.00%" in snip.summary(only, {"empty": masks["empty"]})
 
 
 def test_a_kappa_of_zero():
@@ -748,6 +813,10 @@ def test_masks_go_between_a_model_and_its_wrapper(tiny, batch):
     inner.module = nn.Linear(2, 2)
     snip.apply_masks(inner, {"module.weight": torch.eye(2, dtype=torch.bool)})
     assert (inner.module.weight == 0).tolist() == [[False, True], [True, False]]
+    # Names of its wrapper that could be of two of its own.
+    inner.weight = nn.Parameter(torch.ones(2, 2))
+    with pytest.raises(ValueError, match=r"the model knows two of module\.module\.weight"):
+        snip.apply_masks(inner, {"module.module.weight": torch.eye(2, dtype=torch.bool)})
 
 
 def test_a_summary_counts_what_is_kept_and_what_has_no_mask():
@@ -778,6 +847,12 @@ def test_masks_come_back_from_a_file(tiny, batch, tmp_path):
     snip.save_masks(path, large)
     assert snip.load_masks(path)["a"].equal(large["a"])
     assert path.stat().st_size < 0.45 * 1000 * 1000 / 8  # a random mask of 5 % has 0.29 bits each
+
+
+def test_masks_of_numbers_are_not_stored(tmp_path):
+    with pytest.raises(ValueError, match=r"mask of a is torch\.float32; it must be"):
+        snip.save_masks(tmp_path / "masks.npz", {"a": torch.ones(3)})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_is_damaged_or_another_is_refused(tmp_path):

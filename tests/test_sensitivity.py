@@ -214,7 +214,7 @@ def test_a_regression_network(device):
         scores = snip.sensitivity(model, x, y, chunk_size=size, loss=F.mse_loss)
         assert_explicit(scores, model, lambda run: F.mse_loss(run(x), y))
     assert sum(int(m.sum()) for m in snip.keep_top(scores, 0.5).values()) == 73
-    with pytest.raises(ValueError, match="10 images need as many labels, not shape"):
+    with pytest.raises(ValueError, match="10 inputs need as many labels, not shape"):
         snip.sensitivity(model, x, y[:1], loss=F.mse_loss)
     with pytest.raises(ValueError, match="hold NaN or Inf"):
         snip.sensitivity(model, x / 0, y, loss=F.mse_loss)
@@ -314,8 +314,8 @@ def test_weights_that_share_one_gradient(device, chunk_size):
 
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
-def test_recurrent_layers_are_scored_in_training_mode_without_dropout(kind, device):
-    """cuDNN has no backward pass in evaluation mode."""
+def test_recurrent_layers_are_scored_without_dropout(kind, device):
+    """On CUDA in training mode: cuDNN has no backward pass in evaluation mode."""
     torch.manual_seed(0)
 
     class Reader(nn.Module):
@@ -333,7 +333,7 @@ def test_recurrent_layers_are_scored_in_training_mode_without_dropout(kind, devi
     x, y = torch.randn(6, 7, 5), torch.arange(6, device=device) % 3
     x = x.double().to(device)
     scores = snip.sensitivity(model, x, y)
-    assert modes == [(True, 0.0)]
+    assert modes == [(True, 0.0) if x.is_cuda else (False, 0.5)]
     assert not model.cell.training and model.cell.dropout == 0.5
     with torch.backends.cudnn.flags(enabled=False):
         assert_explicit(scores, model, lambda run: F.cross_entropy(run(x), y))
@@ -365,7 +365,7 @@ def test_batches_that_do_not_fit(tiny, batch):
     x, y = batch
     for bad_x, bad_y, message in (
         (x[:0], y[:0], "the batch is empty"),
-        (x, y[:5], "12 images need as many labels"),
+        (x, y[:5], "12 inputs need as many labels"),
         (x, y - 1, "labels run from -1 to 1; the model has classes 0 to 2"),
         (x, y + 1, "labels run from 1 to 3"),
         (x, y.double(), "must be integers"),
@@ -389,7 +389,7 @@ def test_batches_that_do_not_fit(tiny, batch):
 def test_nan_weights_name_the_layer(tiny, batch):
     with torch.no_grad():
         tiny[5].weight[0, 0] = math.nan
-    with pytest.raises(FloatingPointError, match="NaN or Inf in the sensitivity of"):
+    with pytest.raises(FloatingPointError, match=r"NaN or Inf, as are weights of 5\.weight$"):
         snip.sensitivity(tiny, *batch)
 
 
@@ -413,6 +413,118 @@ def test_half_precision_is_refused(dtype):
     model = nn.Sequential(nn.Linear(4, 3)).to(dtype)
     with pytest.raises(ValueError, match=r"0\.weight is torch.*16: score in float32"):
         snip.sensitivity(model, torch.randn(2, 4, dtype=dtype), torch.arange(2))
+
+
+def test_dropout_of_a_layer_made_from_a_recurrent_one_is_off():
+    class Dropped(nn.LSTM):
+        def forward(self, x):
+            return super().forward(F.dropout(x, 0.5, self.training))
+
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.head = Dropped(5, 4, batch_first=True), nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.head(self.cell(x)[0][:, -1])
+
+    torch.manual_seed(0)
+    model, x, y = Reader(), torch.randn(6, 7, 5), torch.arange(6) % 3
+    first = snip.sensitivity(model, x, y)
+    torch.randn(1)  # dropout would draw otherwise
+    for name, score in snip.sensitivity(model, x, y).items():
+        assert torch.equal(score, first[name])
+
+
+class Statistics(nn.Module):
+    """Batch statistics, written through a kernel that counts no version."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(8))
+        self.register_buffer("variance", torch.ones(8))
+
+    def forward(self, x):
+        return F.batch_norm(x, self.mean, self.variance, training=True)
+
+
+class Average(nn.Module):
+    """A moving average, written through `.data`, and a frozen weight that follows it."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(8))
+        self.follows = nn.Parameter(torch.zeros(8), requires_grad=False)
+
+    def forward(self, x):
+        self.mean.data.lerp_(x.detach().mean(0), 0.5)
+        self.follows.data = self.mean.clone()
+        return x
+
+
+@pytest.mark.parametrize("kind", [Statistics, Average])
+def test_what_is_written_without_a_version_is_put_back(kind):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 8), kind(), nn.Linear(8, 3))
+    x, y = torch.randn(12, 8), torch.arange(12) % 3
+    before = copy.deepcopy(model.state_dict())
+    masks = snip.keep_top(snip.sensitivity(model, x, y), 0.5)
+    snip.collapsed(model, masks, x)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_an_embedding_that_scales_its_rows_is_left_as_it_was():
+    model = nn.Sequential(nn.Embedding(20, 4, max_norm=0.5), nn.Flatten(), nn.Linear(20, 3))
+    x, y = torch.randint(0, 20, (6, 5)), torch.arange(6) % 3
+    before = model[0].weight.detach().clone()
+    masks = snip.keep_top(snip.sensitivity(model, x, y, exclude="0"), 0.5)
+    snip.collapsed(model, masks, x)
+    assert torch.equal(model[0].weight, before)
+
+
+def test_a_sparse_gradient_is_as_good_as_a_dense_one():
+    scores = []
+    for sparse in (True, False):
+        torch.manual_seed(0)
+        embedding = nn.Embedding(20, 4, sparse=sparse)
+        model = nn.Sequential(embedding, nn.Flatten(), nn.Linear(20, 3))
+        x, y = torch.randint(0, 20, (6, 5)), torch.arange(6) % 3
+        scores.append(snip.sensitivity(model, x, y, include="0", chunk_size=2))
+    torch.testing.assert_close(*scores)
+
+
+def test_complex_weights_are_refused():
+    model = nn.Linear(4, 3, dtype=torch.complex64)
+    with pytest.raises(ValueError, match="only real weights can be scored"):
+        snip.sensitivity_of(model, lambda: model(torch.ones(2, 4) + 0j).abs().mean())
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_caller_may_have_switched_gradients_off(tiny, batch, mode):
+    expected = snip.sensitivity(tiny, *batch)
+    with mode():
+        found = snip.sensitivity(tiny, *batch)
+    for name, score in found.items():
+        assert torch.equal(score, expected[name])
+
+
+def test_what_is_no_tensor_is_said(tiny, batch):
+    x, y = batch
+    with pytest.raises(TypeError, match=r"inputs are a dict, not a tensor.*sensitivity_of"):
+        snip.sensitivity(tiny, {"x": x}, y)
+    with pytest.raises(TypeError, match="labels are a list, not a tensor"):
+        snip.sensitivity(tiny, x, y.tolist())
+
+    class Named(nn.Linear):
+        def forward(self, x):
+            return {"logits": super().forward(x)}
+
+    model, x, y = Named(4, 3), torch.randn(6, 4), torch.arange(6) % 3
+    with pytest.raises(TypeError, match=r"the model gives a dict.*output\[…\]"):
+        snip.sensitivity(model, x, y)
+    scores = snip.sensitivity(model, x, y, loss=lambda out, y: F.cross_entropy(out["logits"], y))
+    assert_explicit(scores, model, lambda run: F.cross_entropy(run(x)["logits"], y))
 
 
 def test_what_a_model_keeps_of_its_own_is_left_alone():
@@ -494,6 +606,40 @@ def test_what_is_prunable_can_be_chosen(include, exclude, expected):
     assert all(model.get_parameter(name) is weight for name, weight in found.items())
 
 
+def test_what_is_excluded_stays_by_whatever_name():
+    """A tensor, and a module, may stand in two places."""
+    tied = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.Linear(8, 3))
+    tied[2].weight = tied[0].weight
+    assert list(snip.prunable(tied, exclude="0")) == ["2.bias", "3.weight", "3.bias"]
+    assert list(snip.prunable(tied, exclude="2")) == ["0.bias", "3.weight", "3.bias"]
+    shared = nn.Linear(8, 8)
+    twice = nn.Sequential(shared, nn.ReLU(), shared, nn.Linear(8, 3))
+    for name in ("0", "2", "2.*"):
+        assert list(snip.prunable(twice, exclude=name)) == ["3.weight", "3.bias"]
+    assert list(snip.prunable(twice, exclude="2.bias")) == ["0.weight", "3.weight", "3.bias"]
+
+
+def test_parameters_are_not_picked_by_objects():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3))
+    for pick, kind in ((model[1], "Linear"), ([model[1].weight], "Parameter"), (0, "int")):
+        with pytest.raises(TypeError, match=f"by names, types .* not by {kind}"):
+            snip.prunable(model, exclude=pick)
+    with pytest.raises(TypeError, match="not by Sequential"):
+        snip.prunable(model, include=model)
+
+
+def test_listing_what_is_prunable_changes_nothing():
+    """Spectral norm moves its vectors whenever its weight is read; others draw."""
+    torch.manual_seed(0)
+    normed = nn.utils.parametrizations.spectral_norm(nn.Linear(8, 8))
+    model = nn.Sequential(normed, nn.Linear(8, 3))
+    before, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
+    assert list(snip.prunable(model, exclude="0")) == ["1.weight", "1.bias"]
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
 def test_a_name_that_nothing_has_is_refused():
     with pytest.raises(ValueError, match=r"no parameter and no module .* called 'tail\.\*'"):
         snip.prunable(Block(), exclude=["body", "tail.*"])
@@ -548,6 +694,11 @@ def test_a_parametrised_layer_refuses_no_other():
     assert snip.collapsed(model, masks, x) == []
     old = nn.Sequential(nn.Linear(4, 4), nn.utils.spectral_norm(nn.Linear(4, 3)))
     assert list(snip.prunable(old, exclude="1")) == ["0.weight", "0.bias"]
+    for normed in (model, old):  # its bias is computed from nothing
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what is said to stay is not named again
+            scores = snip.sensitivity(normed, x, y, exclude="1.weight")
+        assert list(scores) == ["0.weight", "0.bias", "1.bias"]
 
 
 def test_weights_spread_over_processes_are_refused(tmp_path):
@@ -657,17 +808,48 @@ def test_blocks_in_checkpoints_are_scored_or_refused_by_name():
     [
         (lambda model: None, TypeError, "gave NoneType for a loss"),
         (lambda model: {"loss": model.weight.sum()}, TypeError, "gave dict for a loss"),
-        (lambda model: iter(()), ValueError, "the closure yielded no loss"),
-        (lambda model: [], ValueError, "the closure yielded no loss"),
+        (lambda model: iter(()), ValueError, "the closure gave no loss"),
+        (lambda model: [], ValueError, "the closure gave no loss"),
         (lambda model: model.weight, TypeError, r"gave \(2, 2\) for a loss"),
         (lambda model: iter([3.0]), TypeError, "gave float for a loss"),
         (lambda model: model.weight.sum().detach(), ValueError, "computed without gradients"),
+        (lambda model: model.weight.sum() / 0, FloatingPointError, "the loss is NaN or Inf$"),
     ],
 )
 def test_closures_that_give_no_loss(closure, error, message):
     model = nn.Linear(2, 2)
     with pytest.raises(error, match=message):
         snip.sensitivity_of(model, lambda: closure(model))
+
+
+def test_losses_of_one_pass_are_returned_as_a_list():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3))
+    x, y = torch.randn(6, 8), torch.arange(6) % 3
+
+    def losses():
+        inner = model[:2](x)
+        return [F.cross_entropy(model[2](inner), y), inner.pow(2).mean()]
+
+    whole = snip.sensitivity_of(model, lambda: sum(losses()))
+    for closure in (losses, lambda: tuple(losses()), lambda: iter([losses()])):
+        torch.testing.assert_close(snip.sensitivity_of(model, closure), whole)
+    with pytest.raises(ValueError, match=r"share a forward pass: .* as a list"):
+        snip.sensitivity_of(model, lambda: iter(losses()))
+
+
+def test_a_closure_that_calls_backward_is_told():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3))
+
+    def closure():
+        loss = F.cross_entropy(model(torch.ones(2, 4)), torch.tensor([0, 1]))
+        loss.backward()
+        return loss
+
+    with pytest.raises(ValueError, match=r"the closure called backward\(\)"):
+        snip.sensitivity_of(model, closure)
+    with pytest.raises(TypeError, match="the closure is a Tensor"):
+        snip.sensitivity_of(model, torch.ones(()))
 
 
 def test_a_detector_that_has_losses_in_training_alone():
