@@ -14,11 +14,11 @@ from importlib import import_module
 
 _NAMES = {  # by room
     "snipcore": "digest",
-    "sniplab.connectivity": "effective_fraction effective_masks",
     "sniplab.data": "DATASETS Data augment draw_batch load_data random_labels",
     "sniplab.engines": "ENGINES step_costs",
-    "sniplab.methods": "METHODS Method keep "
-    "magnitude_scores make_masks random_scores shuffle_masks",
+    "sniplab.pruners": "keep magnitude_scores",
+    "sniplab.controls": "random_scores shuffle_masks",
+    "sniplab.methods": "METHODS Method make_masks",
     "sniplab.notebook": "Section facts open_section",
     "sniplab.recipe": "PROTOCOLS REFERENCE Recipe recipe_for",
     "sniplab.runs": "COLUMNS CURVE_POINTS CURVES Config curve_text "

@@ -47,10 +47,6 @@ class _Reached(torch.autograd.Function):
         return (gradient > 0).to(gradient) * reached
 
 
-def _unchanged(x: Tensor) -> Tensor:
-    return x
-
-
 def _states(layer: nn.RNNBase, x: Tensor) -> tuple[Tensor, Tensor]:
     """What reaches the states of a recurrent layer, (B, T, H), and the last, (1, B, H).
 
@@ -99,7 +95,7 @@ def _follow_paths(layer: nn.Module) -> None:
     elif kind in _ADAPTIVE_MEANS:
         layer.forward = partial(_ADAPTIVE_MEANS[kind], output_size=layer.output_size)
     elif isinstance(layer, NORM_LAYERS) or activation:
-        layer.forward = _unchanged
+        layer.forward = lambda x: x
 
 
 def effective_masks(model: nn.Module, masks: Mapping[str, Tensor], x: Tensor) -> dict[str, Tensor]:

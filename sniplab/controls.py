@@ -148,9 +148,9 @@ def shuffle_masks(masks: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
     }
 
 
-def shuffled_masks(model, x, y, sparsity, seed, norm, biases) -> dict[str, Tensor]:
-    """Control: SNIP's counts in each tensor, at places drawn anew."""
-    return shuffle_masks(snip_masks(model, x, y, sparsity, seed, norm, biases), seed)
+def shuffled_masks(shuffle, model, x, y, sparsity, seed, norm, biases) -> dict[str, Tensor]:
+    """Control: SNIP's masks, shuffled by one of the functions `shuffle_…`."""
+    return shuffle(snip_masks(model, x, y, sparsity, seed, norm, biases), seed)
 
 
 def _as_kernels(mask: Tensor) -> Tensor:
@@ -229,18 +229,3 @@ def shuffle_degrees(
             _trade(kernels.view(len(kernels), -1), generator)
         shuffled[name] = kernels.view(mask.shape).to(mask.device)
     return shuffled
-
-
-def shuffled_units_masks(model, x, y, sparsity, seed, norm, biases) -> dict[str, Tensor]:
-    """Control: SNIP's counts of each unit or filter, at places drawn anew."""
-    return shuffle_within_units(snip_masks(model, x, y, sparsity, seed, norm, biases), seed)
-
-
-def shuffled_inputs_masks(model, x, y, sparsity, seed, norm, biases) -> dict[str, Tensor]:
-    """Control: SNIP's counts of each input pixel, unit or channel, at places drawn anew."""
-    return shuffle_within_inputs(snip_masks(model, x, y, sparsity, seed, norm, biases), seed)
-
-
-def shuffled_degrees_masks(model, x, y, sparsity, seed, norm, biases) -> dict[str, Tensor]:
-    """Control: SNIP's counts of each unit and each input together, at places drawn anew."""
-    return shuffle_degrees(snip_masks(model, x, y, sparsity, seed, norm, biases), seed)

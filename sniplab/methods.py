@@ -10,6 +10,7 @@ mark? ICLR 2021, arXiv:2009.08576.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -18,39 +19,23 @@ from sniplab.controls import (
     erk_masks,
     permuted_labels_masks,
     random_masks,
-    random_scores,
     rescale,
+    shuffle_degrees,
     shuffle_masks,
-    shuffled_degrees_masks,
-    shuffled_inputs_masks,
+    shuffle_within_inputs,
+    shuffle_within_units,
     shuffled_masks,
-    shuffled_units_masks,
     uniform_masks,
 )
 from sniplab.pruners import (
     force_masks,
     gradient_masks,
-    gradient_scores,
     grasp_masks,
     iterative_snip_masks,
-    keep,
     magnitude_masks,
-    magnitude_scores,
     snip_masks,
     synflow_masks,
 )
-
-__all__ = [
-    "METHODS",
-    "Method",
-    "gradient_scores",
-    "keep",
-    "magnitude_scores",
-    "make_masks",
-    "random_scores",
-    "rescale",
-    "shuffle_masks",
-]
 
 
 @dataclass(frozen=True)
@@ -72,7 +57,14 @@ class Method:
 _ROWS = (
     Method("dense", "dense", "#000000", "s", "-", None),
     Method("snip", "SNIP", "#0072b2", "o", "-", snip_masks),
-    Method("shuffled", "SNIP, shuffled within layers", "#cc79a7", "D", "--", shuffled_masks),
+    Method(
+        "shuffled",
+        "SNIP, shuffled within layers",
+        "#cc79a7",
+        "D",
+        "--",
+        partial(shuffled_masks, shuffle_masks),
+    ),
     Method("magnitude", "magnitude at initialisation", "#e69f00", "^", "-.", magnitude_masks),
     Method("random", "random", "#009e73", "v", ":", random_masks),
     Method("rescaled", "random, rescaled", "#56b4e9", "P", ":", random_masks, rescale),
@@ -87,7 +79,12 @@ _ROWS = (
     Method("uniform", "random, the same in each layer", "#56b4e9", "s", "--", uniform_masks),
     # What it is in SNIP's mask that shuffling within layers takes away.
     Method(
-        "shuffled-units", "SNIP, shuffled within units", "#e69f00", "d", "--", shuffled_units_masks
+        "shuffled-units",
+        "SNIP, shuffled within units",
+        "#e69f00",
+        "d",
+        "--",
+        partial(shuffled_masks, shuffle_within_units),
     ),
     Method(
         "shuffled-inputs",
@@ -95,7 +92,7 @@ _ROWS = (
         "#56b4e9",
         "*",
         "--",
-        shuffled_inputs_masks,
+        partial(shuffled_masks, shuffle_within_inputs),
     ),
     Method(
         "shuffled-degrees",
@@ -103,7 +100,7 @@ _ROWS = (
         "#d55e00",
         ".",
         "--",
-        shuffled_degrees_masks,
+        partial(shuffled_masks, shuffle_degrees),
     ),
     # What is left of SNIP without the labels.
     Method("permuted-labels", "SNIP, labels permuted", "#d55e00", "H", "--", permuted_labels_masks),

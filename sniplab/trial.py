@@ -41,7 +41,6 @@ def compare(
     masks: Mapping[str, Tensor] | None,
     data: Data,
     steps: int,
-    seed: int = 0,
     images: int = 500,
 ) -> pd.DataFrame:
     """Train a network of MODELS dense and under masks, from the same weights and on the same
@@ -59,11 +58,11 @@ def compare(
     with progress(None, total=len(networks) * steps, unit="step") as bar:
         for name, kept in networks.items():
             before = bar.n
-            model = build_model(network, seed=seed).to(data.x_train.device)
+            model = build_model(network).to(data.x_train.device)
             if kept is not None:
                 apply_masks(model, kept)
             history = train(
-                *(model, data, recipe, kept, seed),
+                *(model, data, recipe, kept),
                 watch=lambda done, _, before=before: bar.update(before + done - bar.n),
             )
             bar.update(before + steps - bar.n)
@@ -75,11 +74,9 @@ def compare(
 def draw_course(course: pd.DataFrame, label: str = "test error (%)") -> plt.Figure:
     """Error while networks train; `course` as from `compare`."""
     figure, axis = plt.subplots(figsize=(6, 3))
-    look = {"hue": "network", "style": "network", "markers": ["s", "o"], "dashes": ["", (4, 2)]}
-    colours = {"dense": METHODS["dense"].colour, "pruned": METHODS["snip"].colour}
-    there = list(dict.fromkeys(course.network))
-    look |= {"palette": [colours[name] for name in there], "markers": look["markers"][: len(there)]}
-    look["dashes"] = look["dashes"][: len(there)]
+    look = {"hue": "network", "style": "network", "markers": {"dense": "s", "pruned": "o"}}
+    look["dashes"] = {"dense": "", "pruned": (4, 2)}
+    look["palette"] = {"dense": METHODS["dense"].colour, "pruned": METHODS["snip"].colour}
     sns.lineplot(course, x="iteration", y="error", ax=axis, **look)
     top = course.error.max()
     axis.set(ylabel=label, ylim=(-0.04 * top, 1.08 * top))  # whole markers at either end

@@ -165,12 +165,25 @@ def at(sparsity: float) -> str:
 
 
 def equal(claim: dict, table: pd.DataFrame, tolerance: float) -> dict:
-    """A claim with the verdict on differences that are to be none, and how it came about."""
-    away = table["mean"].abs()
-    verdict, how = judged(away + table.half < tolerance, away - table.half > tolerance)
+    """A claim with the verdict on differences that are to be none, and how it came about. One that
+    lost a pair is undecided."""
+    away, whole = table["mean"].abs(), table.lost == 0
+    within, beyond = away + table.half < tolerance, away - table.half > tolerance
+    verdict, how = judged(whole & within, whole & beyond)
     if verdict == "inconclusive" and table.half.isna().any():  # of one seed
         verdict = "untested"
     return claim | {"ours": claim["ours"] + how, "verdict": verdict}
+
+
+def directed(table: pd.DataFrame, sign: str) -> tuple[str, str]:
+    """As from `judged`, of differences that are all to be "higher", or "lower". One fails by the
+    other sign, or by an interval that excludes the `published` difference, where there is one; one
+    that lost a pair is undecided."""
+    whole, way = table.lost == 0, 1 if sign == "lower" else -1
+    fails = table.verdict == {"higher": "lower", "lower": "higher"}[sign]
+    if "published" in table:
+        fails |= way * (table["mean"] - table.published) > table.half
+    return judged(whole & (table.verdict == sign), whole & fails)
 
 
 def missing(rows: pd.DataFrame, configs: Iterable[Config]) -> str:
@@ -206,10 +219,9 @@ def collected_claim(
     claim = new_claim(id, group, ADDED, text, "–", "direction", length_of(rows), fewest(table))
     if why := missing(rows, configs):
         return claim | {"verdict": f"untested: {why}"}
-    if table.empty:
+    if table.empty or (table.n < 2).any():
         return claim
-    fails = {"higher": "lower", "lower": "higher"}[holds]
-    verdict, how = judged(table.verdict == holds, table.verdict == fails)
+    verdict, how = directed(table, holds)
     found = table.text.iloc[0] if len(table) == 1 else from_to(table["mean"])
     return claim | {"ours": f"{difference}: {found} points{how}", "verdict": verdict}
 

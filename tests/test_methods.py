@@ -123,7 +123,7 @@ def test_shuffling_keeps_the_count_of_every_tensor(digits):
 def test_the_gradient_alone_leaves_the_weight_out(digits):
     model = snip.build_model("lenet-300-100", seed=0).to(digits.x_train.device)
     x, y = lab.draw_batch(digits, 20, seed=0)
-    gradients, right = lab.methods.gradient_scores(model, x, y), snip.sensitivity(model, x, y)
+    gradients, right = lab.pruners.gradient_scores(model, x, y), snip.sensitivity(model, x, y)
     product = {n: g * snip.prunable(model)[n].abs() for n, g in gradients.items()}
     total = sum(part.sum() for part in product.values()).detach()
     for name, score in right.items():

@@ -163,7 +163,7 @@ def test_memory_is_of_the_labels_the_sparsity_and_the_decay_of_its_curve():
     table = random_labels.beside_published(
         rows.assign(train_loss=rows.train_error, error=rows.train_error), plan
     )
-    assert list(table.verdict) == ["agrees"] * 5
+    assert list(table.verdict) == ["reproduced"] * 5
     assert list(table["training error (%)"])[3] == "0.60 (0.50 to 0.70)"
     claims = random_labels.claims(rows, plan)
     assert [c["claim"] for c in claims[:4]] == [
@@ -185,7 +185,8 @@ def test_no_verdict_on_a_curve_of_which_a_run_is_missing():
     table = random_labels.beside_published(
         fewer.assign(train_loss=0.0, error=0.0), plan
     )  # SNIP's third run is the one that is missing
-    assert list(table.verdict[[0, 1, 4]]) == ["not run yet", "agrees", "cannot tell"]
+    missing = "untested: 1 of 3 runs missing"
+    assert list(table.verdict[[0, 1, 4]]) == ["untested", "reproduced", missing]
 
 
 def test_a_run_that_is_there_twice_is_refused():
@@ -193,7 +194,7 @@ def test_a_run_that_is_there_twice_is_refused():
     twice = together(rows, rows)
     for claim in (lambda r, p: memory(r, p, "dense_random"), held_back):
         assert claim(rows, planned(rows))["verdict"] == "untested"  # of one seed
-        with pytest.raises(ValueError, match="two rows of one run"):
+        with pytest.raises(ValueError, match=r"two (rows|runs) of"):
             claim(twice, planned(rows))
 
 
@@ -212,7 +213,7 @@ def test_curves_of_runs_that_ended_well():
 
 
 HIGHER, LOWER, EQUAL = (50.0, 51.2, 51.8), (30.0, 31.2, 31.8), (10.0, 41.0, 90.0)
-SURE = "+10.00 points of training error"
+SURE = "training error: +10.00 ± 0.50 points"
 
 
 def choices(dense=(2.0, 3.0, 1.0), snip=(40.0, 41.0, 42.0), cut=(), **others):

@@ -159,9 +159,8 @@ def test_rows_that_are_there_are_not_run_again(tmp_path, monkeypatch):
     assert both.sparsity.tolist() == [0.99, 0.9, 0.9] and len(lab.read_results(path)) == 3
     for row in (1, 2):
         pd.testing.assert_series_equal(both.iloc[row], first.iloc[1], check_names=False)
-    fields = [dataclasses.asdict(c) | {"seed": np.int64(0)} for c in GRID[:2]]
-    again = lab.run_grid(fields, path, n_jobs=1)
-    pd.testing.assert_frame_equal(again, first)  # mappings will do, and nothing is lost on disk
+    again = lab.run_grid([dataclasses.replace(c, seed=np.int64(0)) for c in GRID[:2]], path)
+    pd.testing.assert_frame_equal(again, first)  # a NumPy seed will do, and nothing is lost on disk
     assert len(runs) == 3
 
 
@@ -926,7 +925,12 @@ def test_the_effective_share_is_in_the_row(tmp_path, digits):
         masks = lab.make_masks(model, method, 0.98, x, y, 0)
         assert found == effective_fraction(model, masks, x)
     assert rows.effective[0] > 0.85 > 0.6 > rows.effective[1] and math.isnan(rows.effective[2])
-    # Whose paths cannot be followed, in a network of one's own, say, has none.
-    cell = torch.nn.GRU(4, 4, num_layers=2)
-    masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in snip.prunable(cell).items()}
-    assert math.isnan(lab.runs.worker._effective(cell, masks, torch.ones(1, 1, 4)))
+
+
+def test_a_network_whose_paths_cannot_be_followed_has_no_effective_share(digits, monkeypatch):
+    def refuse(*_):
+        raise ValueError("no rule for this layer")
+
+    monkeypatch.setattr(lab.runs.worker, "effective_fraction", refuse)
+    _, masks, outcome = lab.runs.worker.prepare(config(), digits)
+    assert masks and math.isnan(outcome["effective"])

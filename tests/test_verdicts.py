@@ -78,8 +78,8 @@ def test_several_comparisons(holds, fails, verdict, how):
 
 
 def test_an_equality_needs_the_whole_interval():
-    def of(*ends):
-        table = pd.DataFrame(ends, columns=["mean", "half"])
+    def of(*ends, lost=0):
+        table = pd.DataFrame(ends, columns=["mean", "half"]).assign(lost=lost)
         return verdicts.equal({"ours": "x"}, table, 0.3)
 
     assert of((0.1, 0.1), (-0.1, 0.1)) == {"ours": "x: 2 of 2 hold", "verdict": "reproduced"}
@@ -89,6 +89,8 @@ def test_an_equality_needs_the_whole_interval():
     # An interval that there is not, of one pair, tells nothing.
     assert of((0.0, math.nan)) == {"ours": "x", "verdict": "untested"}
     assert of((0.0, math.nan), (0.1, 0.1))["verdict"] == "in part"
+    # Of pairs of which one is lost nothing follows, either way.
+    assert of((0.1, 0.1), lost=1)["verdict"] == of((0.5, 0.1), lost=1)["verdict"] == "inconclusive"
 
 
 def test_a_dense_network_is_trained_out_within_a_point_of_the_published():

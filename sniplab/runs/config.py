@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from functools import lru_cache
 
@@ -104,16 +103,6 @@ def width_for(model: str, sparsity: float) -> float:
     kept = kept_count(count(1000), sparsity)
     above = 1 + bisect.bisect_left(range(1, 1000), kept, key=count)
     return min((above, max(1, above - 1)), key=lambda k: abs(count(k) - kept)) / 1000
-
-
-def as_config(given: Config | Mapping) -> Config:
-    """A Config of a mapping of its fields, such as `dataclasses.asdict` gives."""
-    if isinstance(given, Config):
-        return given
-    fields = dict(given)
-    if isinstance(fields.get("recipe"), Mapping):
-        fields["recipe"] = Recipe(**fields["recipe"])
-    return Config(**fields)
 
 
 CONFIG_FIELDS = [field for field in dataclasses.fields(Config) if field.name != "recipe"]

@@ -19,14 +19,14 @@ from sniplab.data import Data, data_root, load_data
 from sniplab.engines import STACK, engine_for
 from sniplab.methods import METHODS
 from sniplab.runs.bar import run_bar
-from sniplab.runs.config import Config, as_config, identity, shapes
+from sniplab.runs.config import Config, identity, shapes
 from sniplab.runs.store import append_rows, read_results, typed
 from sniplab.runs.worker import Placement, Task, rows_of
 from sniplab.training import settled_precision
 
 
 def run_grid(
-    configs: Iterable[Config | Mapping],
+    configs: Iterable[Config],
     results: str | os.PathLike,
     n_jobs: int = -1,
     device: str | torch.device | None = None,
@@ -41,7 +41,6 @@ def run_grid(
     the failed ones again, not the diverged ones.
 
     Args:
-        configs: Configs, or mappings of their fields.
         results: a CSV file; its folder is made if need be. The curves of its runs and their
             checkpoints lie beside it, where the machines of a cluster must find them.
         n_jobs: workers, each with its share of the cores; -1: one for each core, or, on CUDA, one
@@ -63,7 +62,7 @@ def run_grid(
             such device.
         OSError: the folder or a row cannot be written, or there is no file `known`.
     """
-    configs = [as_config(given) for given in configs]
+    configs = list(configs)
     runs = [identity(config) for config in configs]
     wanted = dict(zip(runs, configs, strict=True))
     here = str(pick_device(device))

@@ -136,14 +136,9 @@ def _widen(path: Path) -> None:
     with path.open("rb") as file:
         heads = file.readline().decode(errors="replace")
     if heads.endswith("\n") and heads != _as_text([COLUMNS]):
-        rewrite(path, read_results(path))
-
-
-def rewrite(path: Path, rows: pd.DataFrame) -> None:
-    """Write a file of results anew, as a whole; the curves beside it stay."""
-    lines = ([row[name] for name in COLUMNS] for row in rows.to_dict("records"))
-    with replacing(path, "w", encoding="utf-8", newline="") as file:
-        file.write(_as_text([COLUMNS, *lines]))
+        lines = read_results(path)[list(COLUMNS)].to_numpy(object).tolist()
+        with replacing(path, "w", encoding="utf-8", newline="") as file:
+            file.write(_as_text([COLUMNS, *lines]))
 
 
 def _append(path: Path, heads: Sequence[str], rows: Sequence[Mapping]) -> None:
@@ -151,7 +146,8 @@ def _append(path: Path, heads: Sequence[str], rows: Sequence[Mapping]) -> None:
         return
     lines = [[row[name] for name in heads] for row in rows]
     with path.open("ab+", buffering=0) as file:
-        end = _end_of_lines(file)
+        file.seek(0)
+        end = file.read().rfind(b"\n") + 1  # of the last whole line
         file.truncate(end)  # of a line that a kill has torn
         data = _as_text([heads, *lines] if end == 0 else lines).encode()
         try:
@@ -162,19 +158,6 @@ def _append(path: Path, heads: Sequence[str], rows: Sequence[Mapping]) -> None:
             file.truncate(end)
             what = f"{error.strerror}; a finished run could not be written"
             raise OSError(error.errno, what, str(path)) from error
-
-
-def _end_of_lines(file: io.FileIO) -> int:
-    """The place after the last line end of a file."""
-    end = file.seek(0, os.SEEK_END)
-    while end > 0:
-        start = max(0, end - 4096)
-        file.seek(start)
-        found = file.read(end - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        end = start
-    return 0
 
 
 def _as_text(lines: Iterable[Iterable]) -> str:

@@ -6,7 +6,6 @@ import ctypes
 import dataclasses
 import getpass
 import hashlib
-import math
 import multiprocessing
 import os
 import platform
@@ -137,14 +136,6 @@ def pretrained(config: Config, data: Data, **keep) -> nn.Module:
     return model
 
 
-def _effective(model: nn.Module, masks: dict, x: torch.Tensor) -> float:
-    """`effective_fraction`; NaN for a network whose paths we cannot follow."""
-    try:
-        return effective_fraction(model, masks, x)
-    except ValueError:
-        return math.nan
-
-
 def prepare(
     config: Config, data: Data, dense: nn.Module | None = None
 ) -> tuple[nn.Module, dict | None, dict]:
@@ -160,7 +151,8 @@ def prepare(
         outcome["kept"] = sum(int(mask.sum()) for mask in masks.values())
         outcome["masks"] = digest(masks)
         outcome["collapsed"] = "; ".join(collapsed(model, masks, x))
-        outcome["effective"] = _effective(model, masks, x[:1])
+        with contextlib.suppress(ValueError):  # a network whose paths we cannot follow
+            outcome["effective"] = effective_fraction(model, masks, x[:1])
     if masks is not None and config.recipe.iterations == 0:
         kept = [int(mask.sum()) for mask in masks.values() if mask.ndim > 1]
         outcome["layers"] = " ".join(map(str, kept))

@@ -120,11 +120,9 @@ EXTREMES = ("squeezenet-vanilla", "squeezenet-bypass", "densenet-201", "densenet
 
 def correlations(rows: pd.DataFrame) -> dict[str, float]:
     """How our costs go along with the class report's (Pearson's r): over all networks that both
-    have; without ResNet-34, whose dense run of the class report errs more than its pruned one, and
-    than a dense ResNet-18; and without EXTREMES, which cost most and least in both. NaN below three
-    networks."""
+    have; and without EXTREMES, which cost most and least in both. NaN below three networks."""
     both = costs(rows)[["mean", "class_report"]].dropna()
-    left_out = {"all": (), "without_resnet-34": ("resnet-34",), "without_extremes": EXTREMES}
+    left_out = {"all": (), "without_extremes": EXTREMES}
     groups = {name: both.drop([*out], errors="ignore") for name, out in left_out.items()}
     return {
         name: some["mean"].corr(some.class_report) if len(some) > 2 else np.nan
@@ -187,7 +185,7 @@ def batch_mask_table(rows: pd.DataFrame) -> pd.DataFrame:
     table = summarize(rows, by)
     table["layers lost"] = rows.groupby(by, sort=False).lost.apply(spanned).to_numpy()
     table = table.sort_values("model", key=lambda names: names.map(CUT.index), kind="stable")
-    scored = [STATISTICS[norm].label for norm in table.norm]
+    scored = [STATISTICS[norm][0] for norm in table.norm]
     return pd.DataFrame({
         "network": [MODELS[name].title for name in table.model],
         "method": [METHODS[name].label for name in table.method],

@@ -1,6 +1,5 @@
 """What masks keep of each layer of an architecture, scored under two kinds of normalisation."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,19 +15,9 @@ from sniplab.runs.config import shapes
 from sniplab.sections.architectures_published import by_family, systems, titled
 from sniplab.show import spanned
 
-
-@dataclass(frozen=True)
-class Statistics:
-    """The mean and variance that normalisation takes while scoring, and how they are drawn."""
-
-    label: str
-    colour: str
-    marker: str
-
-
-STATISTICS = {  # by `Config.norm`
-    "running": Statistics("initial statistics", "#0072b2", "o"),
-    "batch": Statistics("batch statistics", "#d55e00", "s"),
+STATISTICS = {  # that normalisation takes while scoring, by `Config.norm`: label, colour, marker
+    "running": ("initial statistics", "#0072b2", "o"),
+    "batch": ("batch statistics", "#d55e00", "s"),
 }
 
 
@@ -173,9 +162,9 @@ def draw_smallest(survived: pd.DataFrame) -> plt.Figure:
     )
     for _, pair in at.groupby("model"):
         axis.plot(pair.x, pair.y, color="0.7", lw=2, zorder=1)
-    for norm, s in STATISTICS.items():
+    for norm, (label, colour, marker) in STATISTICS.items():
         some = at[at.norm == norm]
-        look = {"c": s.colour, "marker": s.marker, "s": 42, "zorder": 3, "label": s.label}
+        look = {"c": colour, "marker": marker, "s": 42, "zorder": 3, "label": label}
         axis.scatter(some.x, some.y, **look)
     cut = at[~at.path.astype(bool)]
     if len(cut):

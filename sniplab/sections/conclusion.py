@@ -37,6 +37,7 @@ from sniplab.sections import (
     sweep_fashion,
     sweep_methods,
 )
+from sniplab.sections.data_and_initialization_masks import jaccard
 from sniplab.show import spanned
 from sniplab.stats import paired, points, t_interval, unsigned
 from sniplab.training import evaluate
@@ -107,16 +108,13 @@ def effects(rows: pd.DataFrame) -> pd.DataFrame:
 def measure_overlaps(data: Data) -> pd.DataFrame:
     """How far the mask of each choice is that of the usual one, by the Jaccard overlap, at 95 %
     with seed 0: choice, overlap, source, hardware."""
-    device, rows = data.x_train.device, []
+    device, masks = data.x_train.device, {}
     x, y = draw_batch(data, 100, seed=0)
     for name, changed in CHOICES.items():
         model = build_model(NETWORK, seed=0).to(device)
         how = {"method": changed.get("method", "snip"), "biases": changed.get("biases", True)}
-        masks = make_masks(model, sparsity=0.95, x=x, y=y, seed=0, **how)
-        kept = torch.cat([mask.flatten() for mask in masks.values()])
-        if name == USUAL:
-            usual = kept
-        rows.append((name, float((kept & usual).sum() / (kept | usual).sum())))
+        masks[name] = make_masks(model, sparsity=0.95, x=x, y=y, seed=0, **how)
+    rows = [(name, jaccard(mask, masks[USUAL])) for name, mask in masks.items()]
     table = pd.DataFrame(rows, columns=["choice", "overlap"])
     return table.assign(source=data.source, hardware=hardware(device))
 

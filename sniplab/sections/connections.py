@@ -134,15 +134,11 @@ def rows_of_scorings(tables: Tables) -> pd.DataFrame:
     return rows.assign(model="lenet-300-100", iterations=0)
 
 
-def of_pictures(likeness: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the pictures themselves, without the checks, as `summarize` takes them."""
-    return likeness[likeness.scored == PLAIN].assign(status="ok")
-
-
-def summaries(likeness: pd.DataFrame, value: str) -> pd.DataFrame:
-    """Mean and interval over the seeds of `hits` or `contrast`, as from `summarize`, indexed by
-    data, comparison and sparsity."""
-    return summarize(of_pictures(likeness), BY, value).set_index(BY).sort_index()
+def hits_of(likeness: pd.DataFrame) -> pd.DataFrame:
+    """How many of ten pictures are nearest to their own class, mean and interval over the seeds,
+    as from `summarize`, by data, comparison and sparsity."""
+    pictures = likeness[likeness.scored == PLAIN].assign(status="ok")
+    return summarize(pictures, BY, "hits").set_index(BY).sort_index()
 
 
 def matrix(correlations: pd.DataFrame, title: str, kind: str, sparsity: float, value: str = "r"):
@@ -301,7 +297,7 @@ def values(tables: Tables) -> dict[str, str]:
     compares with the magnitude.
     """
     likeness, scorings = tables["likeness"], tables["scorings"]
-    hits, luck = summaries(likeness, "hits")["mean"], beyond_luck(tables["correlations"])
+    hits, luck = hits_of(likeness)["mean"], beyond_luck(tables["correlations"])
     checked, changed = checks(likeness).set_index(CHECK).hits, changes(likeness)
     changed = changed[(changed.scored == WRONG_LABELS) & (changed.verdict != "undecided")]
     layers, inside = layer_shares(tables), inner_and_border(tables["kernel"])

@@ -12,8 +12,8 @@ from sniplab.sections.connections import (
     MEAN_IMAGE,
     WITH,
     classes,
+    hits_of,
     matrix,
-    summaries,
     tiles_of,
 )
 from sniplab.sections.connections_scored import CHECKED, Tables
@@ -72,7 +72,7 @@ def _short(r: float) -> str:
 def draw_hits(tables: Tables) -> plt.Figure:
     """How many of ten pictures are nearest to their own class by sparsity: means over the seeds and
     95 % intervals, a panel for each data set."""
-    hits, titles = summaries(tables["likeness"], "hits"), tables["data"].data
+    hits, titles = hits_of(tables["likeness"]), tables["data"].data
     figure, axes = plt.subplots(1, len(titles), figsize=(8, 3.1), sharey=True)
     looks = (  # the curves of MNIST coincide
         {"color": METHODS["snip"].colour, "marker": "o", "ms": 9, "mfc": "white", "ls": "-"},

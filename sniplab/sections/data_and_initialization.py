@@ -36,7 +36,6 @@ from sniplab.sections.data_and_initialization_tables import (
     MANY,
     NETWORK,
     PLAIN,
-    Gates,
     batch_differences,
     gate_steps,
     initializer_differences,
@@ -50,6 +49,8 @@ from sniplab.verdicts import (
     CLOSE,
     RUINED,
     UNTRAINED,
+    directed,
+    equal,
     fewest,
     from_to,
     judged,
@@ -126,7 +127,7 @@ GATED = ("rn", "tn", PLAIN)  # initialisers that are crossed with the biases of 
 
 # Scored at 0 a bias has no sensitivity and is pruned, so that it trains from 0 either way: three
 # cells, not four.
-GATES = (Gates(0.0, 0.0), Gates(1.0, 0.0), Gates(1.0, 1.0))
+GATES = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0))  # where biases start, scored and trained
 
 
 def plan(
@@ -223,15 +224,15 @@ def more_seeds_plan() -> list[Config]:
 def _by_gates(length: Length, dataset: str) -> list[Config]:
     recipe = _adam(GRU, length.iterations)
     drawn = {"dataset": dataset, "reinit": PLAIN}
-    configs = []
-    for seed in range(length.seeds):
-        for init in GATED:
-            for begun in GATES:
-                at = {"gates": begun.scored, "reinit_gates": begun.trained}
-                configs.append(
-                    Config(GRU, recipe, "snip", SPARSITY, seed, init=init, **at, **drawn)
-                )
-    return configs
+    return [
+        Config(
+            *(GRU, recipe, "snip", SPARSITY, seed),
+            **{"init": init, "gates": scored, "reinit_gates": trained, **drawn},
+        )
+        for seed in range(length.seeds)
+        for init in GATED
+        for scored, trained in GATES
+    ]
 
 
 # ---------------------------------------------------------------------------------- what is claimed
@@ -288,10 +289,8 @@ def scoring_batch(rows: pd.DataFrame, plan: Plan) -> list[dict]:
         claim["ours"] = row.text + (f"; {absent}" if absent else "")
         if absent or not asked:
             continue
-        whole, excluded = row.lost == 0, row["mean"] - row.half > row.published
-        lower, higher = row.verdict == "lower", row.verdict == "higher"
-        claim["verdict"], _ = judged([whole and lower], [whole and (higher or excluded)])
-        if claim["verdict"] == "reproduced" and excluded:
+        claim["verdict"], _ = directed(table.loc[[size]], "lower")
+        if claim["verdict"] == "reproduced" and row["mean"] - row.half > row.published:
             claim["ours"] += ", smaller than published"
     return found
 
@@ -333,10 +332,7 @@ def initializers(rows: pd.DataFrame, plan: Plan) -> dict:
     claim["ours"] = f"{from_to(table['mean'])} points against VS-X{note}"
     if not complete or claim["seeds"] < 2:
         return claim
-    away, whole = table["mean"].abs(), table.lost == 0
-    within, beyond = away + table.half < CLOSE, away - table.half > CLOSE
-    verdict, how = judged(whole & within, whole & beyond)
-    return claim | {"ours": claim["ours"] + how, "verdict": verdict}
+    return equal(claim, table, CLOSE)
 
 
 def compared(
@@ -375,10 +371,7 @@ def compared(
         claim["ours"] += f"; {absent}"
     if absent or not asked:
         return claim
-    whole, least, most = table.lost == 0, table["mean"] - table.half, table["mean"] + table.half
-    excluded = least > table.published if sign == "lower" else most < table.published
-    opposite = table.verdict.isin({"higher", "lower"} - {sign})
-    verdict, how = judged(whole & (table.verdict == sign), whole & (opposite | excluded))
+    verdict, how = directed(table, sign)
     return claim | {"ours": claim["ours"] + how, "verdict": verdict}
 
 

@@ -19,8 +19,9 @@ from snipcore import (
     prunable,
     sensitivity,
 )
+from sniplab.controls import shuffle_masks
 from sniplab.data import Data, draw_batch, load_data
-from sniplab.methods import make_masks, shuffle_masks
+from sniplab.methods import make_masks
 from sniplab.runs import Config, hardware
 from sniplab.sections import COMMITTED, Plan, stored_table
 from sniplab.stats import summarize

@@ -5,7 +5,6 @@ Lee, Ajanthan & Torr. SNIP: Single-shot network pruning based on connection sens
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -28,49 +27,25 @@ INITS = {"rn": "RN", "tn": "TN", "vs-x": "VS-X", "vs-h": "VS-H"}  # of Table 3; 
 PLAIN = "vs-x"  # what the others are compared with; all train weights that are drawn from it
 
 
-@dataclass(frozen=True)
-class Gates:
-    """What the biases of a recurrent network's gates start at."""
-
-    scored: float
-    trained: float
-
-
 # ---------------------------------------------------------------------------- what was published
 
 FIG_3 = {1: 1.94, 10: 1.72, 100: 1.64, 1000: 1.56, 10_000: 1.40}  # percent, by images scored on
-TABLE_3 = {  # percent: mean and standard deviation of 20 runs
-    "lenet-300-100": {
-        "rn": (1.90, 0.09),
-        "tn": (1.96, 0.11),
-        "vs-x": (1.91, 0.10),
-        "vs-h": (1.88, 0.10),
-    },
-    "lenet-5-caffe": {
-        "rn": (0.89, 0.04),
-        "tn": (0.87, 0.05),
-        "vs-x": (0.88, 0.07),
-        "vs-h": (0.85, 0.05),
-    },
-    "lstm-s": {"rn": (2.93, 0.20), "tn": (3.03, 0.17), "vs-x": (1.48, 0.09), "vs-h": (1.47, 0.08)},
-    "gru-s": {
-        "rn": (47.61, 20.49),
-        "tn": (46.48, 22.25),
-        "vs-x": (1.80, 0.10),
-        "vs-h": (1.80, 0.14),
-    },
+TABLE_3 = {  # percent: mean and standard deviation of 20 runs, in the order of INITS
+    "lenet-300-100": ((1.90, 0.09), (1.96, 0.11), (1.91, 0.10), (1.88, 0.10)),
+    "lenet-5-caffe": ((0.89, 0.04), (0.87, 0.05), (0.88, 0.07), (0.85, 0.05)),
+    "lstm-s": ((2.93, 0.20), (3.03, 0.17), (1.48, 0.09), (1.47, 0.08)),
+    "gru-s": ((47.61, 20.49), (46.48, 22.25), (1.80, 0.10), (1.80, 0.14)),
 }
 
 
 def published_table_3() -> pd.DataFrame:
     """Table 3 for MNIST by model and init: mean and std of the error (percent), and minus VS-X's:
     the difference (points)."""
-    cells = {(model, init): cell for model, row in TABLE_3.items() for init, cell in row.items()}
-    table = pd.DataFrame.from_dict(cells, orient="index", columns=["mean", "std"])
-    table.index = pd.MultiIndex.from_tuples(table.index, names=["model", "init"])
-    plain = table["mean"].xs(PLAIN, level="init")
-    plain = plain.reindex(table.index.get_level_values("model")).to_numpy()
-    return table.assign(difference=table["mean"] - plain)
+    cells = pd.MultiIndex.from_product([TABLE_3, INITS], names=["model", "init"])
+    numbers = [cell for row in TABLE_3.values() for cell in row]
+    table = pd.DataFrame(numbers, cells, columns=["mean", "std"])
+    plain = table["mean"].xs(PLAIN, level="init").reindex(cells.get_level_values("model"))
+    return table.assign(difference=table["mean"] - plain.to_numpy())
 
 
 # ------------------------------------------------------------------- differences within a seed
@@ -130,10 +105,10 @@ def shuffle_differences(rows: pd.DataFrame) -> pd.DataFrame:
     return paired(shuffled, scored_rows(rows), ["init"], on=("model", "init", "seed"))
 
 
-STEPS = {  # changes of where the biases of the gates start: new and old
-    "mask scored at 1": (Gates(1.0, 0.0), Gates(0.0, 0.0)),
-    "kept trained from 1": (Gates(1.0, 1.0), Gates(1.0, 0.0)),
-    "both": (Gates(1.0, 1.0), Gates(0.0, 0.0)),
+STEPS = {  # changes of where the biases of the gates start, scored and trained: new and old
+    "mask scored at 1": ((1, 0), (0, 0)),
+    "kept trained from 1": ((1, 1), (1, 0)),
+    "both": ((1, 1), (0, 0)),
 }
 
 
@@ -144,7 +119,8 @@ def gate_steps(rows: pd.DataFrame) -> pd.DataFrame:
     def begun(side: int) -> pd.DataFrame:
         tables = []
         for step, pair in STEPS.items():
-            which = (gated.gates == pair[side].scored) & (gated.reinit_gates == pair[side].trained)
+            scored, trained = pair[side]
+            which = (gated.gates == scored) & (gated.reinit_gates == trained)
             tables.append(gated[which].assign(step=step))
         return pd.concat(tables)
 

@@ -34,13 +34,10 @@ from sniplab.sections.random_labels_comparisons import (
 from sniplab.show import spanned
 from sniplab.stats import paired, quoted_table, summarize
 from sniplab.verdicts import (
-    ADDED,
     FAILED,
     LEARNED,
     at,
-    fewest,
-    from_to,
-    judged,
+    collected_claim,
     length_of,
     missing,
     new_claim,
@@ -280,28 +277,12 @@ def held_back(rows: pd.DataFrame, plan: Plan) -> dict:
     keeps random labels from being learned by heart. Of the table of `other_choices`, whose
     correction is over all of it, those on random labels; a comparison that lost a pair is
     undecided."""
-    absent = missing(rows[rows.part == "usual"], plan["usual"])
     usual = usual_runs(rows)
     table = other_choices(usual)
     table = table[(table.labels == "random") & table.verdict.isin(TOLD)]
-    claim = new_claim(
-        id="memory.other_choices",
-        group=GROUP,
-        section=ADDED,
-        claim="Other choices of as many connections learn more random labels by heart than SNIP's",
-        published="–",
-        rule="direction",
-        runs=length_of(usual[usual.network.isin(table.network)]),
-        seeds=fewest(table),
-    )
-    if table.empty:
-        return claim
-    claim["ours"] = f"{from_to(table['mean'])} points of training error"
-    if absent:
-        return claim | {"verdict": f"untested: {absent}"}
-    whole = table.lost == 0
-    verdict, how = judged(whole & (table.verdict == "lower"), whole & (table.verdict == "higher"))
-    return claim | {"ours": claim["ours"] + how, "verdict": verdict}
+    text = "Other choices of as many connections learn more random labels by heart than SNIP's"
+    about = "memory.other_choices", GROUP, text
+    return collected_claim(*about, usual, plan["usual"], table, "training error", "lower")
 
 
 def published_runs(rows: pd.DataFrame) -> pd.DataFrame:
@@ -333,19 +314,7 @@ def beside_published(rows: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     for column, head in {**heads, "error": "test error (%)"}.items():
         text = summarize(published, ["curve"], column).set_index("curve").text
         table[head] = [text.get(name, "–") for name in names]
-    return table.assign(verdict=[_agreement(memory(rows, plan, key)) for key in CURVES])
-
-
-def _agreement(claim: dict) -> str:
-    """The verdict on a curve, in words of this section."""
-    if claim["seeds"] < 2:
-        return "one seed" if claim["seeds"] else "not run yet"
-    grades = {
-        "reproduced": "agrees",
-        "in part": "agrees in part",
-        "not reproduced": "does not agree",
-    }
-    return grades.get(claim["verdict"], "cannot tell")
+    return table.assign(verdict=[memory(rows, plan, key)["verdict"] for key in CURVES])
 
 
 def longer_minus_usual(rows: pd.DataFrame) -> pd.DataFrame:

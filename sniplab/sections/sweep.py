@@ -38,7 +38,6 @@ from sniplab.sections.sweep_tables import (
     controls,
     costs,
     curve_name,
-    gains,
     lost_trials,
     main_part,
     recipes_near,
@@ -60,13 +59,12 @@ from sniplab.stats import (
     unsigned,
 )
 from sniplab.verdicts import (
-    ADDED,
     CLOSE,
     at,
+    collected_claim,
     equal,
     fewest,
     from_to,
-    judged,
     length_of,
     missing,
     near,
@@ -379,15 +377,10 @@ def missing_cells(
     return f"not run at {', '.join(map(level, never))}" if never else ""
 
 
-def _dense_error(rows: pd.DataFrame, model: str) -> float:
-    """Mean test error of the dense runs of a network that ended well, percent."""
-    dense = rows[(rows.model == model) & (rows.method == "dense") & (rows.status == "ok")]
-    return dense.error.mean()
-
-
 def _untrained(rows: pd.DataFrame, model: str) -> str:
     """Why its rows cannot be held against a published error; "" where they can."""
-    return undertrained(_dense_error(rows, model), PUBLISHED[model, 0.0])
+    dense = rows[(rows.model == model) & (rows.method == "dense") & (rows.status == "ok")]
+    return undertrained(dense.error.mean(), PUBLISHED[model, 0.0])
 
 
 def _name(what: str, model: str, sparsity: float | None = None) -> str:
@@ -475,22 +468,16 @@ def over_control(
 ) -> dict:
     """What the paper left out: SNIP against a control at each sparsity ABOVE. `compared`: as from
     `controls`, whose correction is over all of its comparisons."""
+    part, pair = main_part(plan, model), ("snip", method)
     curve = main_curve(rows, plan, model)
-    curve = curve[curve.sparsity.isin(ABOVE)]
-    of_curve = compared.curve == curve_name(model, main_part(plan, model))
-    table = compared[of_curve & (compared.method == method) & compared.sparsity.isin(ABOVE)]
+    curve = curve[curve.sparsity.isin(ABOVE) & curve.method.isin(pair)]
+    configs = [c for c in plan[part] if c.model == model and c.sparsity in ABOVE]
+    configs = [config for config in configs if config.method in pair]
+    table = compared[(compared.curve == curve_name(model, part)) & (compared.method == method)]
     text = f"{title(model)}, {level(ABOVE[0])} and above: SNIP beats {BEATEN[method]}"
-    claim = new_claim(
-        _name(f"over_{method}", model), CHOICE, ADDED, text, "–", "direction", length_of(curve),
-        fewest(table),
-    )  # fmt: skip
-    if table.empty or (table.n < 2).any():
-        return claim
-    verdict, how = judged(table.verdict == "higher", table.verdict == "lower")
-    claim["ours"] = f"control − SNIP: {from_to(table['mean'])} points{how}"
-    if table.lost.any():
-        return claim | _verdict(f"{table.lost.sum()} pairs lost", "")
-    return claim | {"verdict": verdict}
+    about = _name(f"over_{method}", model), CHOICE, text
+    table = table[table.sparsity.isin(ABOVE)]
+    return collected_claim(*about, curve, configs, table, "control − SNIP")
 
 
 # --------------------------------------------------------------------------- numbers of the prose
@@ -531,7 +518,8 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     found["recipes_near"] = str(int(near["all"].sum()))
     found["recipes_near_when_pruned"] = ", ".join(near.part[near.pruned]) or "–"
     found["least_cost_of_recipes"] = unsigned(points(pruned.min()))
-    found["largest_gain"] = unsigned(points(summarize(gains(full), BY, "gain")["mean"].max()))
+    gains = full.assign(gain=full.error - full.error_best)  # of the best of all checkpoints
+    found["largest_gain"] = unsigned(points(summarize(gains, BY, "gain")["mean"].max()))
     found["pooled_shuffle.lenet-5-caffe"] = pooled_shuffle(main_curve(rows, plan, LENET_5))
     for row in lost_trials(
         trials(stored_rows("1_learning_rates", rates_plan(COMMITTED), RESULTS))

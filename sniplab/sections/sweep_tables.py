@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from snipcore import MODELS
-from sniplab.runs import Config
 from sniplab.sections import Plan
 from sniplab.show import level
 from sniplab.stats import paired, summarize
@@ -62,15 +61,6 @@ def curve_name(model: str, part: str) -> str:
     return title(model) + ENDING[part]
 
 
-def curves_of(plan: Plan) -> dict[str, list[Config]]:
-    """The planned runs of each curve."""
-    found = {}
-    for part in ENDING:
-        for config in plan[part]:
-            found.setdefault(curve_name(config.model, part), []).append(config)
-    return found
-
-
 def curves_shown(plan: Plan, part: str) -> dict[str, str]:
     """The curves of a part, by name, each with its network."""
     models = dict.fromkeys(config.model for config in plan[part])
@@ -109,16 +99,12 @@ def costs(rows: pd.DataFrame, per: str = "curve") -> pd.DataFrame:
     return table.sort_values([per, "sparsity"], ignore_index=True)
 
 
-def compared_controls(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of every other way to choose connections."""
-    return rows[~rows.method.isin(("dense", "snip"))]
-
-
 def controls(rows: pd.DataFrame) -> pd.DataFrame:
     """Each control − SNIP at equal sparsity within seeds, as from `paired`, along each curve."""
     along = ["curve", "sparsity"]
     snips = rows[rows.method == "snip"]
-    table = paired(compared_controls(rows), snips, [*along, "method"], (*along, "seed"))
+    others = rows[~rows.method.isin(("dense", "snip"))]
+    table = paired(others, snips, [*along, "method"], (*along, "seed"))
     return table.sort_values([*along, "method"], ignore_index=True)
 
 
@@ -194,8 +180,7 @@ def variants_of(rows: pd.DataFrame) -> pd.DataFrame:
 
 def variant_costs(rows: pd.DataFrame) -> pd.DataFrame:
     """SNIP − dense within each variant and seed, as from `paired`, where the network learns."""
-    pruned, dense = (rows[rows.method == method] for method in ("snip", "dense"))
-    table = paired(pruned, dense, ["part", "sparsity"], ("part", "seed"))
+    table = costs(rows, "part")
     return table[~table.part.isin(guessing(summarize(rows, ["part", "sparsity"])).part)]
 
 
@@ -215,11 +200,6 @@ def recipes_near(rows: pd.DataFrame) -> pd.DataFrame:
     every = found.groupby(errors.part, sort=False).all()
     pruned = found[errors.sparsity > 0].groupby(errors.part, sort=False).all()
     return pd.DataFrame({"all": every, "pruned": pruned}).rename_axis("part").reset_index()
-
-
-def gains(rows: pd.DataFrame) -> pd.DataFrame:
-    """What the best of the checkpoints gains on the last iteration, run by run: `gain`, points."""
-    return rows[rows.status == "ok"].assign(gain=rows.error - rows.error_best)
 
 
 def cut_masks(rows: pd.DataFrame) -> pd.DataFrame:
