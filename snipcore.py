@@ -53,7 +53,8 @@ def derive_seed(seed: int, purpose: str) -> int:
 
 
 def generator_for(seed: int, purpose: str) -> torch.Generator:
-    """Always on the CPU, so that every device sees the same numbers."""
+    """A generator of random numbers for one purpose; on the CPU, so that every device sees the same
+    ones."""
     return torch.Generator().manual_seed(derive_seed(seed, purpose))
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from snipcore import generator_for
-from sniplab.data import Data, chosen, draw_moves, moved
+from sniplab.data import Data, draw_moves, moved, take_images
 from sniplab.recipe import Recipe
 
 CHUNK = 100  # steps whose random numbers are drawn ahead, and whose losses are read together
@@ -60,7 +60,7 @@ class Batches:
     def at_counter(self) -> tuple[Tensor, Tensor, Tensor]:
         """Images (B, C, H, W) and labels (B,) of the step at the counter, and its rate, (1,)."""
         index = self.index.index_select(0, self.counter)[0]
-        x, y = chosen(self.data.x_train, index), self.data.y_train.index_select(0, index)
+        x, y = take_images(self.data.x_train, index), self.data.y_train.index_select(0, index)
         if self.recipe.shift or self.recipe.flip:
             x = moved(x, self.moves.index_select(0, self.counter)[0], self.recipe.shift)
         return x, y, self.rates.index_select(0, self.counter)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 def undone(
     network: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, *more: Tensor
 ) -> Iterator[None]:
-    """What is done inside leaves no trace. Weights, statistics, what the optimiser remembers and
-    `more` are put back in place, since a captured step knows them by where they are."""
+    """Steps that are done inside are undone at the end: weights, statistics, what the optimiser
+    remembers and `more` are put back in place, since a captured step knows them by where they
+    are."""
     kept = [*network.parameters(), *network.buffers(), *more]
     kept = [(tensor, tensor.detach().clone()) for tensor in kept]
     memory = {

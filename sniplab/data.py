@@ -291,7 +291,7 @@ def draw_moves(batch: int, generator: torch.Generator, shift: int, flip: bool) -
     return torch.stack(drawn)
 
 
-def chosen(x: Tensor, index: Tensor) -> Tensor:
+def take_images(x: Tensor, index: Tensor) -> Tensor:
     """The images x[index], in the layout of x, copied in a fraction of the time.
 
     Args:

@@ -69,7 +69,6 @@ def step_costs(
     rounds: int = 5,
     steps: int = 20,
     networks: int = STACK,
-    threads: int = 1,
 ) -> pd.DataFrame:
     """What a training step costs, by engine and sparsity, each beside dense steps of its round.
 
@@ -86,7 +85,7 @@ def step_costs(
     device, rows = data.x_train.device, []
     x, y = draw_batch(data, 100, seed=0)
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     try:
         models = [build_model(model, seed=seed).to(device) for seed in range(networks)]
         scores = [sensitivity(m, x, y) for m in models]

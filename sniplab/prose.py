@@ -38,12 +38,14 @@ MARKER = re.compile(r"<!--=(\S+?)-->(.*?)<!--/-->", re.DOTALL)
 EXPECTATION = re.compile(r"<!--expect (\S+?)=(.*?)-->")
 
 
-def committed_values() -> dict[str, str]:
-    """The numbers that prose may quote, formatted, by name: those of all sections.
+def committed() -> tuple[dict[str, str], pd.DataFrame]:
+    """By what RESULTS keeps: the numbers that prose may quote, formatted, by name, those of all
+    sections; and the table of claims.
 
     Raises ValueError where two sections give a name to different numbers, or a name has a space.
     """
     rows = conclusion.known_rows(COMMITTED, RESULTS)
+    claims = conclusion.claims_table(rows, COMMITTED, RESULTS)
     data_plan = data_and_initialization.plan(COMMITTED)
     own = stored_rows("6_conclusion", conclusion.plan(COMMITTED), RESULTS)
     swept = rows["1_sparsity_sweep"]
@@ -61,14 +63,14 @@ def committed_values() -> dict[str, str]:
         connections_labels.values(rows["3_labels"], swept, rows["1_fashion"]),
         data_and_initialization.values(rows["4_data_and_initialization"], data_plan),
         random_labels.values(rows["5_random_labels"], random_labels.plan(COMMITTED)),
-        conclusion.values(own, conclusion.claims_table(rows, COMMITTED, RESULTS)),
+        conclusion.values(own, claims),
     ):
         for name, text in values.items():
             if found.setdefault(name, text) != text:
                 raise ValueError(f"two sections give {name}: {found[name]} and {text}")
             if re.search(r"\s", name):
                 raise ValueError(f"the name {name!r} has a space")
-    return found
+    return found, claims
 
 
 ROOT = RESULTS.parent  # of the project
@@ -147,12 +149,6 @@ SHOWN = (  # the claims of the README, by id
 )
 
 
-def committed_claims() -> pd.DataFrame:
-    """The table of claims by what RESULTS keeps."""
-    rows = conclusion.known_rows(COMMITTED, RESULTS)
-    return conclusion.claims_table(rows, COMMITTED, RESULTS)
-
-
 def as_markdown(table: pd.DataFrame) -> str:
     """A table in Markdown. A bar in a cell would end it."""
     lines = [list(table), ["---"] * table.shape[1], *table.astype(str).to_numpy().tolist()]
@@ -178,7 +174,7 @@ def verdicts_as_markdown(claims: pd.DataFrame) -> str:
     return as_markdown(some[["claim", "verdict"]])
 
 
-def between(text: str, mark: str, table: str) -> str:
+def with_table(text: str, mark: str, table: str) -> str:
     """A text with a table between "<!-- mark -->" and "<!-- end of mark -->"."""
     start, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
     before, rest = text.split(start)
@@ -187,7 +183,7 @@ def between(text: str, mark: str, table: str) -> str:
 
 def renew_documents(root: Path) -> None:
     """Renew the numbers in README, docs and notebooks, and the tables of claims."""
-    values, claims = committed_values(), committed_claims()
+    values, claims = committed()
     for path in documents(root):
         if renew(path, values):
             print(f"{path.relative_to(root)}: renewed")
@@ -197,4 +193,4 @@ def renew_documents(root: Path) -> None:
     ):
         path = root / name
         text = path.read_text(encoding="utf-8")
-        path.write_text(between(text, mark, table), encoding="utf-8")
+        path.write_text(with_table(text, mark, table), encoding="utf-8")

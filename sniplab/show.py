@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 
 ENGINE_LOOKS = {
     "masked": ("masked", "#d55e00", "s"),
@@ -35,6 +37,25 @@ def spanned(values: Iterable[float], form: str = "{:,}") -> str:
 def level(sparsity: float) -> str:
     """ "95 %"."""
     return f"{100 * sparsity:g} %"
+
+
+def say_if_empty(axis: plt.Axes, table: pd.DataFrame) -> None:
+    """Write "not run" into a panel without rows."""
+    if table.empty:
+        place = {"ha": "center", "va": "center", "transform": axis.transAxes, "color": "0.35"}
+        axis.text(0.5, 0.5, "not run", **place)
+
+
+def handles_of(figure: plt.Figure) -> dict[str, Artist]:
+    """What a legend of all panels lists: by label, each once."""
+    found = [axis.get_legend_handles_labels() for axis in figure.axes]
+    return {label: handle for pair in found for handle, label in zip(*pair, strict=True)}
+
+
+def legend_above(figure: plt.Figure, columns: int) -> None:
+    """One legend for all panels."""
+    if handles := handles_of(figure):
+        figure.legend(handles.values(), handles, loc="outside upper center", ncols=columns)
 
 
 def plot_style() -> None:

@@ -458,7 +458,7 @@ def engine_costs(data: lab.Data) -> list[dict]:
             show(spread(f"{what}: by the steps above", "", (len(configs) / taken).to_list()))
         )
         left = {lab.identity(config): config for config in configs}
-        there = {data.name: lab.runs.grid.at_hand(data)}
+        there = {data.name: lab.runs.grid.facts_of(data)}
         tasks = lab.runs.grid.tasks_of(left, there, Path(), str(data.x_train.device), workers=2)
 
         def masked():

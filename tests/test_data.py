@@ -359,11 +359,11 @@ def test_unknown_data_set():
 def test_chosen_images_are_those_of_the_index_in_the_layout_of_all(layout, channels):
     x = torch.rand(7, channels, 5, 4).to(memory_format=layout)
     index = torch.tensor([6, 0, 3, 3])
-    taken = lab.data.chosen(x, index)
+    taken = lab.data.take_images(x, index)
     assert torch.equal(taken, torch.stack([x[6], x[0], x[3], x[3]]))
     assert taken.is_contiguous(memory_format=layout)
 
 
 def test_chosen_images_of_a_loaded_data_set_have_the_strides_of_an_index(digits):
     index = torch.tensor([2, 0])
-    assert lab.data.chosen(digits.x_train, index).stride() == digits.x_train[index].stride()
+    assert lab.data.take_images(digits.x_train, index).stride() == digits.x_train[index].stride()

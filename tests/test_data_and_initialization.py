@@ -429,7 +429,7 @@ def test_measurements_are_of_the_masks_that_the_runs_train(smoke, digits):
     assert len(overlaps) == 2 * 2 + 1 + 2
     assert overlaps[masks.WHOLE, 1, 1, 1] == masks.jaccard(kept[1, 1], kept[0, 1])
     assert overlaps[masks.OTHER, 0, 0, 1] == masks.jaccard(kept[0, 0], kept[0, 1])
-    levels = masks.levels(found["overlaps"])
+    levels = masks.reference_overlaps(found["overlaps"])
     assert list(levels) == [masks.OTHER, masks.SHUFFLED, "chance"]
     assert levels["chance"] == pytest.approx(0.0526, abs=1e-4)
     assert levels[masks.SHUFFLED] == pytest.approx(

@@ -12,25 +12,25 @@ VALUES = {"cost": "0.67 ± 0.05", "first": "80 %", "none": "–"}
 
 @pytest.fixture(scope="module")
 def committed():
-    return prose.committed_values()
+    return prose.committed()
 
 
 @pytest.mark.parametrize("path", prose.documents(prose.ROOT), ids=lambda path: path.name)
 def test_every_number_is_that_of_the_rows(path, committed):
     """Fails where `make publish` would change a number, or the words no longer fit the rows."""
     for where, text in prose.texts(path):
-        assert prose.renewed(text, committed, where) == text
+        assert prose.renewed(text, committed[0], where) == text
 
 
 def test_numbers_are_words_under_names(committed):
-    for name, text in committed.items():
+    for name, text in committed[0].items():
         assert isinstance(name, str) and name.strip() == name != ""
         assert isinstance(text, str) and text.strip(), name
         assert not re.search(r"\bnan\b", text, re.IGNORECASE), name
 
 
-def test_the_tables_of_claims_are_those_of_the_rows():
-    claims = prose.committed_claims()  # data are looked for, and found missing, in no place
+def test_the_tables_of_claims_are_those_of_the_rows(committed):
+    claims = committed[1]
     assert (claims.verdict.str.partition(":")[0] != "untested").mean() > 0.5
     assert prose.claims_as_markdown(claims) in (prose.ROOT / "docs" / "claims.md").read_text()
     assert prose.verdicts_as_markdown(claims) in (prose.ROOT / "README.md").read_text()
@@ -73,9 +73,9 @@ def test_a_bar_in_a_cell_does_not_end_it():
 
 def test_a_table_is_put_between_its_marks_and_nothing_else_changes():
     text = "a\n<!-- claims -->\nstale\n<!-- end of claims -->\nb\n"
-    new = prose.between(text, "claims", "| new |\n")
+    new = prose.with_table(text, "claims", "| new |\n")
     assert new == "a\n<!-- claims -->\n\n| new |\n\n<!-- end of claims -->\nb\n"
-    assert prose.between(new, "claims", "| new |\n") == new
+    assert prose.with_table(new, "claims", "| new |\n") == new
 
 
 def test_claims_stand_group_by_group_with_where_the_paper_makes_them():

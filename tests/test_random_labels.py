@@ -291,7 +291,7 @@ def test_what_has_no_verdict_says_why_and_is_not_corrected_for():
     assert table["mean"][0.99] == pytest.approx(2.1)
     dense = comparisons.usual_runs(choices(random=HIGHER, dense=(2.0, 50.0, 1.0)))
     assert set(comparisons.other_choices(dense).verdict) == {"dense does not fit"}
-    assert set(comparisons.usual_runs(usual[usual.method != "dense"]).silent) == {"dense not run"}
+    assert set(comparisons.usual_runs(usual[usual.method != "dense"]).why_not) == {"dense not run"}
 
 
 def test_where_snip_memorises_most():

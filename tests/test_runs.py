@@ -657,7 +657,7 @@ def test_what_cannot_be_right_is_found_before_anything_runs(tmp_path, changes, m
         lab.run_grid([config(), config(**changes)], tmp_path / "results.csv", n_jobs=1)
     assert not (tmp_path / "results.csv").exists()
     whole = config(recipe=lab.Recipe(1, batch_size=4000, checkpoints=1), validation=True)
-    digits = lab.runs.grid.at_hand(lab.load_data("digits", device="cpu"))
+    digits = lab.runs.grid.facts_of(lab.load_data("digits", device="cpu"))
     lab.runs.grid.check_fits(whole, digits)  # with the validation images there are enough
 
 
@@ -784,7 +784,7 @@ def test_validation_images_are_tested_on_as_asked(digits):
 
 
 def tasks_of(configs, folder=Path("nowhere"), workers=1):
-    there = lab.runs.grid.AtHand("", "", (1, 28, 28), 3600, 400, 1000)
+    there = lab.runs.grid.DataFacts("", "", (1, 28, 28), 3600, 400, 1000)
     left = {lab.identity(config): config for config in configs}
     return lab.runs.grid.tasks_of(left, {"digits": there}, folder, "cpu", workers)
 

@@ -75,7 +75,7 @@ def run_grid(
         # Loaded here once, so that a download or a warning happens once, and so that rows of a
         # fallback are never taken for rows of the real data.
         names = {config.dataset for config in wanted.values()}
-        data = {name: at_hand(load_data(name, device=here)) for name in names}
+        data = {name: facts_of(load_data(name, device=here)) for name in names}
         rows = _known_rows(wanted, data, results, known)
         done = set(rows.run[~rows.status.str.startswith("failed")])
         left = {run: config for run, config in wanted.items() if run not in done}
@@ -137,7 +137,7 @@ def alone(results: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class AtHand:
+class DataFacts:
     """What must be known of a data set to plan runs on it, without its images."""
 
     digest: str
@@ -148,14 +148,14 @@ class AtHand:
     test: int
 
 
-def at_hand(data: Data) -> AtHand:
+def facts_of(data: Data) -> DataFacts:
     """What of a data set is kept while its runs are planned."""
     sizes = (len(data.y_train), len(data.y_val), len(data.y_test))
-    return AtHand(data.digest, data.source, tuple(data.x_train.shape[1:]), *sizes)
+    return DataFacts(data.digest, data.source, tuple(data.x_train.shape[1:]), *sizes)
 
 
 def _known_rows(
-    wanted: Mapping[str, Config], data: Mapping[str, AtHand], results: Path, known
+    wanted: Mapping[str, Config], data: Mapping[str, DataFacts], results: Path, known
 ) -> pd.DataFrame:
     """The rows there are of the runs wanted, of the data at hand. One of our own that failed, by
     want of memory, say, gives way to a known one."""
@@ -183,7 +183,7 @@ def _say_what_other_data_know(given: pd.DataFrame, digests: Mapping[str, str]) -
         )
 
 
-def check_fits(config: Config, data: AtHand) -> None:
+def check_fits(config: Config, data: DataFacts) -> None:
     """Raise ValueError where a configuration cannot be right for its network and data."""
     spec, what = MODELS[config.model], f"{config.model} on {config.dataset}"
     if tuple(spec.input_shape) != data.shape:
@@ -241,7 +241,7 @@ def _check_pairs(
 
 def tasks_of(
     left: Mapping[str, Config],
-    data: Mapping[str, AtHand],
+    data: Mapping[str, DataFacts],
     folder: Path,
     device: str,
     workers: int,

@@ -326,8 +326,9 @@ def _own_gpu() -> Iterator[str]:
 
 @contextlib.contextmanager
 def computing_with(threads: int, device: torch.device) -> Iterator[None]:
-    """So many threads, float32 that is float32, and on CUDA deterministic operations only, none
-    chosen by trial. On the CPU nothing is random as it is."""
+    """Settings under which a run is repeatable to the bit, put back at the end: the number of
+    threads, float32 products in full, and on CUDA deterministic operations, none chosen by trial.
+    """
     before, was = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     precision, cudnn = torch.get_float32_matmul_precision(), contextlib.nullcontext()
     torch.set_num_threads(threads)

@@ -60,6 +60,16 @@ def several(given: object) -> tuple | None:
     return tuple(dict.fromkeys([given] if alone else given))
 
 
+def chosen(
+    given: str | Iterable[str] | None, known: Iterable[str], what: str, own: Iterable[str] | None
+) -> Iterable[str] | None:
+    """The names that are asked for, or the profile's own. Raises ValueError for an unknown one."""
+    names = own if given is None else several(given)
+    for name in names or ():
+        check_known(name, known, what)
+    return names
+
+
 def output_folder(profile: str, out: str | os.PathLike | None = None) -> Path:
     """The folder of a profile's results and figures, made if need be: `out`, or build/<profile>
     beside this package.
@@ -104,8 +114,8 @@ def stored_rows(section: str, plan: Plan, folder: Path) -> pd.DataFrame:
     return select(plan, *(folder / f"{section}.csv" for folder in folders))
 
 
-def stored_table(name: str, folder: Path | None = None) -> pd.DataFrame:
-    """A small table of what was measured without training, RESULTS/<name>.csv, or that in
-    `folder`; empty where there is none."""
-    path = (folder or RESULTS) / f"{name}.csv"
+def stored_table(name: str) -> pd.DataFrame:
+    """A small table of what was measured without training, RESULTS/<name>.csv; empty where there is
+    none."""
+    path = RESULTS / f"{name}.csv"
     return pd.read_csv(path) if path.exists() else pd.DataFrame()

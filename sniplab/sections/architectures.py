@@ -17,7 +17,7 @@ from snipcore import MODELS, check_known
 from sniplab.methods import METHODS
 from sniplab.recipe import PROTOCOLS, Recipe, recipe_for
 from sniplab.runs import Config
-from sniplab.sections import check_counts, check_profile, several
+from sniplab.sections import check_counts, check_profile, chosen, several
 from sniplab.sections.architectures_costs import (
     CUT,
     cost_values,
@@ -156,14 +156,11 @@ def plan(
     check_profile(profile)
     check_counts(epochs=epochs, seeds=seeds)
     numbers = NUMBERS[profile]
-    models = tuple(numbers.trained) if models is None else several(models)
-    methods, sparsities = several(methods) or ("snip",), several(sparsities)
+    models = chosen(models, MODELS, "model", numbers.trained)
     if not models:
         raise ValueError("models names no network; None for those of the profile")
-    for name in models:
-        check_known(name, MODELS, "model")
-    for method in methods:
-        check_known(method, METHODS, "method")
+    methods = chosen(methods, METHODS, "method", ("snip",))
+    sparsities = several(sparsities)
     configs = []
     for name in models:
         cells = [

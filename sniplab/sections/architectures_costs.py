@@ -17,7 +17,7 @@ from sniplab.sections.architectures_published import (
     own_sparsity,
     published_errors,
 )
-from sniplab.show import PUBLISHED, spanned
+from sniplab.show import PUBLISHED, handles_of, spanned
 from sniplab.stats import paired, points, quoted_table, summarize
 from sniplab.verdicts import from_to, undertrained
 
@@ -283,8 +283,7 @@ def draw_delta(changes: pd.DataFrame) -> plt.Figure:
         axis.set_title(FAMILIES.get(family, family), loc="left", fontsize=10, pad=3)
     axes[0, 0].set_title("length", loc="right", fontsize=9, pad=3, weight="normal", x=1.08)
     axes[-1, 0].set_xlabel("test error, pruned − dense (points)")
-    found = [axis.get_legend_handles_labels() for axis in axes.flat]
-    handles = {text: handle for pair in found for handle, text in zip(*pair, strict=True)}
+    handles = handles_of(figure)
     order = sorted(handles, key=[*OURS.values(), *handles].index)  # ours first
     if order:
         lines = [handles[text] for text in order]

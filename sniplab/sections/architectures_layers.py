@@ -12,7 +12,7 @@ from snipcore import MODELS, build_model, keep_top, prunable, save_masks, sensit
 from sniplab.data import draw_batch, load_data
 from sniplab.recipe import PROTOCOLS
 from sniplab.runs.config import shapes
-from sniplab.sections.architectures_published import by_family, systems, titled
+from sniplab.sections.architectures_published import by_family, listed_titles, systems
 from sniplab.show import spanned
 
 STATISTICS = {  # that normalisation takes while scoring, by `Config.norm`: label, colour, marker
@@ -137,11 +137,11 @@ def survival_values(kept: pd.DataFrame) -> dict[str, str]:
         found[f"scored_{name}"] = str(len(part))
         found[f"whole_{name}"] = str((part.lost == 0).sum())
     found["path_batch"] = str((batch.paths == batch.seeds).sum())
-    found["cut_by_batch"] = titled(batch.model[batch.paths < batch.seeds])
+    found["cut_by_batch"] = listed_titles(batch.model[batch.paths < batch.seeds])
     if len(initial):
         least = initial.loc[initial.smallest.idxmin()]
         found["smallest_kept"] = f"{100 * least.smallest:.2f}"
-        found["smallest_in"] = titled([least.model])
+        found["smallest_in"] = listed_titles([least.model])
     return found
 
 

@@ -18,7 +18,7 @@ from sniplab.sections.architectures_costs import (
     initial_runs,
 )
 from sniplab.sections.architectures_published import SOURCES
-from sniplab.show import PUBLISHED
+from sniplab.show import PUBLISHED, handles_of
 from sniplab.stats import minus_twin, paired, quoted_table, summarize
 from sniplab.verdicts import collected_claim
 
@@ -71,7 +71,6 @@ def draw_lengths(runs: pd.DataFrame) -> plt.Figure:
     models = list(dict.fromkeys(runs.model)) or [""]
     size = (1.5 + 3.5 * len(models), 6.2)
     figure, axes = plt.subplots(2, len(models), figsize=size, sharex="col", squeeze=False)
-    handles = {}
     for (above, below), model in zip(axes.T, models, strict=True):
         some = runs[runs.model == model]
         _draw_errors(above, some)
@@ -83,9 +82,7 @@ def draw_lengths(runs: pd.DataFrame) -> plt.Figure:
         ticks = [*sorted(some.epochs.unique()), *([published_epochs(model)] if model else [])]
         below.set_xticks(ticks, ticks)
         below.minorticks_off()
-        for axis in (above, below):
-            found, texts = axis.get_legend_handles_labels()
-            handles |= dict(zip(texts, found, strict=True))
+    handles = handles_of(figure)
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=4, fontsize=9)
     axes[0, 0].set_ylabel("error (%)")
     axes[1, 0].set_ylabel("SNIP − dense (points)")

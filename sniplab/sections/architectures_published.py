@@ -102,7 +102,7 @@ def by_family() -> list[str]:
     return sorted(MODELS, key=lambda name: families.index(MODELS[name].family))
 
 
-def titled(names: Collection[str]) -> str:
+def listed_titles(names: Collection[str]) -> str:
     """ "AlexNet-s, AlexNet-b and GRU-s"; "none"."""
     titles = [MODELS[name].title for name in names]
     if len(titles) < 2:

@@ -32,8 +32,7 @@ from sniplab.sections.connections_scored import (
 from sniplab.sections.connections_scored import read_tables as read_tables  # for the conclusion
 from sniplab.show import level, spanned
 from sniplab.stats import paired, quoted, summarize
-from sniplab.verdicts import judged as verdict_of
-from sniplab.verdicts import new_claim
+from sniplab.verdicts import judged, new_claim
 
 CHANCE = 1  # of ten pictures, by luck the nearest to its own class
 DRAWN = (0.1, 0.5, 0.9)  # sparsities of the figure of pictures
@@ -77,7 +76,7 @@ def drawn(likeness: pd.DataFrame, name: str) -> dict:
     ours = f"{plain} of 10 nearest to their own mean image, {magnitude} to its magnitude; chance 1"
     if seeds == 0:
         ours += f"; {rows.sparsity.nunique()} of {len(SPARSITIES)} sparsities"
-    verdict = verdict_of(means == 10)[0] if seeds > 1 else "untested"
+    verdict = judged(means == 10)[0] if seeds > 1 else "untested"
     return claim | {"ours": ours, "verdict": verdict, "seeds": seeds}
 
 
@@ -268,12 +267,12 @@ def kernel_text(inside: pd.DataFrame) -> pd.DataFrame:
 
 
 def span(values: Iterable[float], form: str = "{:.1f}") -> str:
-    """ "4.6 to 10.0"."""
+    """The smallest and the largest value: "4.6 to 10.0"."""
     return spanned(values, form).replace("-", "−")
 
 
 def tens(values: Iterable[float]) -> str:
-    """ "1.3 to 10" of ten classes."""
+    """As `span`, of counts up to ten, whole ones without decimals: "1.3 to 10"."""
     low, high = (f"{end(values):.1f}".removesuffix(".0") for end in (min, max))
     return low if low == high else f"{low} to {high}"
 

@@ -12,7 +12,7 @@ Nothing is trained. The committed report's tables lie in RESULTS as 3_<table>.cs
     correlations  by data, comparison, sparsity, class of the picture and of the mean image:
                   Pearson's r, mean over the seeds, and in how many seeds (`nearest`) it is the
                   largest of ten
-    likeness      the same, summed up by seed: `judged`, for the pictures and for the CHECKS
+    likeness      the same, summed up by seed: `likeness_of`, for the pictures and for the CHECKS
     scorings      by data, seed and class: how many scores are exactly 0; how many of these the
                   masks keep at 10 %, where position alone decides which; and r of the picture at
                   90 % with that of wrong labels
@@ -104,7 +104,7 @@ def nearest(r: np.ndarray) -> np.ndarray:
     return r == r.max(1, keepdims=True)
 
 
-def judged(r: np.ndarray) -> dict:
+def likeness_of(r: np.ndarray) -> dict:
     """Of ten pictures with ten mean images, (10, 10): how many pictures correlate most with their
     own class (`hits`), mean r with the `own` class and with the `other` ones, and their difference
     Δ (`contrast`)."""
@@ -233,7 +233,7 @@ def _compare(pictures: pd.DataFrame, means: np.ndarray) -> tuple[pd.DataFrame, p
         for (what, sparsity, seed), ten in compared.groupby(["scored", "sparsity", "seed"]):
             r = correlate(np.stack(ten.sort_values("class").kept) / UNITS, images)
             key = {"scored": what, "with": kind, "sparsity": sparsity, "seed": seed}
-            likeness.append(key | judged(r))
+            likeness.append(key | likeness_of(r))
             if what == PLAIN:
                 matrices.setdefault((kind, sparsity), []).append(r)
     correlations = []

@@ -13,18 +13,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from snipcore import MODELS, check_known
+from snipcore import MODELS
 from sniplab.data import load_data
 from sniplab.recipe import Recipe, recipe_for
 from sniplab.runs import Config
-from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, collected, several
+from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, chosen, collected
 from sniplab.sections.data_and_initialization_masks import (
     OTHER,
-    levels,
     mean_overlaps,
     mean_shares,
     measure,
     recurrent_cells,
+    reference_overlaps,
     stored,
 )
 from sniplab.sections.data_and_initialization_tables import (
@@ -150,9 +150,7 @@ def plan(
     check_profile(profile)
     numbers = NUMBERS[profile]
     known = dict.fromkeys((NETWORK, *numbers.initializers, GRU))
-    models = known if models is None else several(models)
-    for model in models:
-        check_known(model, known, "network of this section")
+    models = chosen(models, known, "network of this section", known)
     check_counts(seeds=seeds, iterations=iterations)
 
     def length(own: Length) -> Length:
@@ -465,7 +463,7 @@ def mask_values(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     initial = tables["initial_masks"]
     overlaps = mean_overlaps(tables["overlaps"])["mean"]
     found = {f"overlap_whole.{size}": f"{overlap:.2f}" for size, overlap in overlaps.items()}
-    found["overlap_whole.other_weights"] = f"{levels(tables['overlaps'])[OTHER]:.2f}"
+    found["overlap_whole.other_weights"] = f"{reference_overlaps(tables['overlaps'])[OTHER]:.2f}"
     found["initial_masks_cut"] = str((initial.collapsed != "").sum())
     for row in recurrent_cells(initial).itertuples():
         found[f"units_reached.{row.model}.{row.init}"] = f"{row.units_reached:.0f}"

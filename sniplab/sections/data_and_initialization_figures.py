@@ -11,22 +11,17 @@ from sniplab.methods import METHODS
 from sniplab.sections.data_and_initialization_masks import (
     batch_names,
     image_of,
-    levels,
     pictures_of,
+    reference_overlaps,
 )
 from sniplab.sections.data_and_initialization_tables import INITS, published_table_3
+from sniplab.show import say_if_empty
 
 SNIP = METHODS["snip"]
 OURS = {"fmt": SNIP.marker, "color": SNIP.colour, "capsize": 3, "label": "ours"}
 PAPER = {"fmt": "*", "mfc": "#f0e442", "mec": "black", "ms": 10, "ecolor": "0.3", "zorder": 5}
 PAPER |= {"capsize": 3, "label": "published"}
 LEVELS = {"other initial weights": "--", "shuffled within layers": "-.", "chance": ":"}
-
-
-def _say_if_empty(axis: plt.Axes, table: pd.DataFrame) -> None:
-    if table.empty:
-        place = {"ha": "center", "va": "center", "transform": axis.transAxes, "color": "0.35"}
-        axis.text(0.5, 0.5, "not run", **place)
 
 
 def draw_pictures(tables: Mapping[str, pd.DataFrame]) -> plt.Figure:
@@ -66,7 +61,7 @@ def draw_batches(summary: pd.DataFrame, overlaps: pd.DataFrame) -> plt.Figure:
     some = summary[summary.overlap.notna()]
     look = OURS | {"label": "the same initial weights"}
     left.errorbar(some.index, some.overlap, some.overlap_half.fillna(0), **look)
-    for label, level in levels(overlaps).items():
+    for label, level in reference_overlaps(overlaps).items():
         left.axhline(level, color="0.25", ls=LEVELS[label], label=label)
     left.set(title="Overlap with the whole split's mask", ylabel="overlap", ylim=(0, 1))
     some = summary[summary.difference.notna()]
@@ -81,7 +76,7 @@ def draw_batches(summary: pd.DataFrame, overlaps: pd.DataFrame) -> plt.Figure:
         )
         axis.set(xlabel="images in the scoring batch", xlim=(-0.5, max(1, len(summary)) - 0.5))
         axis.legend(loc="best", fontsize=9)
-    _say_if_empty(right, some)
+    say_if_empty(right, some)
     return figure
 
 
@@ -113,5 +108,5 @@ def draw_initializers(errors: pd.DataFrame) -> plt.Figure:
     axis.minorticks_off()
     axis.set_xlabel("test error (%)")
     figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=3)
-    _say_if_empty(axis, errors)
+    say_if_empty(axis, errors)
     return figure

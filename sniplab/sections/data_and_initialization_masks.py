@@ -253,7 +253,7 @@ def mean_overlaps(overlaps: pd.DataFrame) -> pd.DataFrame:
 CHANCE = 0.1 / (2 - 0.1)  # overlap of two masks that keep a tenth, each at random
 
 
-def levels(overlaps: pd.DataFrame) -> dict[str, float]:
+def reference_overlaps(overlaps: pd.DataFrame) -> dict[str, float]:
     """What overlaps may be judged by: OTHER (if there are two seeds), SHUFFLED, and chance."""
     means = overlaps.groupby("level").overlap.mean()
     found = {level: float(means[level]) for level in (OTHER, SHUFFLED) if level in means.index}

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from snipcore import check_known, kept_count
+from snipcore import kept_count
 from sniplab.data import Data, load_data, random_labels
 from sniplab.recipe import recipe_for
 from sniplab.runs import Config
-from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, several
+from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, chosen
 from sniplab.sections.random_labels_capacity import BITS, least_error, parameters
 from sniplab.sections.random_labels_comparisons import (
+    DECIDED,
     KIND,
     PRUNED,
-    TOLD,
     TRIED,
     bits_per_parameter,
     other_choices,
@@ -124,11 +124,10 @@ def plan(
     """
     check_profile(profile)
     numbers = NUMBERS[profile]
-    models = numbers if models is None else several(models)
+    models = chosen(models, numbers, "network of this section", numbers)
     check_counts(seeds=seeds, iterations=iterations)
     parts = {"usual": [], "decayed": [], "longer": []}
     for model in models:
-        check_known(model, numbers, "network of this section")
         _add_runs(parts, model, numbers[model], dataset, seeds, iterations, train_images)
     return {part: sorted(configs, key=lambda c: c.seed) for part, configs in parts.items()}
 
@@ -279,7 +278,7 @@ def held_back(rows: pd.DataFrame, plan: Plan) -> dict:
     undecided."""
     usual = usual_runs(rows)
     table = other_choices(usual)
-    table = table[(table.labels == "random") & table.verdict.isin(TOLD)]
+    table = table[(table.labels == "random") & table.verdict.isin(DECIDED)]
     text = "Other choices of as many connections learn more random labels by heart than SNIP's"
     about = "memory.other_choices", GROUP, text
     return collected_claim(*about, usual, plan["usual"], table, "training error", "lower")
@@ -343,8 +342,8 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     found = quoted_table("memory.error", errors, by)
     found |= quoted_table("memory.control", controls, by)
     on_random = controls[controls.labels == "random"]
-    told = on_random[on_random.verdict.isin(TOLD)]
-    found |= {f"memory.controls.{word}": str((told.verdict == word).sum()) for word in TOLD}
+    told = on_random[on_random.verdict.isin(DECIDED)]
+    found |= {f"memory.controls.{word}": str((told.verdict == word).sum()) for word in DECIDED}
     return found | {
         "memory.controls.compared": str(len(told)),
         "memory.controls.span": spanned(told["mean"], "{:.1f}") if len(told) else "–",

@@ -17,15 +17,15 @@ from sniplab.verdicts import FAILED, LEARNED
 
 PRUNED = ("snip", "shuffled", "magnitude", "random", "rescaled")
 TRIED = ("dense", *PRUNED)
-TOLD = ("higher", "lower", "undecided")  # verdicts of `paired` on several pairs
-HARDLY = "both fit hardly any"  # in place of a verdict
+DECIDED = ("higher", "lower", "undecided")  # verdicts of `paired` on several pairs
+BOTH_FAIL = "both fit hardly any"  # in place of a verdict
 KIND = ["labels", "network", "model", "sparsity"]  # what a comparison of training errors is of
 TWIN = ["model", "sparsity", "labels", "seed"]  # what two pruned networks that are compared share
 
 
 def usual_runs(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of part "usual", and how they are compared: the title of the `network`, the mean
-    training error over the seeds (`level`, percent), and why this tells nothing (`silent`): the
+    training error over the seeds (`level`, percent), and why this tells nothing (`why_not`): the
     dense network does not fit such labels in every seed, either."""
     rows = rows[rows.part == "usual"]
     rows = rows.assign(network=[MODELS[name].title for name in rows.model])
@@ -34,7 +34,7 @@ def usual_runs(rows: pd.DataFrame) -> pd.DataFrame:
     labels = zip(rows.network, rows.labels, strict=True)
     return rows.assign(
         level=rows.groupby([*KIND, "method"]).train_error.transform("mean"),
-        silent=[why.get(key, "dense not run") for key in labels],
+        why_not=[why.get(key, "dense not run") for key in labels],
     )
 
 
@@ -51,10 +51,10 @@ def other_choices(usual: pd.DataFrame) -> pd.DataFrame:
     snip = usual[usual.method == "snip"]
     controls = usual[~usual.method.isin(("dense", "snip")) & ~cut_in_two(usual)]
     twin = controls.join(snip.set_index(TWIN).level.rename("twin"), on=TWIN).twin
-    why = controls.silent.mask(np.minimum(controls.level, twin) >= FAILED, HARDLY)
+    why = controls.why_not.mask(np.minimum(controls.level, twin) >= FAILED, BOTH_FAIL)
     how = {"by": [*KIND, "method"], "on": TWIN, "value": "train_error"}
     tables = []
-    for reason, part in controls.groupby(why.mask(controls.silent != "", controls.silent)):
+    for reason, part in controls.groupby(why.mask(controls.why_not != "", controls.why_not)):
         table = paired(part, snip, **how)
         if reason:
             table = table.assign(q=math.nan, verdict=reason)

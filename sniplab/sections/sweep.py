@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from snipcore import MODELS, check_known
+from snipcore import MODELS
 from sniplab.methods import METHODS
 from sniplab.recipe import REFERENCE, Recipe, recipe_for
 from sniplab.runs import Config
@@ -23,6 +23,7 @@ from sniplab.sections import (
     Plan,
     check_counts,
     check_profile,
+    chosen,
     several,
     stored_rows,
     stored_table,
@@ -231,11 +232,9 @@ def plan(
     check_profile(profile)
     check_counts(seeds=seeds, iterations=iterations)
     of = PROFILES[profile]
-    models, methods, sparsities = several(models), several(methods), several(sparsities)
-    for model in models or ():
-        check_known(model, MODELS, "model")
-    for method in methods or ():
-        check_known(method, METHODS, "method")
+    models = chosen(models, MODELS, "model", None)
+    methods = chosen(methods, METHODS, "method", None)
+    sparsities = several(sparsities)
     for sparsity in sparsities or ():
         if isinstance(sparsity, str):  # whose letters would be sparsities
             raise ValueError(f"sparsity {sparsity!r} is no number")

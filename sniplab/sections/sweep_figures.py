@@ -8,7 +8,7 @@ import pandas as pd
 
 from sniplab.methods import METHODS, Method
 from sniplab.sections.sweep_tables import OTHERS, guessing, published_table
-from sniplab.show import ENGINE_LOOKS, PUBLISHED, level
+from sniplab.show import ENGINE_LOOKS, PUBLISHED, legend_above, level, say_if_empty
 
 SPARSITY = r"sparsity $\bar\kappa$ (%)"
 SMALL = {  # of panels side by side
@@ -19,20 +19,6 @@ SMALL = {  # of panels side by side
     "axes.titlesize": 10,
     "lines.markersize": 5,
 }
-
-
-def _legend_above(figure: plt.Figure, columns: int) -> None:
-    """One legend for all panels."""
-    found = [axis.get_legend_handles_labels() for axis in figure.axes]
-    handles = {label: handle for pair in found for handle, label in zip(*pair, strict=True)}
-    if handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=columns)
-
-
-def _say_if_empty(axis: plt.Axes, table: pd.DataFrame) -> None:
-    if table.empty:
-        place = {"ha": "center", "va": "center", "transform": axis.transAxes, "color": "0.35"}
-        axis.text(0.5, 0.5, "not run", **place)
 
 
 def _panels(names: Collection[str], height: float) -> tuple[plt.Figure, list[plt.Axes]]:
@@ -79,9 +65,9 @@ def draw_curves(means: pd.DataFrame, models: Mapping[str, str]) -> plt.Figure:
             _draw_methods(axis, here, top)
             for dense in here["mean"][here.method == "dense"]:
                 axis.axhline(dense, color="black", ls=":", lw=1)
-            _say_if_empty(axis, here)
+            say_if_empty(axis, here)
         axes[0].set_ylabel("test error (%)")
-        _legend_above(figure, 3)
+        legend_above(figure, 3)
     return figure
 
 
@@ -135,9 +121,9 @@ def draw_controls(controls: pd.DataFrame, cut: Collection[tuple[str, float, str]
             table = controls[controls.curve == curve]
             draw_differences(axis, table, {cell[1:] for cell in cut if cell[0] == curve})
             axis.set(title=curve, xlabel=SPARSITY)
-            _say_if_empty(axis, table)
+            say_if_empty(axis, table)
         axes[0].set_ylabel("error minus SNIP's (points)")
-        _legend_above(figure, 4)
+        legend_above(figure, 4)
     return figure
 
 
@@ -204,7 +190,7 @@ def draw_variants(errors: pd.DataFrame, costs: pd.DataFrame) -> plt.Figure:
         axes[0].set_ylim(len(names) - 0.5, -0.5)
         axes[0].set_xlabel("test error (%)")
         axes[1].set_xlabel("SNIP − dense (points)")
-        _legend_above(figure, 3)
+        legend_above(figure, 3)
     return figure
 
 
@@ -240,5 +226,5 @@ def draw_speeds(costs: pd.DataFrame) -> plt.Figure:
         axis.yaxis.set_major_formatter("{x:g}")
         axis.set_xticks(range(len(levels)), [f"{100 * s:g}" for s in levels])
         axis.set(xlabel=SPARSITY, ylabel="times as fast as a dense step")
-        _legend_above(figure, 4)
+        legend_above(figure, 4)
     return figure
