@@ -91,7 +91,7 @@ def test_correlations_are_summed_up():
     r = np.full((10, 10), 0.25)
     np.fill_diagonal(r, 0.75)
     r[0, 1] = 0.85  # class 0 is nearest to class 1
-    found = connections_scored.judged(r)
+    found = connections_scored.likeness_of(r)
     assert found["hits"] == 9 and found["own"] == 0.75
     assert found["other"] == pytest.approx((89 * 0.25 + 0.85) / 90)
     assert found["contrast"] == pytest.approx(0.75 - (89 * 0.25 + 0.85) / 90)
@@ -103,7 +103,7 @@ def test_a_picture_of_one_shade_is_like_nothing():
     shown[0] = 272 / 300  # of whose mean it differs by rounding
     r = connections_scored.correlate(shown, images)
     assert np.isnan(r[0]).all() and np.allclose(r.diagonal()[1:], 1)
-    assert connections_scored.judged(r)["hits"] == 9
+    assert connections_scored.likeness_of(r)["hits"] == 9
     assert connections.against_luck(r) == (1.0, False)
 
 
