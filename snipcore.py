@@ -61,9 +61,13 @@ def generator_for(seed: int, purpose: str) -> torch.Generator:
 def pick_device(device: str | torch.device | None = None) -> torch.device:
     """The device asked for, or CUDA where there is one, else the CPU.
 
-    Raises RuntimeError when CUDA is asked for and PyTorch sees none.
+    Raises ValueError for what is no device, RuntimeError when CUDA is asked for and PyTorch sees
+    none.
     """
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise ValueError(f"device {device!r}: 'cpu', 'cuda' or another of PyTorch's") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise RuntimeError(f"device={str(device)!r}, but PyTorch sees no CUDA here: use 'cpu'")
     return device
@@ -1001,6 +1005,7 @@ def kept_count(m: int, sparsity: float) -> int:
     """κ = round((1 − κ̄) · m). Raises ValueError unless 0 ≤ κ̄ < 1 and at least one is kept."""
     if not 0 <= sparsity < 1:  # false for NaN, too
         percent = f"; for {sparsity:g} % write {sparsity / 100:g}" if 1 < sparsity < 100 else ""
+        percent = "; 0.99 keeps one in a hundred" if sparsity == 1 else percent
         raise ValueError(f"sparsity {sparsity} is not a fraction, 0 ≤ sparsity < 1{percent}")
     kept = round((1 - float(sparsity)) * m)  # of a tensor of one number, too
     if kept == 0:
@@ -1286,7 +1291,7 @@ def load_masks(path: str | os.PathLike) -> dict[str, Tensor]:
             masks[name], start = torch.from_numpy(flat).view(shape), end
         whole = start == len(bits) and digest(masks) == head["digest"]
     except (ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
-        raise ValueError(f"{path} holds no masks of save_masks: {error}") from error
+        raise ValueError(f"{path} holds no masks of save_masks") from error
     except (zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     if not whole:

@@ -65,6 +65,8 @@ class Section:
         """Show rows of the table of claims."""
         table = table_of(claims).rename(columns={"published": "paper"})
         caption = "What the paper says, and what we find. Differences of errors are in points."
+        if self.profile != COMMITTED:
+            caption += " These numbers are of this run, those in the text of the committed report."
         self.table(table, "", caption, shown=table[["claim", "paper", "ours", "verdict"]])
 
     def figure(

@@ -192,5 +192,8 @@ def renew_documents(root: Path) -> None:
         ("docs/claims.md", "claims", claims_as_markdown(claims)),
     ):
         path = root / name
-        text = path.read_text(encoding="utf-8")
-        path.write_text(with_table(text, mark, table), encoding="utf-8")
+        old = path.read_text(encoding="utf-8")
+        new = with_table(old, mark, table)
+        if new != old:
+            path.write_text(new, encoding="utf-8")
+            print(f"{name}: table of {mark} renewed")

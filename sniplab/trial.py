@@ -1,26 +1,38 @@
 """A first trial of a mask: what each layer keeps, and some steps of training beside dense."""
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
+import torch
 from torch import Tensor, nn
 
-from snipcore import MODELS, apply_masks, build_model, prunable
+from snipcore import MODELS, apply_masks, build_model, check_known, prunable
 from sniplab.data import DATASETS, Data, load_data
 from sniplab.methods import METHODS
 from sniplab.recipe import recipe_for
 from sniplab.training import progress, train
 
 
-def load_data_for(network: str, dataset: str, device: str | None = None) -> Data:
-    """The data set where its images fit a network of MODELS, else the network's own: images of
-    CIFAR-10 for AlexNet-s, whatever a notebook is about. Errors as for `load_data`."""
+def load_data_for(
+    network: str, dataset: str | None = None, device: str | torch.device | None = None
+) -> Data:
+    """The data set where its images fit a network of MODELS, else, with a warning, the network's
+    own: images of CIFAR-10 for AlexNet-s, whatever a notebook is about. None: the network's own.
+
+    Raises ValueError for an unknown network or data set, and as `load_data` does.
+    """
+    check_known(network, MODELS, "model")
     own = MODELS[network].dataset
-    fits = dataset in DATASETS and DATASETS[dataset][0] == DATASETS[own][0]
-    return load_data(dataset if fits else own, device=device)
+    dataset = own if dataset is None else dataset
+    check_known(dataset, DATASETS, "data set")
+    if DATASETS[dataset][0] == DATASETS[own][0]:
+        return load_data(dataset, device=device)
+    warnings.warn(f"{network} does not take images of {dataset}: {own} is loaded", stacklevel=2)
+    return load_data(own, device=device)
 
 
 def layers(model: nn.Module, masks: Mapping[str, Tensor] | None) -> pd.DataFrame:

@@ -182,8 +182,11 @@ def test_the_numbers_of_the_prose_are_those_of_the_tables(stored):
 def test_a_class_is_known_by_its_name():
     assert connections.class_number("fashion_mnist", "sandal") == 5
     assert connections.class_number("mnist", "7") == connections.class_number("digits", "7") == 7
+    assert connections.class_number("mnist", 7) == 7  # as papermill reads it
     with pytest.raises(ValueError, match="sandal"):
         connections.class_number("mnist", "sandal")
+    with pytest.raises(ValueError, match="unknown data set of grey images 'cifar10'; known: mnist"):
+        connections.class_number("cifar10", "3")
 
 
 def test_the_label_changes_the_mask_and_not_the_picture(digits):

@@ -102,7 +102,7 @@ def test_a_plan_of_one_network():
     with pytest.raises(ValueError, match="unknown network of this section 'g'; known: lenet"):
         section.plan("smoke", models="g")
     for wrong in ({"seeds": 0}, {"iterations": 0}):
-        with pytest.raises(ValueError, match="at least 1; None for the profile's own"):
+        with pytest.raises(ValueError, match="at least 1, and whole; None for"):
             section.plan("smoke", **wrong)
 
 

@@ -109,8 +109,25 @@ def test_what_a_sweep_killed_between_row_and_checkpoint_left_goes(tmp_path, monk
     assert {file.suffix for file in folder.iterdir()} >= {".runs", ".draft"}
     other = folder / "0123456789abcdef.runs"  # of a run that is still to be ended
     other.write_text(f"{lab.load_data('digits', device='cpu').digest} 0123")
+    damaged = folder / "f123456789abcdef.runs"  # not even text
+    damaged.write_bytes(bytes(range(128, 256)))
     assert len(lab.run_grid(configs, path, n_jobs=1)) == 2
-    assert list(folder.iterdir()) == [other]
+    assert sorted(folder.iterdir()) == [other, damaged]
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.curves.csv"])
+def test_a_file_that_cannot_be_written_is_named_before_anything_is_run(tmp_path, name, monkeypatch):
+    configs = [config(seed=seed, recipe=lab.Recipe(2, checkpoints=1)) for seed in (0, 1)]
+    rows = lab.run_grid(configs[:1], tmp_path / "rows.csv", n_jobs=1)
+    locked = tmp_path / name
+    with monkeypatch.context() as patch:  # root may write what is locked
+        patch.setattr(os, "access", lambda path, mode: path != locked)
+        patch.setattr(lab.runs.grid, "_do", None)
+        with pytest.raises(PermissionError, match=f"{name} cannot be written: unlock it"):
+            lab.run_grid(configs, tmp_path / "rows.csv", n_jobs=1)
+    monkeypatch.setattr(os, "access", None)  # to read rows that are there it need not be written
+    again = lab.run_grid(configs[:1], tmp_path / "rows.csv", n_jobs=1)
+    pd.testing.assert_frame_equal(again, rows)
 
 
 @pytest.mark.slow

@@ -96,8 +96,9 @@ def test_an_unknown_profile_is_named(module):
 def test_zero_is_no_way_to_ask_for_what_the_profile_says(module, argument):
     if argument not in arguments(module.plan):
         pytest.skip("the section does not take it")
-    with pytest.raises(ValueError, match=rf"{argument}\b.*\b0\b"):
-        module.plan("smoke", **{argument: 0})
+    for wrong in (0, 2.5, "3"):
+        with pytest.raises(ValueError, match=rf"{argument}\b.*{wrong}"):
+            module.plan("smoke", **{argument: wrong})
 
 
 @pytest.mark.parametrize("module", modules("plan"))

@@ -20,8 +20,15 @@ def test_what_each_layer_keeps():
 
 def test_images_that_do_not_fit_are_the_networks_own():
     assert lab.load_data_for("lenet-5-caffe", "digits").name == "digits"
-    with pytest.warns(lab.data.FallbackWarning):
+    with pytest.warns(lab.data.FallbackWarning), pytest.warns(UserWarning, match="not take images"):
         assert lab.load_data_for("alexnet-s", "digits").name == "cifar10"
+
+
+def test_names_that_nothing_has_list_the_known():
+    with pytest.raises(ValueError, match="unknown model 'lenet-300-10'; known: lenet-300-100"):
+        lab.load_data_for("lenet-300-10", "digits")
+    with pytest.raises(ValueError, match="unknown data set 'fashion-mnist'; known: mnist"):
+        lab.load_data_for("alexnet-s", "fashion-mnist")
 
 
 def test_dense_and_pruned_train_on_the_same_batches(digits):

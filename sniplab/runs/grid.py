@@ -20,7 +20,7 @@ from sniplab.engines import STACK, engine_for
 from sniplab.methods import METHODS
 from sniplab.runs.bar import run_bar
 from sniplab.runs.config import Config, identity, shapes
-from sniplab.runs.store import append_rows, read_results, typed
+from sniplab.runs.store import append_rows, curves_of, read_results, typed
 from sniplab.runs.worker import Placement, Task, rows_of
 from sniplab.training import settled_precision
 
@@ -81,6 +81,9 @@ def run_grid(
         left = {run: config for run, config in wanted.items() if run not in done}
         for config in left.values():
             check_fits(config, data[config.dataset])
+        for path in (results, curves_of(results)) if left else ():  # now, not after hours
+            if path.exists() and not os.access(path, os.W_OK):
+                raise PermissionError(f"{path} cannot be written: unlock it, or name another file")
         _check_pairs(wanted, rows, left, place.threads, torch.device(here))
         folder = results.with_name(f"{results.stem}.checkpoints")
         _clear(folder, done, {each.digest for each in data.values()})
@@ -265,7 +268,7 @@ def tasks_of(
 
     tasks, left = [], dict(left)
     for file in sorted(folder.glob("*.runs")):
-        digest, *runs = file.read_text().split() or [""]
+        digest, *runs = file.read_text(errors="replace").split() or [""]
         if all(run in left for run in runs) and runs and file.with_suffix(".pt").exists():
             configs = [left[run] for run in runs]
             if data[configs[0].dataset].digest == digest:
@@ -296,7 +299,7 @@ def _clear(folder: Path, done: set[str], digests: set[str]) -> None:
     for draft in folder.glob(".*.draft"):
         draft.unlink()
     for file in folder.glob("*.runs"):
-        digest, *runs = file.read_text().split() or [""]
+        digest, *runs = file.read_text(errors="replace").split() or [""]
         if digest in digests and runs and done.issuperset(runs):
             for suffix in (".pt", ".dense.pt", ".steps", ".runs"):
                 file.with_suffix(suffix).unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from snipcore import check_known
@@ -45,10 +46,11 @@ def collected(part: str) -> Callable[[Callable[[], list[Config]]], Callable[[str
 
 
 def check_counts(**counts: int | None) -> None:
-    """Raise ValueError for a number of seeds or steps below 1; None is the profile's own."""
+    """Raise ValueError for a number of seeds or steps that is not whole, or below 1; None is the
+    profile's own."""
     for name, value in counts.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{name} {value}: at least 1; None for the profile's own")
+        if value is not None and (not isinstance(value, int | np.integer) or value < 1):
+            raise ValueError(f"{name} {value!r}: at least 1, and whole; None for the profile's own")
 
 
 def several(given: object) -> tuple | None:

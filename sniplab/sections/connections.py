@@ -11,6 +11,7 @@ import pandas as pd
 import scipy.stats
 
 from snipcore import check_known
+from sniplab.data import DATASETS
 from sniplab.sections import stored_table
 from sniplab.sections.connections_scored import (
     CHECKED,
@@ -107,14 +108,17 @@ def classes(title: str) -> tuple[str, ...]:
     return CLOTHES if title == TITLES["fashion_mnist"] else tuple(map(str, range(10)))
 
 
-def class_number(dataset: str, name: str) -> int:
+def class_number(dataset: str, name: str | int) -> int:
     """The number of a class of a data set by its name: 5 of "sandal" in "fashion_mnist".
 
-    Raises ValueError for a name that is not one of the ten.
+    Raises ValueError for a name that is not one of the ten, and for images that are not MNIST's in
+    shape, of which there are no pictures.
     """
+    drawn = [name for name, (shape, _) in DATASETS.items() if shape == DATASETS["mnist"][0]]
+    check_known(dataset, drawn, "data set of grey images")
     names = classes(TITLES.get(dataset, dataset))
-    check_known(name, names, "class")
-    return names.index(name)
+    check_known(str(name), names, "class")  # papermill makes a number of "3"
+    return names.index(str(name))
 
 
 def tiles_of(tables: Tables, title: str) -> dict[str, np.ndarray]:
