@@ -120,15 +120,10 @@ def load_data(
     def labels(values: np.ndarray) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=device)
 
-    return Data(
-        name,
-        *(images(x[train]), labels(y[train])),
-        *(images(x[val]), labels(y[val])),
-        *(images(x_test), labels(y_test)),
-        source,
-        _digest(arrays),
-        *(normalised(torch.full(mean.shape, pixel, device=device)) for pixel in (0, 255)),
-    )
+    black, white = (normalised(torch.full(mean.shape, p, device=device)) for p in (0, 255))
+    parts = [images(x[train]), labels(y[train]), images(x[val]), labels(y[val])]
+    parts += [images(x_test), labels(y_test)]
+    return Data(name, *parts, source, _digest(arrays), black, white)
 
 
 def _digest(arrays: dict[str, np.ndarray]) -> str:

@@ -41,9 +41,8 @@ class Section:
         layer."""
         with warnings.catch_warnings():  # of what the line says
             warnings.filterwarnings("ignore", ".* (masks cut|runs did not)", UserWarning)
-            found = rows_of(
-                *(name or self.name, plan, self.profile, self.folder, self.n_jobs, self.device)
-            )
+            name = name or self.name
+            found = rows_of(name, plan, self.profile, self.folder, self.n_jobs, self.device)
         runs = found.drop_duplicates(["run", "data"])
         wanted = len({config for part in plan.values() for config in part})
         line = f"{len(runs):,} of {counted(wanted, 'run')}"

@@ -392,8 +392,6 @@ def train(
     finally:
         if keeping:
             keeping.remove()
-    return History(
-        run.losses.cpu().numpy(),
-        100 * run.wrong.cpu().numpy() / recipe.batch_size,
-        *(recipe.at, run.errors, run.seconds, run.step_seconds, precision),
-    )
+    losses, errors = run.losses.cpu().numpy(), 100 * run.wrong.cpu().numpy() / recipe.batch_size
+    tested = recipe.at, run.errors
+    return History(losses, errors, *tested, run.seconds, run.step_seconds, precision)

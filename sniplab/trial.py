@@ -73,10 +73,11 @@ def compare(
             model = build_model(network).to(data.x_train.device)
             if kept is not None:
                 apply_masks(model, kept)
-            history = train(
-                *(model, data, recipe, kept),
-                watch=lambda done, _, before=before: bar.update(before + done - bar.n),
-            )
+
+            def watch(done: int, _, before: int = before) -> None:
+                bar.update(before + done - bar.n)
+
+            history = train(model, data, recipe, kept, watch=watch)
             bar.update(before + steps - bar.n)
             course = {"iteration": history.iteration, "network": name, "error": history.test_error}
             found.append(pd.DataFrame(course))

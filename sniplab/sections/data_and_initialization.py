@@ -7,6 +7,7 @@ the shuffling of its masks change. All at 90 % sparsity.
 Lee, Ajanthan & Torr. SNIP: Single-shot network pruning based on connection sensitivity. ICLR 2019.
 """
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,12 +222,9 @@ def more_seeds_plan() -> list[Config]:
 
 def _by_gates(length: Length, dataset: str) -> list[Config]:
     recipe = _adam(GRU, length.iterations)
-    drawn = {"dataset": dataset, "reinit": PLAIN}
+    usual = Config(GRU, recipe, "snip", SPARSITY, dataset=dataset, reinit=PLAIN)
     return [
-        Config(
-            *(GRU, recipe, "snip", SPARSITY, seed),
-            **{"init": init, "gates": scored, "reinit_gates": trained, **drawn},
-        )
+        dataclasses.replace(usual, seed=seed, init=init, gates=scored, reinit_gates=trained)
         for seed in range(length.seeds)
         for init in GATED
         for scored, trained in GATES
@@ -246,12 +244,20 @@ def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
         *scoring_batch(rows, plan),
         initializers(rows, plan),
         compared(
-            *(rows, plan, f"initializers.{LSTM}", {(LSTM, "rn"), (LSTM, "tn")}, "higher"),
-            f"{lstm}: masks scored under RN or TN err more than under VS-X",
+            rows,
+            plan,
+            id=f"initializers.{LSTM}",
+            cells={(LSTM, "rn"), (LSTM, "tn")},
+            sign="higher",
+            text=f"{lstm}: masks scored under RN or TN err more than under VS-X",
         ),
         compared(
-            *(rows, plan, "initializers.vs-h", {(m, "vs-h") for m in (*LENETS, LSTM)}, "lower"),
-            f"VS-H errs less than VS-X in both LeNets and {lstm} (GRU-s: tied)",
+            rows,
+            plan,
+            id="initializers.vs-h",
+            cells={(model, "vs-h") for model in (*LENETS, LSTM)},
+            sign="lower",
+            text=f"VS-H errs less than VS-X in both LeNets and {lstm} (GRU-s: tied)",
         ),
         ruined(rows, plan),
     ]

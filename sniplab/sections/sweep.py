@@ -176,8 +176,7 @@ PROFILES = {
     "desktop": Profile(  # the committed report
         sweep={
             LENET_300: Numbers(
-                *(75_000, 5, 75, _with_controls(ALL, (0.7, 0.8, *ABOVE))),
-                seeds_above=20,
+                75_000, 5, 75, _with_controls(ALL, (0.7, 0.8, *ABOVE)), seeds_above=20
             ),
         },
         defaults={
