@@ -1,16 +1,12 @@
 """Networks that no one here wrote, one of each family: what snipcore promises holds for them.
 
-Untrained, as small as their makers' configurations allow. `python tests/test_gallery.py [name …]`
-prints a table: tensors listed, their share, what scoring costs.
+Untrained, as small as their makers' configurations allow. What scoring costs: tests/benchmark.py.
 """
 
 import copy
-import sys
-import time
 import warnings
 from collections.abc import Callable
 from fnmatch import fnmatch
-from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -34,19 +30,6 @@ pytestmark = pytest.mark.slow
 
 CLASSES, SPARSITY = 3, 0.95
 UNREACHED = "no path from input to output"
-
-
-class Network(NamedTuple):
-    """A row: how to build it and what to feed it, and what is known of it by hand."""
-
-    name: str
-    build: Callable[[], nn.Module]
-    inputs: Callable[[], tuple | dict]  # positional or keyword arguments of its forward pass
-    share: float  # of its tensors of two dimensions or more, at least so much is listed
-    cut: str | None  # a weight without which its predictions are constant; None: none is known
-    around: str  # a weight that a skip connection, or another branch, leads around
-    include: Any = None
-    exclude: Any = None
 
 
 # -------------------------------------------------------------------------------------- inputs
@@ -77,6 +60,19 @@ def main_output(output) -> Tensor:
         if not isinstance(output, Tensor) and name in output:
             return output[name]
     return output
+
+
+class Network(NamedTuple):
+    """A row: how to build it and what to feed it, and what is known of it by hand."""
+
+    name: str
+    build: Callable[[], nn.Module]
+    cut: str | None  # a weight without which its predictions are constant; None: none is known
+    around: str  # a weight that a skip connection, or another branch, leads around
+    inputs: Callable[[], tuple | dict] = images(32)  # arguments, by place or name, of its forward
+    share: float = 1.0  # of its tensors of two dimensions or more, at least so much is listed
+    include: Any = None
+    exclude: Any = None
 
 
 # -------------------------------------------------------------------------------------- builders
@@ -166,374 +162,137 @@ def decoder_tokens() -> Tensor:
 
 GALLERY = (
     # torchvision
-    Network(
-        "squeezenet",
-        of_torchvision("squeezenet1_1"),
-        images(64),
-        1.0,
-        "features.0.weight",
-        "features.3.expand1x1.weight",
-    ),
-    Network(
-        "resnet",
-        lambda: resnet.ResNet(resnet.BasicBlock, [1, 1, 1, 1], num_classes=CLASSES),
-        images(32),
-        1.0,
-        "conv1.weight",
-        "layer1.0.conv1.weight",
-    ),
-    Network(
-        "mobilenet_v2",
-        of_torchvision("mobilenet_v2", width_mult=0.25),
-        images(32),
-        1.0,
-        "features.2.conv.1.0.weight",  # depthwise, in a block without a skip
-        "features.3.conv.1.0.weight",
-    ),
-    Network(
-        "mobilenet_v3",
-        of_torchvision("mobilenet_v3_small", width_mult=0.5),
-        images(32),
-        1.0,
-        "features.0.0.weight",
-        "features.1.block.1.fc2.weight",  # of a gate: its bias opens it
-    ),
-    Network(
-        "shufflenet",
-        of_torchvision("shufflenet_v2_x0_5"),
-        images(32),
-        1.0,
-        "conv5.0.weight",
-        "stage2.0.branch1.0.weight",
-    ),
-    Network(
-        "mnasnet",
-        of_torchvision("mnasnet0_5"),
-        images(32),
-        1.0,
-        "layers.3.weight",
-        "layers.8.1.layers.3.weight",
-    ),
-    Network(
-        "densenet",
-        lambda: densenet.DenseNet(8, (2, 2, 2, 2), 16, num_classes=CLASSES),
-        images(32),
-        1.0,
-        "features.transition1.conv.weight",
-        "features.denseblock1.denselayer1.conv2.weight",
-    ),
-    Network(
-        "googlenet",
-        of_torchvision("googlenet", aux_logits=False, init_weights=False),
-        images(32),
-        1.0,
-        "conv2.conv.weight",
-        "inception3a.branch2.1.conv.weight",
-    ),
-    Network(
-        "regnet",
-        small_regnet,
-        images(32),
-        1.0,
-        "stem.0.weight",
-        "trunk_output.block1.block1-0.f.b.0.weight",
-    ),
-    Network(
-        "convnext",
-        small_convnext,
-        images(32),
-        0.99,  # not: the scales of its layers, of shape (C, 1, 1)
-        "features.2.1.weight",
-        "features.1.0.block.0.weight",
-    ),
-    Network(
-        "vit",
-        awake(lambda: vit.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=CLASSES)),
-        images(32),
-        0.96,  # not: positions and the class token
-        "conv_proj.weight",
-        "encoder.layers.encoder_layer_0.self_attention.in_proj_weight",
-    ),
-    Network(
-        "swin",
-        lambda: swin.SwinTransformer(
-            [4, 4], 16, [1, 1], [2, 2], [4, 4], num_classes=CLASSES, stochastic_depth_prob=0.0
-        ),
-        images(32),
-        0.98,  # not: relative positions
-        "features.2.reduction.weight",
-        "features.1.0.attn.qkv.weight",
-    ),
-    Network(
-        "lraspp",
-        lambda: segmentation.lraspp_mobilenet_v3_large(
-            weights=None, weights_backbone=None, num_classes=CLASSES
-        ),
-        images(32),
-        1.0,
-        "backbone.0.0.weight",
-        "classifier.scale.1.weight",
-    ),
+    Network("squeezenet", of_torchvision("squeezenet1_1"),
+            "features.0.weight", "features.3.expand1x1.weight", inputs=images(64)),
+    Network("resnet", lambda: resnet.ResNet(resnet.BasicBlock, [1, 1, 1, 1], num_classes=CLASSES),
+            "conv1.weight", "layer1.0.conv1.weight"),
+    # The cut one is depthwise, in a block without a skip.
+    Network("mobilenet_v2", of_torchvision("mobilenet_v2", width_mult=0.25),
+            "features.2.conv.1.0.weight", "features.3.conv.1.0.weight"),
+    # The other one is of a gate: its bias opens it.
+    Network("mobilenet_v3", of_torchvision("mobilenet_v3_small", width_mult=0.5),
+            "features.0.0.weight", "features.1.block.1.fc2.weight"),
+    Network("shufflenet", of_torchvision("shufflenet_v2_x0_5"),
+            "conv5.0.weight", "stage2.0.branch1.0.weight"),
+    Network("mnasnet", of_torchvision("mnasnet0_5"),
+            "layers.3.weight", "layers.8.1.layers.3.weight"),
+    Network("densenet", lambda: densenet.DenseNet(8, (2, 2, 2, 2), 16, num_classes=CLASSES),
+            "features.transition1.conv.weight", "features.denseblock1.denselayer1.conv2.weight"),
+    Network("googlenet", of_torchvision("googlenet", aux_logits=False, init_weights=False),
+            "conv2.conv.weight", "inception3a.branch2.1.conv.weight"),
+    Network("regnet", small_regnet, "stem.0.weight", "trunk_output.block1.block1-0.f.b.0.weight"),
+    # Not listed: the scales of its layers, of shape (C, 1, 1).
+    Network("convnext", small_convnext,
+            "features.2.1.weight", "features.1.0.block.0.weight", share=0.99),
+    # Not listed: positions and the class token.
+    Network("vit", awake(lambda: vit.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=CLASSES)),
+            "conv_proj.weight", "encoder.layers.encoder_layer_0.self_attention.in_proj_weight",
+            share=0.96),
+    # Not listed: relative positions.
+    Network("swin", lambda: swin.SwinTransformer([4, 4], 16, [1, 1], [2, 2], [4, 4],
+                num_classes=CLASSES, stochastic_depth_prob=0.0),
+            "features.2.reduction.weight", "features.1.0.attn.qkv.weight", share=0.98),
+    Network("lraspp", lambda: segmentation.lraspp_mobilenet_v3_large(weights=None,
+                weights_backbone=None, num_classes=CLASSES),
+            "backbone.0.0.weight", "classifier.scale.1.weight"),
     # timm
-    Network(
-        "nfnet",  # weights standardised in the forward pass
-        awake(of_timm("test_nfnet")),
-        images(64),
-        0.99,  # not, perhaps: gains of shape (C, 1, 1, 1)
-        "stem.conv1.weight",
-        "stages.0.0.conv2.weight",
-    ),
-    Network(
-        "efficientnet",
-        of_timm("test_efficientnet"),
-        images(64),
-        1.0,
-        "blocks.1.0.conv_exp.weight",
-        "blocks.3.0.se.conv_expand.weight",
-    ),
-    Network(
-        "byobnet",
-        awake(of_timm("test_byobnet")),
-        images(64),
-        1.0,
-        "stem.conv.weight",
-        "stages.0.0.conv1_kxk.conv.weight",
-    ),
-    Network(
-        "mambaout",
-        of_timm("test_mambaout"),
-        images(64),
-        1.0,
-        "stem.conv2.weight",
-        "stages.0.blocks.0.fc1.weight",
-    ),
-    Network(
-        "maxvit",
-        of_timm("test_maxvit", img_size=64),
-        images(64),
-        0.99,
-        "stem.conv1.weight",
-        "stages.0.blocks.0.conv.conv2_kxk.weight",
-    ),
-    Network(
-        "coatnet",
-        of_timm("test_coatnet", img_size=64),
-        images(64),
-        0.99,
-        "stem.conv2.weight",
-        "stages.3.blocks.0.mlp.fc1.weight",
-    ),
-    Network(
-        "levit",  # it keeps a dictionary of attention biases
-        awake(
-            lambda: levit.Levit(
-                64,
-                num_classes=CLASSES,
-                embed_dim=(32, 48),
-                key_dim=8,
-                depth=(1, 1),
-                num_heads=(2, 3),
-            )
-        ),
-        images(64),
-        0.99,
-        "stem.conv1.linear.weight",
-        "stages.0.blocks.0.attn.qkv.linear.weight",
-    ),
-    Network(
-        "tiny_vit",  # so does it
-        awake(
-            lambda: tiny_vit.TinyVit(
-                num_classes=CLASSES,
-                embed_dims=(16, 32, 32, 48),
-                depths=(1, 1, 1, 1),
-                num_heads=(1, 2, 2, 2),
-                window_sizes=(4, 4, 4, 2),
-                drop_path_rate=0.0,
-            )
-        ),
-        images(64),
-        0.99,
-        "stages.1.downsample.conv1.conv.weight",
-        "stages.1.blocks.0.attn.qkv.weight",
-    ),
-    Network(
-        "mlp_mixer",
-        awake(lambda: mlp_mixer.MlpMixer(CLASSES, 32, num_blocks=2, embed_dim=16, patch_size=8)),
-        images(32),
-        1.0,
-        "stem.proj.weight",
-        "blocks.0.mlp_tokens.fc1.weight",
-    ),
-    Network(
-        "convmixer",
-        lambda: convmixer.ConvMixer(16, 2, 5, 4, num_classes=CLASSES),
-        images(32),
-        1.0,
-        "blocks.0.1.weight",
-        "blocks.0.0.fn.0.weight",
-    ),
-    Network(
-        "pvt_v2",
-        lambda: pvt_v2.PyramidVisionTransformerV2(
-            num_classes=CLASSES,
-            depths=(1, 1, 1, 1),
-            embed_dims=(8, 16, 16, 32),
-            num_heads=(1, 1, 2, 2),
-            mlp_ratios=(2, 2, 2, 2),
-        ),
-        images(32),
-        1.0,
-        "stages.1.downsample.proj.weight",
-        "stages.0.blocks.0.attn.kv.weight",
-    ),
-    Network(
-        "poolformer",
-        lambda: metaformer.MetaFormer(
-            num_classes=CLASSES, depths=(1, 1, 1, 1), dims=(8, 16, 16, 32), use_mlp_head=False
-        ),
-        images(32),
-        1.0,
-        "stages.1.downsample.conv.weight",
-        "stages.1.blocks.0.mlp.fc2.weight",
-    ),
-    Network(
-        "xcit",
-        lambda: xcit.Xcit(32, 8, num_classes=CLASSES, embed_dim=32, depth=2, num_heads=2, eta=1.0),
-        images(32),
-        0.99,
-        "patch_embed.proj.2.0.weight",
-        "pos_embed.token_projection.weight",
-    ),
-    Network(
-        "bit", small_bit, images(32), 1.0, "stem.conv.weight", "stages.0.blocks.0.conv2.weight"
-    ),
-    Network(
-        "ghostnet",
-        of_timm("ghostnet_050"),
-        images(32),
-        1.0,
-        "conv_stem.weight",
-        "blocks.0.0.ghost1.cheap_operation.0.weight",
-    ),
+    # Weights standardised in the forward pass. Not listed, perhaps: gains of shape (C, 1, 1, 1).
+    Network("nfnet", awake(of_timm("test_nfnet")),
+            "stem.conv1.weight", "stages.0.0.conv2.weight", inputs=images(64), share=0.99),
+    Network("efficientnet", of_timm("test_efficientnet"),
+            "blocks.1.0.conv_exp.weight", "blocks.3.0.se.conv_expand.weight", inputs=images(64)),
+    Network("byobnet", awake(of_timm("test_byobnet")),
+            "stem.conv.weight", "stages.0.0.conv1_kxk.conv.weight", inputs=images(64)),
+    Network("mambaout", of_timm("test_mambaout"),
+            "stem.conv2.weight", "stages.0.blocks.0.fc1.weight", inputs=images(64)),
+    Network("maxvit", of_timm("test_maxvit", img_size=64),
+            "stem.conv1.weight", "stages.0.blocks.0.conv.conv2_kxk.weight", inputs=images(64),
+            share=0.99),
+    Network("coatnet", of_timm("test_coatnet", img_size=64),
+            "stem.conv2.weight", "stages.3.blocks.0.mlp.fc1.weight", inputs=images(64), share=0.99),
+    # It keeps a dictionary of attention biases.
+    Network("levit", awake(lambda: levit.Levit(64, num_classes=CLASSES, embed_dim=(32, 48),
+                key_dim=8, depth=(1, 1), num_heads=(2, 3))),
+            "stem.conv1.linear.weight", "stages.0.blocks.0.attn.qkv.linear.weight",
+            inputs=images(64), share=0.99),
+    # So does it.
+    Network("tiny_vit", awake(lambda: tiny_vit.TinyVit(num_classes=CLASSES,
+                embed_dims=(16, 32, 32, 48), depths=(1, 1, 1, 1), num_heads=(1, 2, 2, 2),
+                window_sizes=(4, 4, 4, 2), drop_path_rate=0.0)),
+            "stages.1.downsample.conv1.conv.weight", "stages.1.blocks.0.attn.qkv.weight",
+            inputs=images(64), share=0.99),
+    Network("mlp_mixer", awake(lambda: mlp_mixer.MlpMixer(CLASSES, 32, num_blocks=2, embed_dim=16,
+                patch_size=8)),
+            "stem.proj.weight", "blocks.0.mlp_tokens.fc1.weight"),
+    Network("convmixer", lambda: convmixer.ConvMixer(16, 2, 5, 4, num_classes=CLASSES),
+            "blocks.0.1.weight", "blocks.0.0.fn.0.weight"),
+    Network("pvt_v2", lambda: pvt_v2.PyramidVisionTransformerV2(num_classes=CLASSES,
+                depths=(1, 1, 1, 1), embed_dims=(8, 16, 16, 32), num_heads=(1, 1, 2, 2),
+                mlp_ratios=(2, 2, 2, 2)),
+            "stages.1.downsample.proj.weight", "stages.0.blocks.0.attn.kv.weight"),
+    Network("poolformer", lambda: metaformer.MetaFormer(num_classes=CLASSES, depths=(1, 1, 1, 1),
+                dims=(8, 16, 16, 32), use_mlp_head=False),
+            "stages.1.downsample.conv.weight", "stages.1.blocks.0.mlp.fc2.weight"),
+    Network("xcit", lambda: xcit.Xcit(32, 8, num_classes=CLASSES, embed_dim=32, depth=2,
+                num_heads=2, eta=1.0),
+            "patch_embed.proj.2.0.weight", "pos_embed.token_projection.weight", share=0.99),
+    Network("bit", small_bit, "stem.conv.weight", "stages.0.blocks.0.conv2.weight"),
+    Network("ghostnet", of_timm("ghostnet_050"),
+            "conv_stem.weight", "blocks.0.0.ghost1.cheap_operation.0.weight"),
     # transformers
-    Network(
-        "bert",  # asked for these, it installs hooks at its first forward pass
-        of_transformers("Bert", "ForSequenceClassification", **BERT),
-        tokens(output_hidden_states=lambda: True),
-        0.87,  # not: embeddings
-        "bert.pooler.dense.weight",
-        "bert.encoder.layer.0.attention.self.query.weight",
-    ),
-    Network(
-        "distilbert",
-        of_transformers("DistilBert", "ForSequenceClassification", **DISTIL),
-        tokens(),
-        0.87,
-        "pre_classifier.weight",
-        "distilbert.transformer.layer.0.ffn.lin1.weight",
-    ),
-    Network(
-        "albert",  # one layer, run twice
-        of_transformers("Albert", "ForSequenceClassification", **BERT, embedding_size=16),
-        tokens(),
-        0.87,
-        "albert.encoder.embedding_hidden_mapping_in.weight",
-        "albert.encoder.albert_layer_groups.0.albert_layers.0.ffn.weight",
-    ),
-    Network(
-        "gpt2",  # linear maps of its own make, and a head that is its embedding
-        of_transformers("GPT2", "LMHeadModel", **GPT),
-        tokens(),
-        0.90,
-        None,
-        "transformer.h.0.mlp.c_fc.weight",
-        include=Conv1D,
-    ),
-    Network(
-        "llama",
-        of_transformers("Llama", "ForCausalLM", **MODERN),
-        tokens(),
-        0.92,
-        "lm_head.weight",
-        "model.layers.0.mlp.down_proj.weight",
-    ),
-    Network(
-        "mixtral",  # experts are raw parameters of three dimensions
-        of_transformers("Mixtral", "ForCausalLM", **MODERN, num_local_experts=4),
-        tokens(),
-        0.96,  # not: the embedding and the router
-        "lm_head.weight",
-        "model.layers.0.mlp.experts.down_proj",
-        include="*experts*",
-    ),
-    Network(
-        "mamba",
-        of_transformers("Mamba", "ForCausalLM", **STATE),
-        lambda: {"input_ids": torch.randint(5, 50, (2, 8))},
-        0.88,
-        "lm_head.weight",
-        "backbone.layers.0.mixer.in_proj.weight",
-    ),
-    Network(
-        "t5",
-        of_transformers("T5", "ForConditionalGeneration", **T5),
-        tokens(decoder_input_ids=decoder_tokens),
-        0.95,
-        None,  # its head is its embedding
-        "decoder.block.0.layer.1.EncDecAttention.k.weight",
-    ),
-    Network(
-        "xlnet",  # raw parameters, some of them used by torch.einsum
-        of_transformers("XLNet", "ForSequenceClassification", **XL),
-        tokens(),
-        0.90,
-        "sequence_summary.summary.weight",
-        "transformer.layer.0.rel_attn.q",
-        include="*rel_attn.[qkvor]",
-    ),
-    Network(
-        "clip",
-        of_transformers("CLIP", "Model", **CLIP),
-        tokens(pixel_values=lambda: torch.randn(2, 3, 32, 32)),
-        0.96,
-        None,
-        "text_model.encoder.layers.0.self_attn.v_proj.weight",
-    ),
-    Network(
-        "beit",
-        of_transformers("Beit", "ForImageClassification", **SIGHT),
-        pixels(32),
-        0.99,
-        "beit.embeddings.patch_embeddings.projection.weight",
-        "beit.layers.0.attention.v_proj.weight",
-    ),
-    Network(
-        "segformer",
-        of_transformers("Segformer", "ForSemanticSegmentation", **SEGFORMER),
-        pixels(64),
-        1.0,
-        "segformer.stages.0.patch_embeddings.proj.weight",
-        "decode_head.linear_projections.2.proj.weight",
-    ),
-    Network(
-        "wav2vec2",  # one of its convolutions is parametrised
-        of_transformers("Wav2Vec2", "ForSequenceClassification", **SPEECH),
-        lambda: {"input_values": torch.randn(2, 400)},
-        0.89,
-        "wav2vec2.feature_extractor.conv_layers.0.conv.weight",
-        "wav2vec2.encoder.layers.0.feed_forward.intermediate_dense.weight",
-        exclude="*pos_conv_embed*",
-    ),
-    Network(
-        "whisper",
-        of_transformers("Whisper", "ForConditionalGeneration", **WHISPER),
-        lambda: {"input_features": torch.randn(2, 8, 32), "decoder_input_ids": decoder_tokens()},
-        0.90,
-        None,
-        "model.encoder.conv1.weight",
-    ),
-)
+    # Asked for hidden states, it installs hooks at its first forward pass. Not listed: embeddings.
+    Network("bert", of_transformers("Bert", "ForSequenceClassification", **BERT),
+            "bert.pooler.dense.weight", "bert.encoder.layer.0.attention.self.query.weight",
+            inputs=tokens(output_hidden_states=lambda: True), share=0.87),
+    Network("distilbert", of_transformers("DistilBert", "ForSequenceClassification", **DISTIL),
+            "pre_classifier.weight", "distilbert.transformer.layer.0.ffn.lin1.weight",
+            inputs=tokens(), share=0.87),
+    # One layer, run twice.
+    Network("albert",
+            of_transformers("Albert", "ForSequenceClassification", **BERT, embedding_size=16),
+            "albert.encoder.embedding_hidden_mapping_in.weight",
+            "albert.encoder.albert_layer_groups.0.albert_layers.0.ffn.weight", inputs=tokens(),
+            share=0.87),
+    # Linear maps of its own make, and a head that is its embedding.
+    Network("gpt2", of_transformers("GPT2", "LMHeadModel", **GPT),
+            None, "transformer.h.0.mlp.c_fc.weight", inputs=tokens(), share=0.90, include=Conv1D),
+    Network("llama", of_transformers("Llama", "ForCausalLM", **MODERN),
+            "lm_head.weight", "model.layers.0.mlp.down_proj.weight", inputs=tokens(), share=0.92),
+    # Experts are raw parameters of three dimensions. Not listed: the embedding and the router.
+    Network("mixtral", of_transformers("Mixtral", "ForCausalLM", **MODERN, num_local_experts=4),
+            "lm_head.weight", "model.layers.0.mlp.experts.down_proj", inputs=tokens(), share=0.96,
+            include="*experts*"),
+    Network("mamba", of_transformers("Mamba", "ForCausalLM", **STATE),
+            "lm_head.weight", "backbone.layers.0.mixer.in_proj.weight",
+            inputs=lambda: {"input_ids": torch.randint(5, 50, (2, 8))}, share=0.88),
+    # Its head is its embedding.
+    Network("t5", of_transformers("T5", "ForConditionalGeneration", **T5),
+            None, "decoder.block.0.layer.1.EncDecAttention.k.weight",
+            inputs=tokens(decoder_input_ids=decoder_tokens), share=0.95),
+    # Raw parameters, some of them used by torch.einsum.
+    Network("xlnet", of_transformers("XLNet", "ForSequenceClassification", **XL),
+            "sequence_summary.summary.weight", "transformer.layer.0.rel_attn.q", inputs=tokens(),
+            share=0.90, include="*rel_attn.[qkvor]"),
+    Network("clip", of_transformers("CLIP", "Model", **CLIP),
+            None, "text_model.encoder.layers.0.self_attn.v_proj.weight",
+            inputs=tokens(pixel_values=lambda: torch.randn(2, 3, 32, 32)), share=0.96),
+    Network("beit", of_transformers("Beit", "ForImageClassification", **SIGHT),
+            "beit.embeddings.patch_embeddings.projection.weight",
+            "beit.layers.0.attention.v_proj.weight", inputs=pixels(32), share=0.99),
+    Network("segformer", of_transformers("Segformer", "ForSemanticSegmentation", **SEGFORMER),
+            "segformer.stages.0.patch_embeddings.proj.weight",
+            "decode_head.linear_projections.2.proj.weight", inputs=pixels(64)),
+    # One of its convolutions is parametrised.
+    Network("wav2vec2", of_transformers("Wav2Vec2", "ForSequenceClassification", **SPEECH),
+            "wav2vec2.feature_extractor.conv_layers.0.conv.weight",
+            "wav2vec2.encoder.layers.0.feed_forward.intermediate_dense.weight",
+            inputs=lambda: {"input_values": torch.randn(2, 400)}, share=0.89,
+            exclude="*pos_conv_embed*"),
+    Network("whisper", of_transformers("Whisper", "ForConditionalGeneration", **WHISPER),
+            None, "model.encoder.conv1.weight",
+            inputs=lambda: {"input_features": torch.randn(2, 8, 32),
+                            "decoder_input_ids": decoder_tokens()}, share=0.90),
+)  # fmt: skip
 
 
 # -------------------------------------------------------------------------------------- the tests
@@ -718,43 +477,3 @@ def test_a_cut_layer_is_named(scored):
         masks = {key: torch.full_like(mask, key != name) for key, mask in scored.masks.items()}
         found = snip.collapsed(model, masks, lambda: main_output(run(model, inputs)))
         assert found == ([name, UNREACHED] if severed else [name])
-
-
-def best_of(runs: int, *calls: Callable[[], Any]) -> list[float]:
-    """The shortest time of each, in seconds; they take turns, so that all meet the same load."""
-    times = []
-    for _ in range(runs + 1):  # the first warms up
-        row = []
-        for call in calls:
-            start = time.perf_counter()
-            call()
-            row.append(time.perf_counter() - start)
-        times.append(row)
-    return [min(column) for column in zip(*times[1:], strict=True)]
-
-
-def main(names: list[str]) -> None:
-    """Print the table of the networks named, or of all."""
-    warnings.simplefilter("ignore")
-    transformers.logging.set_verbosity_error()
-    print(f"{'network':14}{'tensors':>8}{'listed':>8}{'share':>8}{'pass, ms':>10}{'scoring':>9}")
-    for network in GALLERY:
-        if names and network.name not in names:
-            continue
-        model, inputs = built(network).eval(), drawn(network)
-        weights = listed(network, model)
-        choice = {"include": network.include, "exclude": network.exclude}
-        # Gradients of the same tensors: freezing the rest would make the pass itself cheaper.
-        closure = partial(loss_of, model, inputs)
-        one, score = best_of(
-            5,
-            lambda: torch.autograd.grad(closure(), list(weights.values()), allow_unused=True),  # noqa: B023
-            lambda: snip.sensitivity_of(model, closure, **choice),  # noqa: B023
-        )
-        tensors, part = len(list(model.parameters())), share(model, weights)
-        row = f"{network.name:14}{tensors:8}{len(weights):8}{part:8.1%}{1e3 * one:10.1f}"
-        print(f"{row}{score / one:9.2f}", flush=True)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
