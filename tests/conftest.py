@@ -1,12 +1,40 @@
 import gc
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 import snipcore as snip
 import sniplab as lab
+from sniplab.runs.config import CONFIG_FIELDS, OUTCOME, RECIPE_FIELDS, flat_fields
+
+# ------------------------------------------------------------------------------------ rows of runs
+
+
+def rows_for(configs, errors, **columns):
+    """A finished row of each run, with its error; `columns` say what else stands in them."""
+    rows = [
+        {"run": lab.identity(config), **flat_fields(config), **OUTCOME, "error": error}
+        for config, error in zip(configs, errors, strict=True)
+    ]
+    return pd.DataFrame(rows).assign(**{"data": "d"} | columns)
+
+
+def configs_of(rows):
+    """The run that each row is of."""
+
+    def among(line, fields):
+        return {field.name: line[field.name] for field in fields}
+
+    return [
+        lab.Config(recipe=lab.Recipe(**among(line, RECIPE_FIELDS)), **among(line, CONFIG_FIELDS))
+        for line in rows.to_dict("records")
+    ]
+
+
+# ----------------------------------------------------------------------------------------- fixtures
 
 
 def pytest_addoption(parser):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import rows_for
 
 import snipcore as snip
 import sniplab as lab
@@ -24,25 +25,11 @@ NOISE = (-0.02, 0.0, 0.02)  # of three seeds
 
 def runs(errors, model="alexnet-s", method="snip", **columns):
     """One row for each error, seed by seed; `status`, for one seed, may be among the columns."""
-    spec = snip.MODELS[model]
-    fixed = {
-        "part": "trained",
-        "model": model,
-        "dataset": spec.dataset,
-        "method": method,
-        "sparsity": 0.0 if method == "dense" else published.own_sparsity(model),
-        "norm": "running",
-        "status": "ok",
-        "reinit": "",
-        "collapsed": "",
-        "layers": "",
-        "iterations": 75_000,
-        "seconds": 36.0,
-        "train_error": 1.0,
-        "test_curve": "9 8 7 3.2 3.1 3",
-    }
-    cells = pd.DataFrame({"seed": range(len(errors)), "error": errors})
-    return cells.assign(**(fixed | columns))
+    level = 0.0 if method == "dense" else published.own_sparsity(model)
+    recipe = lab.Recipe(75_000)
+    configs = [lab.Config(model, recipe, method, level, seed) for seed in range(len(errors))]
+    fixed = {"part": "trained", "seconds": 36.0, "train_error": 1.0}
+    return rows_for(configs, errors, **fixed | {"test_curve": "9 8 7 3.2 3.1 3"} | columns)
 
 
 def pair(model, changes, dense=None, **columns):

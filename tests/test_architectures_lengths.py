@@ -3,9 +3,10 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from conftest import configs_of, rows_for
 
 from sniplab.recipe import Recipe
-from sniplab.runs import Config, identity
+from sniplab.runs import Config
 from sniplab.sections import COMMITTED
 from sniplab.sections import architectures_lengths as lengths
 from sniplab.sections.architectures_collected import lengths_plan
@@ -20,16 +21,9 @@ def config(method, iterations, seed):
 
 def runs(epochs, *costs, **changed):
     """Three seeds of AlexNet-s, dense and by SNIP at 90 %."""
-    both = {"dense": DENSE, "snip": [a + b for a, b in zip(DENSE, costs, strict=True)]}
-    return pd.DataFrame([
-        {"run": identity(config(method, 351 * epochs, seed)), "data": "d",
-         "model": "alexnet-s", "method": method,
-         "sparsity": 0.9 if method == "snip" else 0.0, "norm": "running", "seed": seed,
-         "iterations": 351 * epochs, "error": error, "train_error": error - 1, "status": "ok",
-         "dataset": "cifar10", "reinit": ""} | changed
-        for method, errors in both.items()
-        for seed, error in enumerate(errors)
-    ])  # fmt: skip
+    configs = [config(m, 351 * epochs, seed) for m in ("dense", "snip") for seed in range(3)]
+    rows = rows_for(configs, [*DENSE, *(a + b for a, b in zip(DENSE, costs, strict=True))])
+    return rows.assign(train_error=rows.error - 1, **changed)
 
 
 SHORT = pd.concat([
@@ -40,7 +34,7 @@ SHORT = pd.concat([
 
 
 def claim_of(longer, missing=0):
-    planned = [config(*cell) for cell in longer[["method", "iterations", "seed"]].to_numpy()]
+    planned = configs_of(longer)
     planned += [config("dense", 10, seed) for seed in range(missing)]
     (claim,) = lengths.claims(longer, SHORT, {"lengths": planned})
     return claim

@@ -3,9 +3,10 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from conftest import rows_for
 
 from sniplab.recipe import Recipe
-from sniplab.runs import Config, identity
+from sniplab.runs import Config
 from sniplab.sections import COMMITTED
 from sniplab.sections import architectures_methods as methods
 from sniplab.sections.architectures_collected import methods_plan
@@ -14,18 +15,13 @@ LEVELS = {"alexnet-s": 0.9, "squeezenet-vanilla": 0.95}
 
 
 def config(model, method, seed):
-    return Config(model, Recipe(10), method, 0 if method == "dense" else 0.9, seed)
+    return Config(model, Recipe(4212), method, 0 if method == "dense" else LEVELS[model], seed)
 
 
 def runs(model, method, *errors, **changed):
     """A run for each error, seed by seed, at the sparsity of the network."""
-    return pd.DataFrame([
-        {"run": identity(config(model, method, seed)), "data": "d",
-         "model": model, "method": method,
-         "sparsity": LEVELS[model], "norm": "running", "seed": seed, "iterations": 4212,
-         "error": error, "status": "ok", "dataset": "cifar10", "reinit": ""} | changed
-        for seed, error in enumerate(errors)
-    ])  # fmt: skip
+    configs = [config(model, method, seed) for seed in range(len(errors))]
+    return rows_for(configs, errors, sparsity=LEVELS[model], **changed)
 
 
 BUILT = pd.concat([

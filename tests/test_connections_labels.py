@@ -3,32 +3,29 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from conftest import rows_for
 
 from sniplab.recipe import Recipe
-from sniplab.runs import Config, identity
+from sniplab.runs import Config
 from sniplab.sections import COMMITTED
 from sniplab.sections import connections_labels as labels
 
 
 def config(dataset, method, seed):
     sparsity = 0 if method == "dense" else 0.9
-    return Config("lenet-300-100", Recipe(10), method, sparsity, seed, dataset)
+    return Config("lenet-300-100", Recipe(75_000), method, sparsity, seed, dataset)
 
 
-def runs(dataset, method, *errors, **changed):
-    """Three seeds of LeNet-300-100 at 90 %."""
-    return pd.DataFrame([
-        {"run": identity(config(dataset, method, seed)), "data": dataset, "model": "lenet-300-100",
-         "method": method, "sparsity": 0.9, "seed": seed, "error": error, "status": "ok",
-         "dataset": dataset, "iterations": 75_000, "reinit": "", "part": "sweep"} | changed
-        for seed, error in enumerate(errors)
-    ])  # fmt: skip
+def runs(dataset, method, *errors, part="sweep", **changed):
+    """Three seeds of LeNet-300-100."""
+    configs = [config(dataset, method, seed) for seed in range(len(errors))]
+    return rows_for(configs, errors, data=dataset, part=part, **changed)
 
 
 SWEPT = pd.concat([
     runs("mnist", "snip", 2.0, 2.1, 2.2),
     runs("mnist", "snip", 9.0, 9.0, 9.0, part="defaults"),  # another recipe,
-    runs("mnist", "dense", 1.0, 1.0, 1.0),  # no mask,
+    runs("mnist", "dense", 1.0, 1.0, 1.0, sparsity=0.9),  # no mask,
     runs("mnist", "snip", 9.0, 9.0, 9.0, model="lenet-5-caffe"),  # another network
 ])  # fmt: skip
 FASHION = runs("fashion_mnist", "snip", 12.0, 12.1, 12.2)

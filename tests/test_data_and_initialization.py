@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 import scipy.stats
 import torch
+from conftest import rows_for
 from matplotlib import pyplot as plt
 
 import snipcore as snip
 from sniplab import methods
-from sniplab.runs import identity, select
+from sniplab.runs import CURVES, select
 from sniplab.sections import COMMITTED, PROFILES, RESULTS
 from sniplab.sections import data_and_initialization as section
 from sniplab.sections import data_and_initialization_figures as figures
@@ -19,26 +20,17 @@ from sniplab.sections import data_and_initialization_masks as masks
 from sniplab.sections import data_and_initialization_tables as tables
 
 PLAN = section.plan("desktop", seeds=3)
-CELL = ("model", "method", "init", "gates", "reinit_gates", "scoring_batch", "seed")
-SOURCE = "some images"
 
 
 def made(part, errors, plan=PLAN):
     """A row for each run of a part of a plan; `errors`: from a run to its error, percent, or to
     None, where it diverged, or to NaN, where it failed for want of memory."""
-    rows = []
-    for config in plan[part]:
-        error = errors(config)
-        status = "ok"
-        if error is None:
-            status = "diverged: nan"
-        elif math.isnan(error):
-            status = "failed: MemoryError"
-        row = {key: getattr(config, key) for key in CELL}
-        row |= {"part": part, "run": identity(config), "data": "digest"}
-        row |= {"iterations": config.recipe.iterations, "reinit": config.reinit}
-        rows.append(row | {"status": status, "error": math.nan if error is None else error})
-    return pd.DataFrame(rows).assign(loss_curve="", error_curve="", test_curve="")
+    found = [errors(config) for config in plan[part]]
+    status = [
+        "diverged: nan" if e is None else "failed: MemoryError" if math.isnan(e) else "ok"
+        for e in found
+    ]
+    return rows_for(plan[part], found, part=part, status=status, **CURVES)
 
 
 # ------------------------------------------------------------------------------------ what is run

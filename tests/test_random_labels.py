@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import pytest
 import scipy.stats
+from conftest import configs_of, rows_for
 from matplotlib import pyplot as plt
 
 import sniplab as lab
@@ -21,26 +22,17 @@ SEVERED = "no path from input to output"
 UNABLE = "untested: dense network does not learn them"
 
 
-def made(errors, part="usual", model=NETWORK, labels="random", sparsity=0.9, **columns):
+def made(errors, part="usual", model=NETWORK, labels="random", sparsity=0.9, iterations=15_000):
     """Rows of a part, from training errors by method, one for each seed."""
-    rows = [
-        {
-            **{"part": part, "model": model, "method": method, "labels": labels, "seed": seed},
-            "sparsity": 0.0 if method == "dense" else sparsity,
-            "status": "diverged: nan" if math.isnan(error) else "ok",
-            "train_error": error,
-        }
+    recipe = Recipe(iterations, weight_decay=5e-4 * (part == "decayed"), checkpoints=1)
+    configs = [
+        Config(model, recipe, method, sparsity * (method != "dense"), seed, labels=labels)
         for method, of_seeds in errors.items()
-        for seed, error in enumerate(of_seeds)
+        for seed in range(len(of_seeds))
     ]
-    fixed = {"iterations": 15_000, "reinit": "", "collapsed": "", "train_images": 0, "kept": 1000}
-    rows = pd.DataFrame(rows).assign(**(fixed | columns))
-    return rows.assign(run=[lab.identity(config_of(row)) for row in rows.itertuples()])
-
-
-def config_of(row):
-    recipe = Recipe(row.iterations, weight_decay=5e-4 * (row.part == "decayed"), checkpoints=1)
-    return Config(row.model, recipe, row.method, row.sparsity, row.seed, labels=row.labels)
+    found = [error for of_seeds in errors.values() for error in of_seeds]
+    status = ["diverged: nan" if math.isnan(error) else "ok" for error in found]
+    return rows_for(configs, found, part=part, status=status, train_error=found, kept=1000)
 
 
 def together(*parts):
@@ -49,10 +41,8 @@ def together(*parts):
 
 def planned(rows):
     """The plan that these rows fulfil."""
-    plan = {"usual": [], "decayed": [], "longer": []}
-    for row in rows.itertuples():
-        plan[row.part].append(config_of(row))
-    return plan
+    parts = ("usual", "decayed", "longer")
+    return {part: configs_of(rows[rows.part == part]) for part in parts}
 
 
 # ------------------------------------------------------------------------------------ what is run

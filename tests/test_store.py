@@ -8,6 +8,7 @@ import stat
 
 import numpy as np
 import pytest
+from conftest import configs_of
 
 import sniplab as lab
 from sniplab.runs import config as config_file
@@ -69,19 +70,10 @@ STORED = sorted(
 )  # fmt: skip
 
 
-def as_configs(rows):
-    """The configuration of each stored row."""
-    names = [field.name for field in config_file.CONFIG_FIELDS]
-    recipe = [field.name for field in config_file.RECIPE_FIELDS]
-    for line in rows.to_dict("records"):
-        fields = {name: line[name] for name in names}
-        yield lab.Config(recipe=lab.Recipe(**{name: line[name] for name in recipe}), **fields)
-
-
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
 def test_stored_rows_have_the_identity_of_their_fields(path):
     rows = lab.read_results(path)
-    assert len(rows) and rows.run.tolist() == [lab.identity(c) for c in as_configs(rows)]
+    assert len(rows) and rows.run.tolist() == [lab.identity(c) for c in configs_of(rows)]
 
 
 def test_a_new_field_leaves_every_identity_as_it_was(monkeypatch):
@@ -90,7 +82,7 @@ def test_a_new_field_leaves_every_identity_as_it_was(monkeypatch):
     )
     (rounds,) = (field for field in dataclasses.fields(grown) if field.name == "rounds")
     stored = {path: lab.read_results(path) for path in STORED}
-    before = {path: list(as_configs(rows)) for path, rows in stored.items()}
+    before = {path: configs_of(rows) for path, rows in stored.items()}
     monkeypatch.setattr(config_file, "CONFIG_FIELDS", [*config_file.CONFIG_FIELDS, rounds])
     for path, rows in stored.items():
         fields = [{f.name: getattr(c, f.name) for f in dataclasses.fields(c)} for c in before[path]]

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import torch
+from conftest import configs_of, rows_for
 
 import snipcore as snip
 import sniplab as lab
@@ -96,15 +97,10 @@ def test_what_is_asked_for_may_be_one_or_many():
 
 def runs(errors, model=LENET, method="snip", sparsity=0.95, **columns):
     """Rows of one cell, a seed each."""
-    cells = {"seed": range(len(errors)), "error": errors, "error_best": errors}
-    fixed = {"model": model, "method": method, "sparsity": sparsity, "status": "ok", "reinit": ""}
-    fixed |= {"iterations": 75_000, "part": "table_1", "collapsed": "", "error_last_five": errors}
-    rows = pd.DataFrame(cells).assign(**(fixed | columns))
-    return rows.assign(run=[lab.identity(config_of(row)) for row in rows.itertuples()])
-
-
-def config_of(row):
-    return lab.Config(row.model, lab.Recipe(10), row.method, row.sparsity, row.seed)
+    recipe = lab.Recipe(75_000)
+    configs = [lab.Config(model, recipe, method, sparsity, seed) for seed in range(len(errors))]
+    fixed = {"part": "table_1", "error_best": errors, "error_last_five": errors}
+    return rows_for(configs, errors, **fixed | columns)
 
 
 DENSE = runs([1.7, 1.71, 1.72], method="dense", sparsity=0.0)  # as published
@@ -209,10 +205,9 @@ def test_every_sparsity_of_the_sweep():
 
 def planned(rows):
     """The plan that some rows fulfil."""
-    plan = {"sweep": [], "defaults": [], "table_1": []}
-    for row in rows.drop_duplicates(["part", "run"]).itertuples():
-        plan[row.part].append(config_of(row))
-    return plan
+    once = rows.drop_duplicates(["part", "run"])
+    parts = ("sweep", "defaults", "table_1")
+    return {part: configs_of(once[once.part == part]) for part in parts}
 
 
 def judged(rows, name, plan=None):

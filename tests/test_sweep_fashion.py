@@ -3,9 +3,10 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from conftest import configs_of, rows_for
 
 from sniplab.recipe import Recipe
-from sniplab.runs import Config, identity
+from sniplab.runs import Config
 from sniplab.sections import COMMITTED, sweep_collected, sweep_fashion
 
 LEVELS = (0.5, 0.9)
@@ -13,18 +14,13 @@ LEVELS = (0.5, 0.9)
 
 def runs(dataset, method, errors):
     """Three seeds at each sparsity, 0 where the network is dense."""
-    return pd.DataFrame([
-        {"run": identity(config(dataset, method, sparsity, seed)), "data": "d",
-         "model": "lenet-300-100",
-         "method": method, "sparsity": sparsity, "seed": seed, "error": error, "status": "ok",
-         "dataset": dataset, "iterations": 75_000, "reinit": ""}
-        for sparsity in (LEVELS if method == "snip" else (0.0,))
-        for seed, error in enumerate(errors)
-    ])  # fmt: skip
+    levels = LEVELS if method == "snip" else (0.0,)
+    configs = [config(dataset, method, level, seed) for level in levels for seed in range(3)]
+    return rows_for(configs, [*errors] * len(levels))
 
 
 def config(dataset, method, sparsity, seed):
-    return Config("lenet-300-100", Recipe(10), method, sparsity, seed, dataset)
+    return Config("lenet-300-100", Recipe(75_000), method, sparsity, seed, dataset)
 
 
 def swept():
@@ -42,8 +38,7 @@ def fashion(*extra):
 
 
 def claim_of(rows, missing=0):
-    cells = zip(rows.dataset, rows.method, rows.sparsity, rows.seed, strict=True)
-    plan = [config(*cell) for cell in cells]
+    plan = configs_of(rows)
     plan += [config("fashion_mnist", "dense", 0.0, seed) for seed in range(7, 7 + missing)]
     (claim,) = sweep_fashion.claims(rows, swept(), {"fashion": plan})
     return claim

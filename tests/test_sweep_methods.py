@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from conftest import configs_of, rows_for
 
 import sniplab as lab
 from sniplab.sections import COMMITTED, sweep_collected, sweep_methods
@@ -11,34 +12,15 @@ from sniplab.sections.sweep import ABOVE
 SNIPS = (2.0, 2.1, 2.3)  # errors of three seeds, at every sparsity
 
 
-def runs(method, differences, sparsities=ABOVE, base=SNIPS):
+def runs(method, differences, sparsities=ABOVE, base=SNIPS, **how):
     """Three seeds of a method, whose errors are those of SNIP plus `differences`."""
-    rows = pd.DataFrame([
-        {"data": "d", "model": "lenet-300-100",
-         "method": method, "sparsity": sparsity, "seed": seed, "error": error + difference,
-         "status": "ok", "iterations": 75_000, "reinit": "", "width": 1.0, "pretrain": 0,
-         "rewind": False}
+    configs = [
+        lab.Config("lenet-300-100", lab.Recipe(75_000), method, sparsity, seed, **how)
         for sparsity in sparsities
-        for seed, (error, difference) in enumerate(zip(base, differences, strict=True))
-    ])  # fmt: skip
-    return named(rows)
-
-
-def named(rows):
-    """With the run that each is."""
-    return rows.assign(run=[lab.identity(config) for config in configs_of(rows)])
-
-
-def configs_of(rows):
-    fields = ["width", "pretrain", "rewind"]
-    return [
-        lab.Config(
-            *("lenet-300-100", lab.Recipe(10), row["method"]),
-            *(0 if row["method"] == "dense" else row["sparsity"], row["seed"]),
-            **{name: row[name] for name in fields},
-        )
-        for row in rows.to_dict("records")
+        for seed in range(3)
     ]
+    errors = [error + more for error, more in zip(base, differences, strict=True)]
+    return rows_for(configs, errors * len(sparsities))
 
 
 def snips():
@@ -85,12 +67,10 @@ def test_no_verdict_while_a_run_is_missing():
     assert claim_of(rows.iloc[:0], "grasp", {"methods": []})["verdict"] == "untested"
 
 
-WIDTHS = {0.9: 0.111, 0.95: 0.056, 0.98: 0.022, 0.99: 0.011}
-
-
 def narrow(differences):
-    rows = runs("dense", differences)
-    return named(rows.assign(width=rows.sparsity.map(WIDTHS), sparsity=0.0))
+    """As wide as leaves as many parameters as each sparsity."""
+    widths = (0.111, 0.056, 0.022, 0.011)
+    return pd.concat([runs("dense", differences, [0.0], width=width) for width in widths])
 
 
 def test_a_narrow_network_stands_beside_the_sparsity_that_leaves_as_many_parameters():
@@ -105,13 +85,13 @@ def test_a_narrow_network_stands_beside_the_sparsity_that_leaves_as_many_paramet
 
 
 def trained_first(differences, rewind):
-    return named(runs("magnitude", differences).assign(pretrain=75_000, rewind=rewind))
+    return runs("magnitude", differences, pretrain=75_000, rewind=rewind)
 
 
 def test_a_network_pruned_after_training_is_a_method_of_its_own_name():
     trained = trained_first((0.4, 0.5, 0.6), rewind=False)
     rewound = trained_first((-0.4, -0.5, -0.6), rewind=True)
-    again = runs("dense", (0, 0, 0), [0.0], (1.1, 1.3, 1.2)).assign(pretrain=75_000)
+    again = runs("dense", (0, 0, 0), [0.0], (1.1, 1.3, 1.2), pretrain=75_000)
     rows = pd.concat([trained, rewound, again], ignore_index=True)
     table = sweep_methods.compared(rows, snips()).set_index("method")
     assert set(table.index) == {"trained", "rewound"}
