@@ -239,5 +239,3 @@ def test_unknown_names_list_the_known():
         snip.sensitivity(nn.Linear(2, 2), torch.zeros(1, 2), torch.zeros(1).long(), norm="initial")
     with pytest.raises(ValueError, match="unknown method 'grasq'; known: dense, snip"):
         lab.make_masks(nn.Linear(2, 2), "grasq", 0.5, torch.zeros(1, 2), torch.zeros(1).long(), 0)
-    with pytest.raises(ValueError, match="unknown profile 'fast'; known: smoke, quick"):
-        sweep.plan("fast")

@@ -13,7 +13,7 @@ import sniplab as lab
 from sniplab import report, sections
 from sniplab.runs import Config
 from sniplab.sections import COMMITTED, PROFILES, RESULTS, select, sweep
-from sniplab.verdicts import GROUPS, RULES, VERDICTS, table_of
+from sniplab.verdicts import VERDICTS, table_of
 
 # The files in RESULTS that keep the rows of each section, by its module.
 STORED = {
@@ -93,12 +93,12 @@ def test_an_unknown_profile_is_named(module):
 
 @pytest.mark.parametrize("module", modules("plan"))
 @pytest.mark.parametrize("argument", ["seeds", "iterations", "epochs"])
-def test_zero_is_no_way_to_ask_for_what_the_profile_says(module, argument):
+@pytest.mark.parametrize("value", [0, -1, 2.5, "3"])
+def test_zero_is_no_way_to_ask_for_what_the_profile_says(module, argument, value):
     if argument not in arguments(module.plan):
         pytest.skip("the section does not take it")
-    for wrong in (0, 2.5, "3"):
-        with pytest.raises(ValueError, match=rf"{argument}\b.*{wrong}"):
-            module.plan("smoke", **{argument: wrong})
+    with pytest.raises(ValueError, match=rf"{argument}\b.* {value!r}: at least 1"):
+        module.plan("smoke", **{argument: value})
 
 
 @pytest.mark.parametrize("module", modules("plan"))
@@ -137,21 +137,10 @@ def test_a_lone_method_or_sparsity_is_one(module, argument, field, one):
 # --------------------------------------------------------------------------------- claims, numbers
 
 
-def test_a_claim_is_known_by_its_id():
-    found = [
-        claim["id"]
-        for (module,) in (parameter.values for parameter in modules("plan", "claims"))
-        for claim in committed_claims(module)
-    ]
-    assert found and sorted(set(found)) == sorted(found)
-
-
 @pytest.mark.parametrize("module", modules("plan", "claims"))
-def test_a_claim_is_of_a_group_and_has_a_verdict_by_a_rule(module):
+def test_a_claim_has_a_verdict_and_a_text_of_its_own(module):
     claims = committed_claims(module)
-    for claim in claims:
-        assert claim["group"] in GROUPS and claim["rule"] in RULES
-        assert claim["verdict"].startswith(VERDICTS)
+    assert all(claim["verdict"].startswith(VERDICTS) for claim in claims)
     texts = [claim["claim"] for claim in claims]
     assert claims and len(set(texts)) == len(texts)
 
@@ -164,12 +153,10 @@ def no_rows(tmp_path) -> dict:
 
 
 @pytest.mark.parametrize("module", modules("plan", "claims"))
-def test_without_rows_every_claim_is_untested(module, no_rows, tmp_path, monkeypatch):
+def test_without_rows_the_claims_are_the_same(module, no_rows, tmp_path, monkeypatch):
     monkeypatch.setattr(sections, "RESULTS", tmp_path)  # no small tables either
     claims = called(module.claims, plan=module.plan(COMMITTED), **no_rows)
     assert [claim["id"] for claim in claims] == [claim["id"] for claim in committed_claims(module)]
-    assert all(claim["verdict"].startswith("untested") for claim in claims)
-    assert all(claim["seeds"] == 0 for claim in claims)
 
 
 @pytest.mark.parametrize("module", modules("plan", "values"))

@@ -70,10 +70,7 @@ def test_what_is_asked_for_takes_the_place_of_the_profiles_own():
     assert cells == [("gru-s", "dense", 0), ("gru-s", "snip", 0.97), ("gru-s", "random", 0.97)]
     assert plan["table_1"] == [] and not any(part.startswith(tables.VARIANT) for part in plan)
     for wrong, message in (
-        ({"models": "resnet18"}, "unknown model 'resnet18'"),
         ({"methods": ["grasq"]}, "unknown method 'grasq'"),
-        ({"seeds": 0}, "seeds 0: at least 1"),
-        ({"iterations": 0}, "iterations 0: at least 1"),
         ({"sparsities": "0.9"}, "sparsity '0.9' is no number"),
         ({"sparsities": 90}, "sparsity 90"),
     ):
@@ -110,14 +107,6 @@ DENSE = runs([1.7, 1.71, 1.72], method="dense", sparsity=0.0)  # as published
     ("errors", "columns", "verdict"),
     [
         ([1.6, 1.7, 1.65], {}, "reproduced"),  # published 1.6
-        ([1.2, 1.6, 2.0], {}, "inconclusive"),  # near, but ± 0.99
-        ([1.7, 1.75, 1.8], {}, "reproduced"),  # ± 0.12: the whole interval is near
-        ([1.7, 1.8, 1.9], {}, "in part"),  # ± 0.25: the mean is
-        ([1.8, 2.0, 2.2], {}, "inconclusive"),  # ± 0.50: far, but the interval holds 1.6
-        ([1.6, 1.7, 1.65, None], {}, "in part"),  # one seed is lost
-        ([1.7], {}, "untested"),  # near, but without an interval
-        ([2.5], {}, "untested"),
-        ([2.4, 2.5, 2.45], {}, "not reproduced"),
         ([2.4, 2.5, 2.45], {"error_last_five": 1.7}, "in part"),  # the reference's best is near
         ([2.4, 2.5, 2.45], {"error_best": 1.7}, "not reproduced"),  # the best of all says nothing
         ([1.6, 1.7, 1.65], {"iterations": 30_000}, "reproduced"),  # the dense one is trained out
@@ -152,22 +141,6 @@ def test_repeated_rows_are_refused():
     for judge in (sweep.number, sweep.change):
         with pytest.raises(ValueError, match=r"twice in one group|share one"):
             judge(rows, LENET, 0.95)
-
-
-@pytest.mark.parametrize(
-    ("changes", "verdict"),
-    [
-        ([-0.15, -0.1, 0.0], "reproduced"),  # published −0.1
-        ([0.7, 0.8, 0.9], "not reproduced"),
-        ([0.0, 0.1, 0.2], "in part"),  # 0.1 ± 0.25: the mean is within 0.3
-        ([-0.5, 0.4, 1.3], "inconclusive"),  # 0.4 ± 2.2 holds it, and much else
-        ([0.0], "untested"),
-    ],
-)
-def test_a_difference(changes, verdict):
-    dense = runs([2.0] * len(changes), method="dense", sparsity=0.0)
-    rows = pd.concat([dense, runs([2.0 + change for change in changes])])
-    assert sweep.change(rows, LENET, 0.95)["verdict"] == verdict
 
 
 def test_what_stands_beside_an_undertrained_dense_network_is_untested():
