@@ -34,6 +34,25 @@ def configs_of(rows):
     ]
 
 
+# --------------------------------------------------------------------------------- bits of networks
+
+
+def bits(model):
+    return [value.clone() for value in model.state_dict().values()]
+
+
+def same_run(one, other):
+    """Whether two runs, each a history and `bits`, are equal to the bit."""
+    curves = [[h.loss, h.train_error, h.test_error, h.iteration] for h, _ in (one, other)]
+    pairs = zip(one[1], other[1], strict=True)
+    return all(map(np.array_equal, *curves)) and all(a.equal(b) for a, b in pairs)
+
+
+def full_masks(model):
+    """Masks that keep all."""
+    return {name: torch.ones_like(w, dtype=torch.bool) for name, w in snip.prunable(model).items()}
+
+
 # ----------------------------------------------------------------------------------------- fixtures
 
 

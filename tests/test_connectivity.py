@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from conftest import full_masks
 from torch import nn
 
 import snipcore as snip
@@ -15,12 +16,9 @@ def bools(rows) -> torch.Tensor:
 
 def masks_of(model: nn.Module, **kept) -> dict[str, torch.Tensor]:
     """Masks that keep all but of what is named: `a_weight=…` is of the parameter "a.weight"."""
-    masks = {name: torch.ones_like(w, dtype=torch.bool) for name, w in snip.prunable(model).items()}
-    return masks | {name.replace("_", ".", 1): bools(mask) for name, mask in kept.items()}
-
-
-def full(model: nn.Module) -> dict[str, torch.Tensor]:
-    return masks_of(model)
+    return full_masks(model) | {
+        name.replace("_", ".", 1): bools(mask) for name, mask in kept.items()
+    }
 
 
 def named(**layers) -> nn.Sequential:
@@ -64,7 +62,7 @@ def test_masks_count_and_weights_do_not(chain):
             weight.fill_(1e-30 if name.startswith("a") else -1e-30)
         chain.c.weight[0] = 0
     before = {name: weight.clone() for name, weight in chain.state_dict().items()}
-    assert effective_fraction(chain, full(chain), torch.zeros(7, 2)) == 1
+    assert effective_fraction(chain, full_masks(chain), torch.zeros(7, 2)) == 1
     assert all(torch.equal(before[name], weight) for name, weight in chain.state_dict().items())
     assert chain.training and all(weight.requires_grad for weight in chain.parameters())
     assert not any(layer._forward_hooks for layer in chain.modules())
@@ -73,7 +71,7 @@ def test_masks_count_and_weights_do_not(chain):
 def test_of_a_kernel_only_what_meets_the_image_is_effective():
     """3×3 on one pixel with padding: its centre; with stride 2 on 2×2: what is not padding."""
     model = named(a=nn.Conv2d(1, 2, 3, 2, padding=1), b=nn.Conv2d(2, 1, 3, padding=1))
-    found = effective_masks(model, full(model), torch.zeros(1, 1, 2, 2))
+    found = effective_masks(model, full_masks(model), torch.zeros(1, 1, 2, 2))
     inner = bools([[0, 0, 0], [0, 1, 1], [0, 1, 1]])
     centre = bools([[0, 0, 0], [0, 1, 0], [0, 0, 0]])
     assert all(torch.equal(kernel, inner) for kernel in found["a.weight"][:, 0])
@@ -91,7 +89,7 @@ def test_pooling_leads_back_to_the_whole_window(pool):
     """Two pixels of a 2×2 image through kernels that see one each: the maximum is only one."""
     model = named(a=nn.Conv2d(1, 1, 2, padding=1), p=pool, f=nn.Flatten(), b=nn.LazyLinear(1))
     model(torch.zeros(1, 1, 1, 1))
-    found = effective_masks(model, full(model), torch.zeros(1, 1, 1, 1))
+    found = effective_masks(model, full_masks(model), torch.zeros(1, 1, 1, 1))
     assert found["a.weight"].all()  # of its 2×2 outputs, each sees the pixel through one weight
 
 
@@ -108,7 +106,7 @@ def test_a_normalised_unit_without_inputs_is_a_constant():
 def test_a_residual_block_is_passed_by():
     block = snip.BasicBlock(1, 2, 2)
     model = named(a=nn.Conv2d(1, 1, 1), block=block, b=nn.Conv2d(2, 1, 1))
-    masks = full(model)
+    masks = full_masks(model)
     masks["block.residual.1.weight"] = torch.zeros(2, 2, 3, 3, dtype=torch.bool)
     found = effective_masks(model, masks, torch.zeros(1, 1, 4, 4))
     # Its second convolution keeps nothing, so its first leads nowhere; channel 1 of its output is
@@ -121,7 +119,7 @@ def test_a_residual_block_is_passed_by():
 def test_concatenated_channels_keep_their_places():
     fire = snip.Fire(1, 1, 1, False)
     model = named(fire=fire, b=nn.Conv2d(2, 2, 1))
-    masks = full(model)
+    masks = full_masks(model)
     masks["b.weight"] = bools([[1, 0], [0, 0]]).view(2, 2, 1, 1)  # of `expand_1` alone
     found = effective_masks(model, masks, torch.zeros(1, 1, 3, 3))
     assert found["fire.expand_1.0.weight"].all() and found["fire.squeeze.0.weight"].all()
@@ -134,7 +132,7 @@ def test_a_recurrent_unit_is_reached_through_any_gate_and_any_step(cell):
     later through its first; the output reads unit 1."""
     model = snip.RowReader(cell, 2, 1)
     gates = model.cell.weight_ih_l0.shape[0] // 2
-    masks = {name: torch.zeros_like(mask) for name, mask in full(model).items()}
+    masks = {name: torch.zeros_like(mask) for name, mask in full_masks(model).items()}
     masks["embed.weight"][0, 5] = True
     masks["cell.weight_ih_l0"][2 * (gates - 1), 0] = True  # input 0 → unit 0, last gate
     masks["cell.weight_hh_l0"][1, 0] = True  # unit 0 → unit 1, first gate
@@ -182,7 +180,7 @@ def test_a_whole_network_is_effective(name):
     model = snip.build_model(name)
     x = torch.zeros(1, *snip.MODELS[name].input_shape)
     lost = set()
-    for key, mask in effective_masks(model, full(model), x).items():
+    for key, mask in effective_masks(model, full_masks(model), x).items():
         if not mask.all():
             assert torch.equal(mask, mask[:1, :1].expand_as(mask)), key
             assert mask[0, 0, mask.shape[2] // 2, mask.shape[3] // 2], key
@@ -219,10 +217,10 @@ def test_what_cannot_be_followed_is_said():
 
     model = Functional()
     with pytest.raises(ValueError, match="something comes out though nothing goes in"):
-        effective_masks(model, full(model), x)
+        effective_masks(model, full_masks(model), x)
     model = named(a=nn.LSTM(2, 2, num_layers=2))
     with pytest.raises(ValueError, match="through a: stacked"):
-        effective_masks(model, full(model), x)
+        effective_masks(model, full_masks(model), x)
     model = named(a=nn.Linear(2, 2))
     with pytest.raises(ValueError, match="do not fit"):
         effective_masks(model, {}, x)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import full_masks
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -483,7 +484,7 @@ def test_a_cut_network_is_named(device):
 def test_whole_networks_hang_together_and_a_lost_layer_shows(name, device):
     model = snip.build_model(name).to(device)
     x = torch.zeros(1, *snip.MODELS[name].input_shape, device=device)
-    masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in snip.prunable(model).items()}
+    masks = full_masks(model)
     assert snip.collapsed(model, masks, x) == []
     *_, last = (n for n, mask in masks.items() if mask.ndim > 1)
     masks[last] = torch.zeros_like(masks[last])
@@ -608,7 +609,7 @@ def test_a_network_of_two_inputs(device):
 
     model, inputs = Two().to(device), (torch.randn(5, 4), torch.randn(5, 2))
     inputs = tuple(part.to(device) for part in inputs)
-    masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in snip.prunable(model).items()}
+    masks = full_masks(model)
     masks["a.weight"][:] = False
     assert snip.collapsed(model, masks, inputs) == ["a.weight"]
     masks["b.weight"][:] = False
@@ -620,7 +621,7 @@ def test_a_network_of_two_inputs(device):
 def test_no_false_alarm_and_no_cut_missed(case):
     model, x, layers = CASES[case]
     before = copy.deepcopy(model.state_dict())
-    whole = {n: torch.ones_like(w, dtype=torch.bool) for n, w in snip.prunable(model).items()}
+    whole = full_masks(model)
     assert snip.collapsed(model, whole, x) == []
     for name in layers:
         masks = whole | {name: torch.zeros_like(whole[name])}
@@ -709,7 +710,7 @@ def test_inputs_may_be_given_by_name_or_by_a_function():
             return {"loss": self.b(self.a(image) * scale).sum(), "seen": image}
 
     model, batch = Named(), {"image": VECTORS, "scale": torch.tensor(2)}
-    masks = {n: torch.ones_like(w, dtype=torch.bool) for n, w in snip.prunable(model).items()}
+    masks = full_masks(model)
     masks["b.weight"][:] = False
     assert snip.collapsed(model, masks, batch) == ["b.weight"]  # "seen" is an output, too
     cut = ["b.weight", "no path from input to output"]
@@ -728,7 +729,7 @@ def test_layers_that_standardise_their_weights(device):
             return F.conv2d(x, w, self.bias)
 
     model = nn.Sequential(Standardised(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 1)).to(device)
-    whole = {n: torch.ones_like(w, dtype=torch.bool) for n, w in snip.prunable(model).items()}
+    whole = full_masks(model)
     x = IMAGES.to(device)
     assert snip.collapsed(model, whole, x) == []
     with torch.no_grad():
@@ -747,7 +748,7 @@ def test_forces_as_gradients_within_the_pass():
         return torch.autograd.grad(net.b(net.a(x).tanh()).sum(), x, create_graph=True)[0]
 
     model = Net(forces, a=linear(), b=linear())
-    whole = {n: torch.ones_like(w, dtype=torch.bool) for n, w in snip.prunable(model).items()}
+    whole = full_masks(model)
     assert snip.collapsed(model, whole, VECTORS) == []
     [answer] = snip.collapsed(model, cut_in_the_middle("a", "b"), VECTORS)
     assert answer.startswith(snip.UNKNOWN)

@@ -12,6 +12,7 @@ from collections import Counter
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import full_masks
 from torch import Tensor, nn
 
 import snipcore as snip
@@ -19,10 +20,6 @@ import sniplab as lab
 from sniplab import controls, pruners
 
 CHOOSING = [name for name in lab.METHODS if name != "dense"]
-
-
-def full(model: nn.Module) -> dict[str, Tensor]:
-    return {name: torch.ones_like(w, dtype=torch.bool) for name, w in snip.prunable(model).items()}
 
 
 def linear(*rows: list[float]) -> nn.Linear:
@@ -339,7 +336,7 @@ def test_masked_sensitivity_is_that_of_the_pruned_network(tiny, device):
     x, y = images(12, device)
     for norm in ("running", "batch"):
         right = snip.sensitivity(tiny, x, y, norm)
-        found = pruners.masked_sensitivity(tiny, full(tiny), x, y, norm)
+        found = pruners.masked_sensitivity(tiny, full_masks(tiny), x, y, norm)
         for name, score in right.items():
             torch.testing.assert_close(found[name], score, rtol=1e-4, atol=1e-9)
         masks = snip.keep_top(right, 0.7)
@@ -400,10 +397,10 @@ def test_rounds_are_chaotic_where_one_is_not(digits):
 def test_synflow_of_two_layers_by_hand():
     """R = Σ_j |v_j| Σ_i |w_ji|: a weight carries |w_ji v_j|, a unit's output all that comes in."""
     model = nn.Sequential(linear([1.0, -2.0], [3.0, 4.0]), nn.ReLU(), linear([-5.0, 0.5]))
-    scores = pruners.synflow_scores(model, full(model), (2,))
+    scores = pruners.synflow_scores(model, full_masks(model), (2,))
     near(scores["0.weight"], [5.0, 10.0], [1.5, 2.0])
     near(scores["2.weight"], [15.0, 3.5])
-    masks = full(model)
+    masks = full_masks(model)
     masks["0.weight"][0, 1] = False
     scores = pruners.synflow_scores(model, masks, (2,))
     near(scores["0.weight"], [5.0, 0.0], [1.5, 2.0])
@@ -423,7 +420,7 @@ def test_synflow_takes_absolute_values_of_normalisation_and_does_not_train_it():
             tensor.fill_(value)
         norm.running_mean.fill_(-1.0)
         norm.running_var.fill_(4.0)
-    scores = pruners.synflow_scores(model, full(model), (2,))
+    scores = pruners.synflow_scores(model, full_masks(model), (2,))
     # (4 − 1) / 2 · 5 + 7 = 14.5 comes out of the normalisation; a weight carries |w| · 5 / 2 · 2.
     near(scores["0.weight"], [15.0, 5.0])
     near(scores["2.weight"], [29.0])
@@ -433,7 +430,7 @@ def test_synflow_takes_absolute_values_of_normalisation_and_does_not_train_it():
 
 def test_synflow_conserves_flow_through_layers_and_empties_none(digits):
     model = snip.build_model("lenet-300-100")
-    scores = pruners.synflow_scores(model, full(model), (1, 28, 28))
+    scores = pruners.synflow_scores(model, full_masks(model), (1, 28, 28))
     flows = [float(scores[f"{name}.weight"].sum()) for name in ("fc1", "fc2", "fc3")]
     assert flows == pytest.approx([flows[0]] * 3, rel=1e-12)
     assert all(score.dtype == torch.float64 for score in scores.values())

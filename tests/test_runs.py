@@ -219,6 +219,7 @@ def test_what_collapsed_is_in_the_row(tmp_path):
     with pytest.warns(UserWarning, match=warning):
         rows = lab.run_grid(configs, tmp_path / "results.csv", n_jobs=1)
     assert rows.collapsed.tolist() == ["fc1.weight; no path from input to output", ""]
+    assert rows.status.tolist() == ["ok", "ok"]  # trained all the same
 
 
 def test_other_data_are_another_run(tmp_path, monkeypatch, archive):

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import bits, full_masks, same_run
 from torch import nn
 
 import snipcore as snip
@@ -292,7 +293,7 @@ def test_a_layer_called_from_elsewhere_than_its_place_is_named(device):
             return x
 
     model = Listed().to(device)
-    masks = {k: torch.ones_like(w, dtype=torch.bool) for k, w in snip.prunable(model).items()}
+    masks = full_masks(model)
     x = torch.ones(2, 6, device=device)
     before = model(x)
     with lab.sparse_linears(model, masks):
@@ -332,60 +333,54 @@ def test_a_stack_gives_the_same_bits_however_it_is_grouped(digits, optimizer, th
             some = [models[k] for k in which]
             data = lab.load_data("digits", device="cpu")
             histories = lab.train_stacked(some, data, recipe, [masks[k] for k in which])
-            return {k: (h, m.state_dict()) for k, h, m in zip(which, histories, some, strict=True)}
+            return dict(zip(which, zip(histories, map(bits, some), strict=True), strict=True))
 
         whole = trained((0, 1, 2, 3))
         for which in ((2, 0), (1,), (3,)):
-            for k, (history, weights) in trained(which).items():
-                assert np.array_equal(history.loss, whole[k][0].loss)
-                assert history.test_error == whole[k][0].test_error
-                assert all(value.equal(whole[k][1][name]) for name, value in weights.items())
+            assert all(same_run(run, whole[k]) for k, run in trained(which).items())
     finally:
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("engine", ["sparse", "stacked"])
-def test_sparse_runs_go_on_to_the_same_bits(digits, device, tmp_path, stop_at, engine):
-    recipe = lab.Recipe(30, checkpoints=3)
-    count = 2 if engine == "stacked" else 1
+@pytest.fixture(params=["sparse", "stacked"])
+def engine(request):
+    return request.param
+
+
+@pytest.fixture
+def killed_twice(digits, device, tmp_path, engine):
+    """Lets an engine train, be killed twice and end, and compares that with the whole."""
 
     def trained(**keep):
-        models, masks = pruned(count, device, digits)
+        models, masks = pruned(2 if engine == "stacked" else 1, device, digits)
+        recipe = lab.Recipe(30, checkpoints=3)
         histories = lab.engines.train_with(engine, models, digits, recipe, masks, **keep)
-        return [
-            (h.loss, h.test_error, m.state_dict()) for h, m in zip(histories, models, strict=True)
-        ]
+        return list(zip(histories, map(bits, models), strict=True))
 
     whole = trained()
+
+    def again():
+        keep = {"checkpoint": tmp_path / "run.pt", "checkpoint_seconds": 0}
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                trained(**keep)
+        assert all(map(same_run, trained(**keep), whole))
+
+    return again
+
+
+def test_sparse_runs_go_on_to_the_same_bits(killed_twice, stop_at):
     steps = stop_at((11, 25))
-    keep = {"checkpoint": tmp_path / "run.pt", "checkpoint_seconds": 0}
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            trained(**keep)
-    for (loss, errors, weights), expected in zip(trained(**keep), whole, strict=True):
-        assert np.array_equal(loss, expected[0]) and errors == expected[1]
-        assert all(value.equal(expected[2][name]) for name, value in weights.items())
+    killed_twice()
     assert len(steps) == 32
 
 
-@pytest.mark.parametrize("engine", ["sparse", "stacked"])
-def test_sparse_runs_killed_in_a_test_go_on_to_the_same_bits(
-    digits, device, tmp_path, monkeypatch, engine
-):
-    recipe = lab.Recipe(30, checkpoints=3)
+def test_sparse_runs_killed_in_a_test_go_on_to_the_same_bits(killed_twice, engine, monkeypatch):
     room, name = {
         "sparse": (lab.training, "evaluate"),
         "stacked": (lab.sparse, "_evaluate_stacked"),
     }[engine]
-
-    def trained(**keep):
-        models, masks = pruned(2 if engine == "stacked" else 1, device, digits)
-        histories = lab.engines.train_with(engine, models, digits, recipe, masks, **keep)
-        return [
-            (h.loss, h.test_error, m.state_dict()) for h, m in zip(histories, models, strict=True)
-        ]
-
-    whole, tests, steps = trained(), [], []
+    tests, steps = [], []
     real, really = lab.batches.Batches.prepare, getattr(room, name)
 
     def killed(*args):
@@ -398,13 +393,7 @@ def test_sparse_runs_killed_in_a_test_go_on_to_the_same_bits(
     monkeypatch.setattr(
         lab.batches.Batches, "prepare", lambda self, i: steps.append(i) or real(self, i)
     )
-    keep = {"checkpoint": tmp_path / "run.pt", "checkpoint_seconds": 0}
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            trained(**keep)
-    for (loss, errors, weights), expected in zip(trained(**keep), whole, strict=True):
-        assert np.array_equal(loss, expected[0]) and errors == expected[1]
-        assert all(value.equal(expected[2][key]) for key, value in weights.items())
+    killed_twice()
     assert steps == list(range(30)) and len(tests) == 5
 
 

@@ -1,7 +1,6 @@
 """Training against a loop written out by hand; evaluation, bad input."""
 
 import contextlib
-import copy
 import dataclasses
 import errno
 import math
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import bits, same_run
 from torch import nn
 
 import snipcore as snip
@@ -67,26 +67,6 @@ def test_training_is_sgd_on_the_kept_weights(small_data, device):
         )
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_pruned_weights_are_zero_after_every_step_and_kept_ones_move(small_data, device, optimizer):
-    model = small_net(device)
-    masks = some_masks(model)
-    before = copy.deepcopy(model.state_dict())
-    seen = []
-
-    def look(*_):
-        seen.append(all(not w[~masks[n]].any() for n, w in snip.prunable(model).items()))
-
-    model.register_forward_pre_hook(look)
-    recipe = dataclasses.replace(RECIPE, optimizer=optimizer, lr=0.01)
-    lab.train(model, small_data, recipe, masks)
-    look()
-    assert all(seen[2:]) and len(seen) > 30  # the first looks are before the masks are applied
-    for name, weight in snip.prunable(model).items():
-        if weight.ndim == 2:
-            assert (weight != before[name])[masks[name]].all()
-
-
 def test_weight_decay_is_on_the_prunable_alone(small_data, device):
     """Without gradients (zero images, zero biases) only decay moves a weight: w · (1 − lr · λ)ⁿ."""
     model = small_net(device)
@@ -103,19 +83,10 @@ def test_the_same_seed_gives_the_same_bits(small_data, device):
     def trained(seed):
         model = small_net(device)
         history = lab.train(model, small_data, RECIPE, some_masks(model), seed)
-        return model.state_dict(), history
+        return history, bits(model)
 
-    (first, a), (again, b), (other, _) = trained(1), trained(1), trained(2)
-    assert all(torch.equal(value, again[name]) for name, value in first.items())
-    assert np.array_equal(a.loss, b.loss) and a.test_error == b.test_error
-    assert not torch.equal(first["1.weight"], other["1.weight"])
-
-
-def test_a_cut_network_trains_all_the_same(small_data, device):
-    model = small_net(device)
-    masks = some_masks(model)
-    masks["1.weight"] = torch.zeros_like(masks["1.weight"])
-    assert lab.train(model, small_data, RECIPE, masks).error > 0
+    first, again, other = trained(1), trained(1), trained(2)
+    assert same_run(first, again) and not torch.equal(first[1][0], other[1][0])
 
 
 def test_history(small_data, device):
@@ -425,8 +396,7 @@ def test_steps_before_capture_leave_no_trace(
         history = lab.train(model, small_data, recipe, some_masks(model), seed=1, **keep)
         return history, bits(model)
 
-    whole, weights = trained()
-    calls = []
+    whole, calls = trained(), []
     monkeypatch.setattr(
         lab.training, "captured", lambda *parts: calls.append(parts) or rehearsed(*parts)
     )
@@ -434,11 +404,8 @@ def test_steps_before_capture_leave_no_trace(
     for _ in range(2):
         with pytest.raises(Stopped):
             trained(checkpoint=tmp_path / "run.pt", checkpoint_seconds=0)
-    history, resumed = trained(checkpoint=tmp_path / "run.pt", checkpoint_seconds=0)
+    assert same_run(trained(checkpoint=tmp_path / "run.pt", checkpoint_seconds=0), whole)
     assert len(calls) == 3 and len(steps) == 130 + 2
-    assert np.array_equal(history.loss, whole.loss) and history.test_error == whole.test_error
-    assert np.array_equal(history.train_error, whole.train_error)
-    assert all(a.equal(b) for a, b in zip(resumed, weights, strict=True))
     trained(graph=False)
     assert len(calls) == 3
 
@@ -515,10 +482,8 @@ def test_captured_steps_are_those_started_one_by_one(small_data, device, optimiz
     for graph in (False, True):
         model = everything(device)
         history = lab.train(model, small_data, recipe, some_masks(model), graph=graph)
-        sides.append((history.loss, history.test_error, bits(model)))
-    (loss, errors, weights), (other, others, captured) = sides
-    assert np.array_equal(loss, other) and errors == others
-    assert all(a.equal(b) for a, b in zip(weights, captured, strict=True))
+        sides.append((history, bits(model)))
+    assert same_run(*sides)
 
 
 # ------------------------------------------------------------------ randomness and checkpoints
@@ -536,23 +501,18 @@ def everything(device):
     return net
 
 
-def bits(model):
-    return [value.clone() for value in model.state_dict().values()]
-
-
 def test_dropout_is_seeded_by_the_run_and_the_global_state_is_left(small_data, device):
     results = []
     for noise in (1, 2):
         torch.manual_seed(noise)
         model = everything(device)
         before = torch.get_rng_state()
-        results.append((lab.train(model, small_data, RECIPE, seed=3).loss, bits(model)))
+        results.append((lab.train(model, small_data, RECIPE, seed=3), bits(model)))
         assert torch.get_rng_state().equal(before)
-    assert np.array_equal(results[0][0], results[1][0])
-    assert all(a.equal(b) for a, b in zip(results[0][1], results[1][1], strict=True))
+    assert same_run(*results)
     other = everything(device)
     other[4].p = 0.0
-    assert not np.array_equal(lab.train(other, small_data, RECIPE, seed=3).loss, results[0][0])
+    assert not np.array_equal(lab.train(other, small_data, RECIPE, seed=3).loss, results[0][0].loss)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
@@ -571,17 +531,13 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(
         history = lab.train(model, small_data, recipe, masks, seed=1, **keep)
         return history, bits(model)
 
-    whole, weights = trained(everything(device))
+    whole = trained(everything(device))
     steps = stop_at((7, 20, 33, 61), Stopped)
     for _ in range(4):
         with pytest.raises(Stopped):
             trained(everything(device), checkpoint=path, checkpoint_seconds=0)
-    history, resumed = trained(everything(device), checkpoint=path, checkpoint_seconds=0)
+    assert same_run(trained(everything(device), checkpoint=path, checkpoint_seconds=0), whole)
     assert len(steps) == 60 + 4  # nothing done twice but the step that was killed
-    assert np.array_equal(history.loss, whole.loss)
-    assert np.array_equal(history.train_error, whole.train_error)
-    assert history.test_error == whole.test_error
-    assert all(a.equal(b) for a, b in zip(resumed, weights, strict=True))
 
 
 def test_checkpoints_come_at_most_so_often(small_data, device, tmp_path):
@@ -668,16 +624,6 @@ def test_the_number_of_threads_tells_runs_apart(small_data):
     assert marks[0] != marks[1] and marks[0] == marks[2]
 
 
-def test_a_checkpoint_of_other_images_is_put_aside(small_data, device, tmp_path):
-    """A digest says where images come from, not what a caller made of them."""
-    keep = {"checkpoint": tmp_path / "run.pt", "checkpoint_seconds": 0}
-    lab.train(small_net(device), small_data, RECIPE, **keep)
-    x = small_data.x_train.clone()
-    x[1] *= -1
-    with pytest.warns(UserWarning, match="other data"):
-        lab.train(small_net(device), dataclasses.replace(small_data, x_train=x), RECIPE, **keep)
-
-
 @pytest.mark.parametrize("dies", [(1,), (2, 4), (4, 5, 6)])
 def test_a_run_killed_in_a_test_goes_on_with_it_to_the_same_bits(
     small_data, device, tmp_path, monkeypatch, dies
@@ -690,8 +636,7 @@ def test_a_run_killed_in_a_test_goes_on_with_it_to_the_same_bits(
         history = lab.train(model, small_data, recipe, some_masks(model), seed=1, **keep)
         return history, bits(model)
 
-    whole, weights = trained()
-    steps, tests = [], []
+    whole, steps, tests = trained(), [], []
     real, really = lab.batches.Batches.prepare, lab.training.evaluate
 
     def killed(*args):
@@ -707,11 +652,8 @@ def test_a_run_killed_in_a_test_goes_on_with_it_to_the_same_bits(
     for _ in dies:
         with pytest.raises(Stopped):
             trained(checkpoint=path, checkpoint_seconds=0)
-    history, resumed = trained(checkpoint=path, checkpoint_seconds=0)
+    assert same_run(trained(checkpoint=path, checkpoint_seconds=0), whole)
     assert steps == list(range(30)) and len(tests) == 4 + len(dies)
-    assert np.array_equal(history.loss, whole.loss) and history.test_error == whole.test_error
-    assert history.iteration == whole.iteration
-    assert all(a.equal(b) for a, b in zip(resumed, weights, strict=True))
 
 
 def clocked(monkeypatch, step, test):
