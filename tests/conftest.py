@@ -53,6 +53,16 @@ def full_masks(model):
     return {name: torch.ones_like(w, dtype=torch.bool) for name, w in snip.prunable(model).items()}
 
 
+def write(path, *cells):
+    """A notebook of some cells; gives its path."""
+    import nbformat  # takes a second, for few tests
+
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(cells=list(cells), metadata={"kernelspec": kernel})
+    nbformat.write(notebook, path)
+    return path
+
+
 # ----------------------------------------------------------------------------------------- fixtures
 
 

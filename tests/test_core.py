@@ -214,12 +214,6 @@ def test_normalisation_of_every_kind_is_reset():
     assert all((layer.weight == 1).all() for layer in layers)
 
 
-def test_a_default_device_does_not_reach_in():
-    expected = snip.build_model("lenet-300-100").fc1.weight
-    with torch.device("meta"):
-        assert torch.equal(snip.build_model("lenet-300-100").fc1.weight, expected)
-
-
 def test_attention_is_four_linear_maps():
     names = list(snip.prunable(nn.MultiheadAttention(8, 2)))
     assert names == ["in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"]

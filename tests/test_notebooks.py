@@ -31,13 +31,6 @@ def cells_of(path, kind: str) -> list:
     return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == kind]
 
 
-def test_a_typed_result_is_found():
-    assert typed_results("At 90 % it errs on 2.36 % of them.") and typed_results("1 ± 0.3 higher")
-    assert typed_results("It costs <!--=a-->1.0<!--/--> points. It costs 2.0 points.")
-    assert not typed_results("A rate of $0.1$ %, momentum 0.9.\n| 2.4 % | \nThe paper has 2.4 %.")
-    assert not typed_results("It costs <!--=a-->1.0 ± 0.1<!--/--> points.")
-
-
 @each
 def test_no_result_is_typed(path):
     assert not [line for cell in cells_of(path, "markdown") for line in typed_results(cell.source)]

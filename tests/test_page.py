@@ -5,25 +5,19 @@ import io
 import re
 import time
 
-import nbformat
 import pandas as pd
 import PIL.Image
 import pytest
 from browser import opened
 from bs4 import BeautifulSoup
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from conftest import write
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from sniplab import report
 from sniplab.page import fold_parts, join
 from sniplab.sections import COMMITTED
 
 # ------------------------------------------------------------- notebooks by hand, as the report's
-
-
-def write(path, *cells):
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(new_notebook(cells=list(cells), metadata={"kernelspec": kernel}), path)
-    return path
 
 
 def text(source, *tags):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
+from conftest import write
+from nbformat.v4 import new_code_cell
 
 import sniplab as lab
 from sniplab import report
@@ -25,12 +26,6 @@ COLLECTED = {
     "3_labels": connections_labels.labels_plan,
 }
 COLLECTED["4_more_seeds"] = data_and_initialization.more_seeds_plan
-
-
-def write(path, *cells):
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(new_notebook(cells=list(cells), metadata={"kernelspec": kernel}), path)
-    return path
 
 
 def test_the_page_of_the_notebooks_as_they_are(tmp_path, monkeypatch, capsys):

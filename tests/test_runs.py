@@ -34,6 +34,18 @@ def config(**changes):
     return lab.Config(**(base | changes))
 
 
+def noted(monkeypatch, look):
+    """A list that fills with what `look` says of the runs, each time that some are to be done."""
+    seen, real = [], lab.runs.worker.run
+
+    def run(configs, *how, **keep):
+        seen.append(look(configs))
+        return real(configs, *how, **keep)
+
+    monkeypatch.setattr(lab.runs.worker, "run", run)
+    return seen
+
+
 GRID = [config(seed=s, sparsity=k) for s in (0, 1) for k in (0.5, 0.9, 0.99)]
 
 
@@ -144,18 +156,11 @@ def test_the_hardware_names_the_vector_units():
 
 
 def test_rows_that_are_there_are_not_run_again(tmp_path, monkeypatch):
-    runs = []
-    real = lab.runs.worker.run
-
-    def recorded(configs, data, engine, **keep):
-        runs.extend(config.sparsity for config in configs)
-        return real(configs, data, engine, **keep)
-
-    monkeypatch.setattr(lab.runs.worker, "run", recorded)
+    runs = noted(monkeypatch, lambda configs: [config.sparsity for config in configs])
     path = tmp_path / "results.csv"
     first = lab.run_grid(GRID[:2], path, n_jobs=1)
     both = lab.run_grid([GRID[2], GRID[1], GRID[1]], path, n_jobs=1)  # another order, one twice
-    assert sorted(runs) == [0.5, 0.9, 0.99]
+    assert sorted(runs) == [[0.5], [0.9], [0.99]]
     assert both.sparsity.tolist() == [0.99, 0.9, 0.9] and len(lab.read_results(path)) == 3
     for row in (1, 2):
         pd.testing.assert_series_equal(both.iloc[row], first.iloc[1], check_names=False)
@@ -393,13 +398,7 @@ def test_a_checkpoint_that_no_call_can_open_is_not_left(tmp_path, monkeypatch):
 
 
 def test_float32_is_not_rounded_to_tf32(tmp_path, monkeypatch):
-    seen, real = [], lab.runs.worker.run
-
-    def recorded(*args, **keep):
-        seen.append(torch.get_float32_matmul_precision())
-        return real(*args, **keep)
-
-    monkeypatch.setattr(lab.runs.worker, "run", recorded)
+    seen = noted(monkeypatch, lambda _: torch.get_float32_matmul_precision())
     torch.set_float32_matmul_precision("high")
     try:
         lab.run_grid([config()], tmp_path / "results.csv", n_jobs=1)
@@ -435,13 +434,7 @@ def test_unit_inputs_are_the_stored_pixels_of_every_channel(small_data):
 
 def test_operations_are_deterministic_on_cuda(tmp_path, monkeypatch, device):
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    seen, real = [], lab.runs.worker.run
-
-    def recorded(*args, **keep):
-        seen.append(torch.are_deterministic_algorithms_enabled())
-        return real(*args, **keep)
-
-    monkeypatch.setattr(lab.runs.worker, "run", recorded)
+    seen = noted(monkeypatch, lambda _: torch.are_deterministic_algorithms_enabled())
     rows = lab.run_grid([config()], tmp_path / "results.csv", n_jobs=1, device=device)
     assert rows.status[0] == "ok" and seen == [device.type == "cuda"]
     with lab.runs.worker.computing_with(
@@ -934,4 +927,4 @@ def test_a_network_whose_paths_cannot_be_followed_has_no_effective_share(digits,
 
     monkeypatch.setattr(lab.runs.worker, "effective_fraction", refuse)
     _, masks, outcome = lab.runs.worker.prepare(config(), digits)
-    assert masks and math.isnan(outcome["effective"])
+    assert masks and "effective" not in outcome  # the row has NaN, its default
