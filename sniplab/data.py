@@ -272,6 +272,12 @@ def draw_batch(data: Data, size: int, seed: int) -> tuple[Tensor, Tensor]:
     return data.x_train[index], data.y_train[index]
 
 
+def augment(x: Tensor, generator: torch.Generator, shift: int, flip: bool) -> Tensor:
+    """Move each image by up to `shift` pixels, and flip half of them if asked, by numbers that the
+    generator draws on the CPU: `moved` by `draw_moves`."""
+    return moved(x, draw_moves(len(x), generator, shift, flip).to(x.device), shift)
+
+
 def draw_moves(batch: int, generator: torch.Generator, shift: int, flip: bool) -> Tensor:
     """How `batch` images are to be moved, (3, B): down and to the right, of -`shift` to `shift`
     pixels but counted from 0, and whether they are flipped. Drawn on the CPU."""

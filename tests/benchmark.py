@@ -130,6 +130,39 @@ def usual_steps(name: str, masks: dict, images: torch.utils.data.Dataset, steps:
     return (time.perf_counter() - started) / steps
 
 
+def drawn_in_turn(
+    model: torch.nn.Module, data: lab.Data, recipe: lab.Recipe
+) -> tuple[torch.Tensor, float]:
+    """The losses and the seconds of a step of `lab.train` as it was before steps were made static:
+    each batch is drawn when it is needed, the rate is a number, and mistakes are counted every
+    hundred steps."""
+    generator, losses, recent, wrong = snip.generator_for(0, "batches"), [], [], 0
+    optimizer = lab.training.make_optimizer(model, recipe, fused=True)
+    per_epoch = len(data.y_train) // recipe.batch_size
+    started = time.perf_counter()
+    for i in range(recipe.iterations):
+        if i % per_epoch == 0:
+            order = torch.randperm(len(data.y_train), generator=generator)
+        index = order[i % per_epoch * recipe.batch_size :][: recipe.batch_size]
+        x, y = data.x_train[index], data.y_train[index]
+        if recipe.shift or recipe.flip:
+            x = lab.data.augment(x, generator, recipe.shift, recipe.flip)
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate(i)
+        logits = model(x)
+        loss = F.cross_entropy(logits, y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+        recent.append((logits.detach(), y))
+        if len(recent) == 100 or i + 1 == recipe.iterations:
+            stacked, labels = (torch.stack(part) for part in zip(*recent, strict=True))
+            wrong += int((stacked.argmax(2) != labels).sum())
+            recent.clear()
+    return torch.stack(losses), (time.perf_counter() - started) / recipe.iterations
+
+
 # ------------------------------------------------------------------------------------------- items
 
 
@@ -147,6 +180,25 @@ def step_cost(name: str, data: lab.Data, steps: int, masked: bool) -> dict:
 
     kind = "masked (90 %)" if masked else "dense"
     return compare(f"{name}: {kind} training / bare forward + backward + SGD", "", ours, bare)
+
+
+def static_cost(name: str, data: lab.Data, steps: int, rounds: int) -> dict:
+    """The seconds of a step, the losses being equal to the bit."""
+    few, recipe, losses = few_tests(data), lab.recipe_for(name, steps, checkpoints=1), {}
+
+    def static() -> float:
+        history = lab.train(snip.build_model(name), few, recipe)
+        losses["static"] = history.loss
+        return history.step_seconds
+
+    def in_turn() -> float:
+        losses["in turn"], seconds = drawn_in_turn(snip.build_model(name).train(), few, recipe)
+        return seconds
+
+    what = f"{name}: static step / step on a batch drawn in turn"
+    row = compare(what, "", static, in_turn, rounds)
+    np.testing.assert_array_equal(losses["static"], losses["in turn"].numpy())
+    return row
 
 
 def layout_cost(data: lab.Data) -> dict:
@@ -251,6 +303,33 @@ def published_networks() -> list[Callable]:
         return model, (torch.randn(16, 3, 64, 64),), None, None
 
     return [lambda name=name: network(name) for name in names]
+
+
+def known_configurations(count: int = 10_000) -> dict:
+    """A sweep that is done: what it takes to see that, over what pandas takes to read its rows."""
+    recipe = lab.recipe_for("lenet-300-100", 1, 1)
+    configs = [lab.Config("lenet-300-100", recipe, seed=seed) for seed in range(count)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.csv"
+        lab.run_grid([dataclasses.replace(configs[0], test_images=10)], path, 1, "cpu")
+        first = pd.read_csv(path)
+        rows = pd.concat([first] * count, ignore_index=True)
+        rows["run"], rows["seed"] = [lab.identity(config) for config in configs], range(count)
+        rows["test_images"] = configs[0].test_images
+        rows.to_csv(path, index=False)
+        curves = lab.runs.store.curves_of(path)
+        lines = pd.concat([pd.read_csv(curves)] * count, ignore_index=True)
+        lines.assign(run=rows.run).to_csv(curves, index=False)
+        return compare(
+            *(f"run_grid of {count:,} runs that are done / pandas.read_csv of their rows", ""),
+            lambda: check_done(lab.run_grid(configs, path, 1, "cpu"), count),
+            lambda: check_done(pd.read_csv(path), count),
+            rounds=5,
+        )
+
+
+def check_done(rows: pd.DataFrame, count: int) -> None:
+    assert len(rows) == count
 
 
 def import_costs() -> list[dict]:
@@ -472,6 +551,9 @@ def measured(mnist: lab.Data, cifar: lab.Data) -> Iterator[dict]:
     yield step_cost("lenet-300-100", mnist, steps=540, masked=False)
     yield step_cost("lenet-300-100", mnist, steps=540, masked=True)
     yield step_cost("lenet-5-caffe", mnist, steps=60, masked=False)
+    yield static_cost("lenet-300-100", mnist, steps=540, rounds=9)
+    yield static_cost("lenet-5-caffe", mnist, steps=60, rounds=9)
+    yield static_cost("resnet-18", cifar, steps=3, rounds=5)
     yield layout_cost(mnist)
     yield scoring_cost("lenet-300-100", mnist, 100, rounds=9, repeat=5)
     yield scoring_cost("lenet-5-caffe", mnist, 100, rounds=9, repeat=5)
@@ -491,6 +573,7 @@ def measured(mnist: lab.Data, cifar: lab.Data) -> Iterator[dict]:
     yield from engine_costs(mnist)
     yield from thresholds(mnist)
     yield from worker_gains(mnist)
+    yield known_configurations()
     yield from import_costs()
     yield from sparselab_cost()
     yield usual_cost("lenet-300-100", mnist, steps=100, rounds=5, stacked=False)

@@ -1,4 +1,4 @@
-"""Training against a loop written out by hand; evaluation, bad input."""
+"""Training against a loop written out by hand; evaluation, augmentation, bad input."""
 
 import contextlib
 import dataclasses
@@ -138,14 +138,26 @@ def test_evaluate_counts_wrong_answers(device):
     assert model.training
 
 
-def test_moved_images_are_parts_of_padded_ones():
-    x = torch.rand(50, 3, 6, 5)
-    moves = lab.data.draw_moves(50, torch.Generator().manual_seed(0), shift=4, flip=True)
-    out = lab.data.moved(x, moves, shift=4)
+def test_augmentation_flips_and_moves_whole_images():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(200, 3, 6, 5) + 1  # no pixel is 0, the filling
+    out = lab.augment(x, generator, shift=4, flip=True)
     assert out.shape == x.shape and out.is_contiguous(memory_format=torch.channels_last)
-    for image, result, move in zip(F.pad(x, (4,) * 4), out, moves.T.tolist(), strict=True):
-        part = image[:, move[0] : move[0] + 6, move[1] : move[1] + 5]
-        assert result.equal(part.flip(2) if move[2] else part)
+    padded = F.pad(x, (4, 4, 4, 4))
+    found = []
+    for image, result in zip(padded, out, strict=True):
+        found += [
+            (flip, dy, dx)
+            for flip, source in ((False, image), (True, image.flip(2)))
+            for dy in range(9)
+            for dx in range(9)
+            if torch.equal(source[:, dy : dy + 6, dx : dx + 5], result)
+        ]
+    assert len(found) == 200
+    flips, rows, columns = zip(*found, strict=True)
+    assert 70 < sum(flips) < 130
+    assert set(rows) == set(columns) == set(range(9))
+    assert len(set(zip(rows, columns, strict=True))) > 50  # of 81: down is not tied to right
 
 
 def test_a_scoring_batch_is_drawn_without_repeats(digits):
@@ -917,7 +929,7 @@ def test_data_that_do_not_fit_the_model(small_data, device):
             but(y_train=small_data.y_train + 1),
             "labels run from 1 to 3; the model has classes 0 to 2",
         ),
-        (but(y_train=small_data.y_train[:7]), "40 inputs need as many labels"),
+        (but(y_train=small_data.y_train[:7]), "40 images need as many labels"),
         (but(x_train=small_data.x_train[:0], y_train=small_data.y_train[:0]), "batch is empty"),
     ):
         with pytest.raises(ValueError, match=message):
