@@ -372,6 +372,7 @@ def test_iterative_snip_only_takes_away_and_force_brings_back(digits, monkeypatc
         assert len(seen) == 5 and (back > 0) == (method == "force")
 
 
+@pytest.mark.slow
 def test_rounds_are_chaotic_where_one_is_not(digits):
     """A relative 10⁻⁶ on the weights: why no test compares final masks."""
     x, y = lab.draw_batch(digits, 100, seed=0)

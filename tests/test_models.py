@@ -46,7 +46,10 @@ def masks_of(model, name, x, y):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=[pytest.mark.slow] * (n in ("vgg-c", "resnet-18"))) for n in KINDS],
+    [
+        pytest.param(n, marks=[pytest.mark.slow] * (n in ("vgg-c", "resnet-18", "densenet-121")))
+        for n in KINDS
+    ],
 )
 def test_every_kind_of_network_is_scored_and_learns_its_batch_when_pruned(name, images, device):
     """Of one batch of eight images the loss falls, on kept weights alone."""

@@ -140,7 +140,7 @@ def test_layers_are_put_back_when_training_fails(digits, device):
     assert type(model.fc1) is nn.Linear
 
 
-@pytest.mark.parametrize("method", ["snip", "random"])
+@pytest.mark.parametrize("method", ["snip", pytest.param("random", marks=pytest.mark.slow)])
 def test_stacked_networks_train_as_they_would_alone(digits, device, method):
     models, masks = pruned(2, device, digits, method)
     twins = copy.deepcopy(models)
@@ -316,7 +316,9 @@ def test_a_transformer_layer_takes_sparse_linears(device):
             torch.testing.assert_close(layer(x), expected)
 
 
-@pytest.mark.parametrize(("optimizer", "threads"), [("sgd", 2), ("adam", 1)])
+@pytest.mark.parametrize(
+    ("optimizer", "threads"), [pytest.param("sgd", 2, marks=pytest.mark.slow), ("adam", 1)]
+)
 def test_a_stack_gives_the_same_bits_however_it_is_grouped(digits, optimizer, threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

@@ -341,9 +341,9 @@ def test_a_step_gives_the_bits_of_a_loop_as_usually_written(small_data, tmp_path
 @pytest.mark.parametrize(
     "name",
     [
-        *("lenet-300-100", "lenet-5-caffe", "alexnet-s", "squeezenet-bypass"),
-        *("googlenet", "lstm-s", "gru-s"),
-        *(pytest.param(n, marks=pytest.mark.slow) for n in ("resnet-18", "densenet-121")),
+        *("lenet-300-100", "lenet-5-caffe", "squeezenet-bypass", "googlenet", "lstm-s", "gru-s"),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("alexnet-s", "resnet-18")),
+        pytest.param("densenet-121", marks=pytest.mark.slow),
     ],
 )
 def test_a_step_of_each_family_gives_the_bits_of_the_usual_loop(name, tmp_path):
@@ -394,7 +394,7 @@ def rehearsed(step, network, optimizer, dropout, counter):
     return step
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", pytest.param("adam", marks=pytest.mark.slow)])
 def test_steps_before_capture_leave_no_trace(
     small_data, device, tmp_path, monkeypatch, stop_at, optimizer
 ):
@@ -929,7 +929,7 @@ def test_data_that_do_not_fit_the_model(small_data, device):
             but(y_train=small_data.y_train + 1),
             "labels run from 1 to 3; the model has classes 0 to 2",
         ),
-        (but(y_train=small_data.y_train[:7]), "40 images need as many labels"),
+        (but(y_train=small_data.y_train[:7]), "40 inputs need as many labels"),
         (but(x_train=small_data.x_train[:0], y_train=small_data.y_train[:0]), "batch is empty"),
     ):
         with pytest.raises(ValueError, match=message):
