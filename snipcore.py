@@ -1070,7 +1070,9 @@ def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, nn.P
     weights = {name: known.get(name) for name in masks}
     if not weights:
         raise ValueError("masks and model do not fit; there are no masks")
-    if None in weights.values():  # then the masks are of its wrapper, or of what it wraps
+    if any(
+        weight is None for weight in weights.values()
+    ):  # then the masks are of its wrapper, or of what it wraps
         bare: dict[str, list] = {}
         for name, weight in known.items():
             if not any(weight is other for other in bare.setdefault(_bare(name), [])):
