@@ -1070,9 +1070,8 @@ def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, nn.P
     weights = {name: known.get(name) for name in masks}
     if not weights:
         raise ValueError("masks and model do not fit; there are no masks")
-    if any(
-        weight is None for weight in weights.values()
-    ):  # then the masks are of its wrapper, or of what it wraps
+    # Those of its wrapper, or of what it wraps, have other names.
+    if any(weight is None for weight in weights.values()):
         bare: dict[str, list] = {}
         for name, weight in known.items():
             if not any(weight is other for other in bare.setdefault(_bare(name), [])):
