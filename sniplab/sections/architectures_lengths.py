@@ -108,7 +108,7 @@ def _draw_errors(axis: plt.Axes, runs: pd.DataFrame) -> None:
 def _draw_costs(axis: plt.Axes, runs: pd.DataFrame) -> None:
     pruned = minus_twin(initial_runs(runs), dense_runs(runs), [*BY, "seed"])
     table, colour = costs(runs), METHODS["snip"].colour
-    table = table[table.n > 1]  # of one seed there is its point
+    table = table[table.n > 2]  # of fewer seeds there are the points: their interval is too wide
     look = {"mfc": "white", "mec": colour, "label": "SNIP − dense, a seed"}
     axis.plot(pruned.epochs, pruned.error, "o", **look)
     look = {"color": colour, "marker": "_", "ms": 14, "mew": 2, "lw": 1.5, "capsize": 3}

@@ -244,6 +244,8 @@ def runs_and_data(rows: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     found = []
     for name, some in rows.items():
         runs = some.drop_duplicates(["run", "data"])
+        # Older rows say "1 cores".
+        runs = runs.assign(hardware=runs.hardware.str.replace(r"\b1 cores", "1 core", regex=True))
         for (source, machine), group in runs.groupby(["source", "hardware"], sort=False):
             found.append(
                 {
