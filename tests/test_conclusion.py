@@ -5,7 +5,7 @@ import pytest
 
 import sniplab as lab
 from sniplab import verdicts
-from sniplab.sections import COMMITTED, PROFILES, conclusion, stored_table
+from sniplab.sections import COMMITTED, conclusion, stored_table
 
 
 def claim(id, group=0, verdict="reproduced", section="§5.1"):
@@ -58,7 +58,10 @@ def test_the_tally_of_one_group_hides_no_other():
     ]
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize(
+    "profile",
+    ["smoke", COMMITTED, *(pytest.param(p, marks=pytest.mark.slow) for p in ("quick", "paper"))],
+)
 def test_without_rows_every_claim_is_untested(profile, tmp_path, monkeypatch):
     monkeypatch.setattr("sniplab.sections.RESULTS", tmp_path)
     monkeypatch.setattr(conclusion, "RESULTS", tmp_path)

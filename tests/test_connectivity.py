@@ -169,8 +169,8 @@ def test_nothing_is_effective_where_no_path_is_left(name):
 
 
 FAMILIES = ("lenet-5-caffe", "alexnet-s", "squeezenet-bypass")
-FAMILIES += ("googlenet-full", "densenet-121", "lstm-s", "gru-s")
-LARGE = ("vgg-c", "resnet-18", "wrn-16-8")
+FAMILIES += ("googlenet-full", "lstm-s", "gru-s")
+LARGE = ("vgg-c", "resnet-18", "densenet-121", "wrn-16-8")
 FAMILIES += tuple(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)
 
 

@@ -137,6 +137,7 @@ def test_tiles_of_the_sprite_are_the_pictures(tables):
     assert np.corrcoef(tile.ravel(), kept.ravel())[0, 1] < -0.9999  # dark where much is kept
 
 
+@pytest.mark.slow
 def test_what_was_not_run_is_not_shown_and_nothing_comes_from_elsewhere(tables, tmp_path):
     pictures, errors, layers = tables
     block = explorer(pictures, errors[:0], layers[:0])

@@ -47,7 +47,9 @@ def masks_of(model, name, x, y):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(n, marks=[pytest.mark.slow] * (n in ("vgg-c", "resnet-18", "densenet-121")))
+        pytest.param(
+            n, marks=[pytest.mark.slow] * (n in ("alexnet-s", "vgg-c", "resnet-18", "densenet-121"))
+        )
         for n in KINDS
     ],
 )

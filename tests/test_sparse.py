@@ -81,7 +81,7 @@ def test_a_layer_that_keeps_nothing(device):
     assert out.equal(dense.bias.expand(2, 4)) and not x.grad.any()
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", pytest.param("adam", marks=pytest.mark.slow)])
 def test_sparse_training_is_masked_training(digits, device, optimizer):
     recipe = dataclasses.replace(
         RECIPE, optimizer=optimizer, lr=0.02 if optimizer == "sgd" else 1e-3
@@ -377,6 +377,7 @@ def test_sparse_runs_go_on_to_the_same_bits(killed_twice, stop_at):
     assert len(steps) == 32
 
 
+@pytest.mark.slow
 def test_sparse_runs_killed_in_a_test_go_on_to_the_same_bits(killed_twice, engine, monkeypatch):
     room, name = {
         "sparse": (lab.training, "evaluate"),

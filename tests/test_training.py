@@ -117,6 +117,7 @@ def test_which_errors_are_picked_on_the_test_set():
     assert history(2.0, 3.0).error_last_five == 2.0  # there are but two
 
 
+@pytest.mark.slow
 def test_a_real_network_learns_real_digits(digits):
     model = snip.build_model("lenet-5-caffe")
     x, y = lab.draw_batch(digits, 100, seed=0)
@@ -304,9 +305,14 @@ FEATURES = [
     {"shift": 1, "flip": True, "schedule": "linear"},
     {"shift": 1, "flip": True, "schedule": "linear", "precision": "bfloat16"},
     {"shift": 2, "optimizer": "adam", "precision": "bfloat16"},
-    {"flip": True, "optimizer": "adam", "schedule": "linear"},
-    {"weight_decay": 0.3, "stages": 5, "batch_size": 40},
-    {"momentum": 0.0, "stages": 1, "weight_decay": 0.0},
+    *(
+        pytest.param(features, marks=pytest.mark.slow)
+        for features in (
+            {"flip": True, "optimizer": "adam", "schedule": "linear"},
+            {"weight_decay": 0.3, "stages": 5, "batch_size": 40},
+            {"momentum": 0.0, "stages": 1, "weight_decay": 0.0},
+        )
+    ),
 ]
 
 
@@ -528,7 +534,7 @@ def test_dropout_is_seeded_by_the_run_and_the_global_state_is_left(small_data, d
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(
     small_data, device, tmp_path, stop_at, optimizer, precision
 ):
