@@ -475,10 +475,8 @@ def test_a_cut_network_is_named(device):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param("resnet-18", marks=pytest.mark.slow),
-        "densenet-121",
-        "squeezenet-bypass",
-        "gru-s",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("resnet-18", "densenet-121")),
+        *("squeezenet-bypass", "gru-s"),
     ],
 )
 def test_whole_networks_hang_together_and_a_lost_layer_shows(name, device):

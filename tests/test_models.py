@@ -44,14 +44,11 @@ def masks_of(model, name, x, y):
     return lab.make_masks(model, "snip", snip.MODELS[name].sparsity or 0.9, x, y, seed=0)
 
 
+LARGE = ("alexnet-s", "vgg-c", "resnet-18", "densenet-121")
+
+
 @pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            n, marks=[pytest.mark.slow] * (n in ("alexnet-s", "vgg-c", "resnet-18", "densenet-121"))
-        )
-        for n in KINDS
-    ],
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LARGE)) for n in KINDS]
 )
 def test_every_kind_of_network_is_scored_and_learns_its_batch_when_pruned(name, images, device):
     """Of one batch of eight images the loss falls, on kept weights alone."""
