@@ -475,11 +475,14 @@ def _picked(model: nn.Module, picks: Picks) -> set[str]:
 
 def _excluded(model: nn.Module, picks: Picks) -> set[str]:
     """As `_picked`; of a tensor that is computed from others, these, too."""
+    if picks is None:
+        return set()
     found = _picked(model, picks)
     for prefix, module in model.named_modules():
         before = prefix and f"{prefix}."
-        for name, others in _computed(module).items() if found else ():
-            found |= {before + other for other in others if before + name in found}
+        for name, others in _computed(module).items():
+            if before + name in found:
+                found |= {before + other for other in others}
     return found
 
 
@@ -887,7 +890,7 @@ def sensitivity_of(
 def _scores(
     model: nn.Module, closure: Callable, norm: str, include: Picks, exclude: Picks
 ) -> dict[str, Tensor]:
-    """What `sensitivity_of` and `sensitivity` are."""
+    """The scores that `sensitivity_of` and `sensitivity` return."""
     if not callable(closure):
         raise TypeError(
             f"the closure is a {type(closure).__name__}: it must be a function without arguments "

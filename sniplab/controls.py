@@ -6,6 +6,7 @@ Each `…_masks` is called as `make_masks` says.
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -148,11 +149,6 @@ def shuffle_masks(masks: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
     }
 
 
-def shuffled_masks(shuffle, model, x, y, sparsity, seed, norm, biases) -> dict[str, Tensor]:
-    """Control: SNIP's masks, shuffled by one of the functions `shuffle_…`."""
-    return shuffle(snip_masks(model, x, y, sparsity, seed, norm, biases), seed)
-
-
 def _as_kernels(mask: Tensor) -> Tensor:
     """(units or filters, inputs or channels, places of a kernel), on the CPU, to be written to. A
     bias is one input: the constant 1."""
@@ -229,3 +225,14 @@ def shuffle_degrees(
             _trade(kernels.view(len(kernels), -1), generator)
         shuffled[name] = kernels.view(mask.shape).to(mask.device)
     return shuffled
+
+
+def _shuffled(shuffle, model, x, y, sparsity, seed, norm, biases) -> dict[str, Tensor]:
+    """Control: SNIP's masks, shuffled."""
+    return shuffle(snip_masks(model, x, y, sparsity, seed, norm, biases), seed)
+
+
+shuffled_masks = partial(_shuffled, shuffle_masks)
+shuffled_units_masks = partial(_shuffled, shuffle_within_units)
+shuffled_inputs_masks = partial(_shuffled, shuffle_within_inputs)
+shuffled_degrees_masks = partial(_shuffled, shuffle_degrees)

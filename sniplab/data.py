@@ -121,9 +121,19 @@ def load_data(
         return torch.tensor(values, dtype=torch.int64, device=device)
 
     black, white = (normalised(torch.full(mean.shape, p, device=device)) for p in (0, 255))
-    parts = [images(x[train]), labels(y[train]), images(x[val]), labels(y[val])]
-    parts += [images(x_test), labels(y_test)]
-    return Data(name, *parts, source, _digest(arrays), black, white)
+    return Data(
+        name,
+        images(x[train]),
+        labels(y[train]),
+        images(x[val]),
+        labels(y[val]),
+        images(x_test),
+        labels(y_test),
+        source,
+        _digest(arrays),
+        black,
+        white,
+    )
 
 
 def _digest(arrays: dict[str, np.ndarray]) -> str:

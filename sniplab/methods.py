@@ -10,7 +10,6 @@ mark? ICLR 2021, arXiv:2009.08576.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor, nn
 
@@ -20,11 +19,10 @@ from sniplab.controls import (
     permuted_labels_masks,
     random_masks,
     rescale,
-    shuffle_degrees,
-    shuffle_masks,
-    shuffle_within_inputs,
-    shuffle_within_units,
+    shuffled_degrees_masks,
+    shuffled_inputs_masks,
     shuffled_masks,
+    shuffled_units_masks,
     uniform_masks,
 )
 from sniplab.pruners import (
@@ -57,14 +55,7 @@ class Method:
 _ROWS = (
     Method("dense", "dense", "#000000", "s", "-", None),
     Method("snip", "SNIP", "#0072b2", "o", "-", snip_masks),
-    Method(
-        "shuffled",
-        "SNIP, shuffled within layers",
-        "#cc79a7",
-        "D",
-        "--",
-        partial(shuffled_masks, shuffle_masks),
-    ),
+    Method("shuffled", "SNIP, shuffled within layers", "#cc79a7", "D", "--", shuffled_masks),
     Method("magnitude", "magnitude at initialisation", "#e69f00", "^", "-.", magnitude_masks),
     Method("random", "random", "#009e73", "v", ":", random_masks),
     Method("rescaled", "random, rescaled", "#56b4e9", "P", ":", random_masks, rescale),
@@ -79,12 +70,7 @@ _ROWS = (
     Method("uniform", "random, the same in each layer", "#56b4e9", "s", "--", uniform_masks),
     # What it is in SNIP's mask that shuffling within layers takes away.
     Method(
-        "shuffled-units",
-        "SNIP, shuffled within units",
-        "#e69f00",
-        "d",
-        "--",
-        partial(shuffled_masks, shuffle_within_units),
+        "shuffled-units", "SNIP, shuffled within units", "#e69f00", "d", "--", shuffled_units_masks
     ),
     Method(
         "shuffled-inputs",
@@ -92,7 +78,7 @@ _ROWS = (
         "#56b4e9",
         "*",
         "--",
-        partial(shuffled_masks, shuffle_within_inputs),
+        shuffled_inputs_masks,
     ),
     Method(
         "shuffled-degrees",
@@ -100,7 +86,7 @@ _ROWS = (
         "#d55e00",
         ".",
         "--",
-        partial(shuffled_masks, shuffle_degrees),
+        shuffled_degrees_masks,
     ),
     # What is left of SNIP without the labels.
     Method("permuted-labels", "SNIP, labels permuted", "#d55e00", "H", "--", permuted_labels_masks),

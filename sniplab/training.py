@@ -393,5 +393,4 @@ def train(
         if keeping:
             keeping.remove()
     losses, errors = run.losses.cpu().numpy(), 100 * run.wrong.cpu().numpy() / recipe.batch_size
-    tested = recipe.at, run.errors
-    return History(losses, errors, *tested, run.seconds, run.step_seconds, precision)
+    return History(losses, errors, recipe.at, run.errors, run.seconds, run.step_seconds, precision)

@@ -1,5 +1,6 @@
 """A section as a notebook opens it: rows, claims, figures and tables."""
 
+import dataclasses
 import warnings
 
 import matplotlib.pyplot as plt
@@ -109,10 +110,14 @@ def test_a_dash_stands_where_there_is_no_value(section, shown):
 
 def test_claims_are_shown_with_what_the_paper_says(section, shown):
     claim = verdicts.new_claim("a", verdicts.GROUPS[0], "§1", "It holds", "1 %", "number", "", 3)
-    section.claims([claim | {"ours": "2 %", "verdict": "not reproduced"}])
+    claims = [claim | {"ours": "2 %", "verdict": "not reproduced"}]
+    section.claims(claims)
     html = shown[0][0].data
     for text in ("It holds", ">paper<", ">1 %<", ">2 %<", ">not reproduced<"):
         assert text in html
+    assert "of this run, those in the text of the committed report" in html
+    dataclasses.replace(section, profile="desktop").claims(claims)  # the committed report itself
+    assert "of this run" not in shown[1][0].data
 
 
 def test_rows_say_how_many_there_are_and_what_to_do(tmp_path, capsys):

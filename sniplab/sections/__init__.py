@@ -63,7 +63,10 @@ def several(given: object) -> tuple | None:
 
 
 def chosen(
-    given: str | Iterable[str] | None, known: Iterable[str], what: str, own: Iterable[str] | None
+    given: str | Iterable[str] | None,
+    known: Iterable[str],
+    what: str,
+    own: Iterable[str] | None = None,
 ) -> Iterable[str] | None:
     """The names that are asked for, or the profile's own. Raises ValueError for an unknown one."""
     names = own if given is None else several(given)

@@ -90,8 +90,7 @@ def draw_lengths(runs: pd.DataFrame) -> plt.Figure:
 
 
 def published_epochs(model: str) -> int:
-    """How long a network is trained by the protocol: 427 epochs of CIFAR-10, 139 of
-    MNIST."""
+    """How long a network is trained by the protocol: 427 epochs of CIFAR-10, 139 of MNIST."""
     dataset = MODELS[model].dataset
     return round(PROTOCOLS[dataset].iterations / EPOCH[dataset])
 

@@ -22,7 +22,7 @@ from sniplab.runs import Config
 from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, chosen
 from sniplab.sections.random_labels_capacity import BITS, least_error, parameters
 from sniplab.sections.random_labels_comparisons import (
-    DECIDED,
+    JUDGED,
     KIND,
     PRUNED,
     TRIED,
@@ -278,10 +278,10 @@ def held_back(rows: pd.DataFrame, plan: Plan) -> dict:
     undecided."""
     usual = usual_runs(rows)
     table = other_choices(usual)
-    table = table[(table.labels == "random") & table.verdict.isin(DECIDED)]
+    table = table[(table.labels == "random") & table.verdict.isin(JUDGED)]
     text = "Other choices of as many connections learn more random labels by heart than SNIP's"
-    about = "memory.other_choices", GROUP, text
-    return collected_claim(*about, usual, plan["usual"], table, "training error", "lower")
+    name, configs = "memory.other_choices", plan["usual"]
+    return collected_claim(name, GROUP, text, usual, configs, table, "training error", "lower")
 
 
 def published_runs(rows: pd.DataFrame) -> pd.DataFrame:
@@ -342,8 +342,8 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     found = quoted_table("memory.error", errors, by)
     found |= quoted_table("memory.control", controls, by)
     on_random = controls[controls.labels == "random"]
-    told = on_random[on_random.verdict.isin(DECIDED)]
-    found |= {f"memory.controls.{word}": str((told.verdict == word).sum()) for word in DECIDED}
+    told = on_random[on_random.verdict.isin(JUDGED)]
+    found |= {f"memory.controls.{word}": str((told.verdict == word).sum()) for word in JUDGED}
     return found | {
         "memory.controls.compared": str(len(told)),
         "memory.controls.span": spanned(told["mean"], "{:.1f}") if len(told) else "–",

@@ -17,7 +17,7 @@ from sniplab.verdicts import FAILED, LEARNED
 
 PRUNED = ("snip", "shuffled", "magnitude", "random", "rescaled")
 TRIED = ("dense", *PRUNED)
-DECIDED = ("higher", "lower", "undecided")  # verdicts of `paired` on several pairs
+JUDGED = ("higher", "lower", "undecided")  # verdicts of `paired` on several pairs
 BOTH_FAIL = "both fit hardly any"  # in place of a verdict
 KIND = ["labels", "network", "model", "sparsity"]  # what a comparison of training errors is of
 TWIN = ["model", "sparsity", "labels", "seed"]  # what two pruned networks that are compared share

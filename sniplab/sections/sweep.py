@@ -231,8 +231,8 @@ def plan(
     check_profile(profile)
     check_counts(seeds=seeds, iterations=iterations)
     of = PROFILES[profile]
-    models = chosen(models, MODELS, "model", None)
-    methods = chosen(methods, METHODS, "method", None)
+    models = chosen(models, MODELS, "model")
+    methods = chosen(methods, METHODS, "method")
     sparsities = several(sparsities)
     for sparsity in sparsities or ():
         if isinstance(sparsity, str):  # whose letters would be sparsities
@@ -473,9 +473,8 @@ def over_control(
     configs = [config for config in configs if config.method in pair]
     table = compared[(compared.curve == curve_name(model, part)) & (compared.method == method)]
     text = f"{title(model)}, {level(ABOVE[0])} and above: SNIP beats {BEATEN[method]}"
-    about = _name(f"over_{method}", model), CHOICE, text
-    table = table[table.sparsity.isin(ABOVE)]
-    return collected_claim(*about, curve, configs, table, "control − SNIP")
+    name, table = _name(f"over_{method}", model), table[table.sparsity.isin(ABOVE)]
+    return collected_claim(name, CHOICE, text, curve, configs, table, "control − SNIP")
 
 
 # --------------------------------------------------------------------------- numbers of the prose
