@@ -27,6 +27,7 @@ from sniplab.sections import (
     random_labels,
     stored_rows,
     sweep,
+    sweep_biases,
     sweep_fashion,
     sweep_methods,
     sweep_paths,
@@ -53,6 +54,7 @@ def committed() -> tuple[dict[str, str], pd.DataFrame]:
     for values in (
         sweep.values(swept, sweep.plan(COMMITTED)),
         sweep_methods.values(rows["1_methods"], swept),
+        sweep_biases.values(rows["1_biases"], rows["1_methods"], swept),
         sweep_fashion.values(rows["1_fashion"], swept),
         sweep_paths.values(swept),
         sweep_time.values(),

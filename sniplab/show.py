@@ -1,11 +1,13 @@
 """How numbers and figures are shown: one look, and words for counts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
+
+from sniplab.methods import METHODS
 
 ENGINE_LOOKS = {
     "masked": ("masked", "#d55e00", "s"),
@@ -56,6 +58,32 @@ def legend_above(figure: plt.Figure, columns: int) -> None:
     """One legend for all panels."""
     if handles := handles_of(figure):
         figure.legend(handles.values(), handles, loc="outside upper center", ncols=columns)
+
+
+def draw_forest(panels: Mapping[str, pd.DataFrame], label: str) -> plt.Figure:
+    """Differences by method with their intervals, a panel for each title; hollow where undecided.
+
+    Args:
+        panels: by title, as from `paired` by method; label: what the differences are.
+    """
+    panels = panels or {"": pd.DataFrame(columns=["method"])}
+    there = {method for table in panels.values() for method in table.method}
+    names = [name for name in METHODS if name in there]
+    size = (1.5 + 3.5 * len(panels), 1.1 + 0.35 * max(1, len(names)))
+    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
+    for axis, (title, table) in zip(axes.flat, panels.items(), strict=True):
+        for row in table.itertuples():
+            method = METHODS[row.method]
+            apart = row.verdict in ("higher", "lower")
+            look = {"color": method.colour, "ms": 7, "capsize": 3}
+            look["mfc"] = method.colour if apart else "white"
+            half = 0 if pd.isna(row.half) else row.half
+            axis.errorbar(row.mean, names.index(row.method), xerr=half, fmt=method.marker, **look)
+        axis.axvline(0, color="black", lw=1)
+        axis.set(xlabel=label, title=title)
+        axis.set_yticks(range(len(names)), [METHODS[name].label for name in names])
+        axis.set_ylim(max(1, len(names)) - 0.5, -0.5)
+    return figure
 
 
 def plot_style() -> None:

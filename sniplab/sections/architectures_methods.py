@@ -8,9 +8,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from snipcore import MODELS
-from sniplab.methods import METHODS
 from sniplab.sections import Plan
 from sniplab.sections.architectures_costs import initial_runs
+from sniplab.show import draw_forest
 from sniplab.stats import paired, quoted_table
 from sniplab.verdicts import collected_claim
 
@@ -31,25 +31,10 @@ def compared(rows: pd.DataFrame, built: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_methods(table: pd.DataFrame) -> plt.Figure:
-    """Each method's error minus SNIP's, a panel for each network; hollow where undecided.
-    `table` as from `compared`."""
-    models = list(dict.fromkeys(table.model)) or [""]
-    names = [name for name in METHODS if (table.method == name).any()]
-    size = (1.5 + 3.5 * len(models), 1.1 + 0.35 * max(1, len(names)))
-    figure, axes = plt.subplots(1, len(models), figsize=size, sharey=True, squeeze=False)
-    for axis, model in zip(axes.flat, models, strict=True):
-        for row in table[table.model == model].itertuples():
-            method = METHODS[row.method]
-            apart = row.verdict in ("higher", "lower")
-            look = {"color": method.colour, "ms": 7, "capsize": 3}
-            look["mfc"] = method.colour if apart else "white"
-            half = 0 if pd.isna(row.half) else row.half
-            axis.errorbar(row.mean, names.index(row.method), xerr=half, fmt=method.marker, **look)
-        axis.axvline(0, color="black", lw=1)
-        axis.set(xlabel="error minus SNIP's (points)", title=MODELS[model].title if model else "")
-        axis.set_yticks(range(len(names)), [METHODS[name].label for name in names])
-        axis.set_ylim(max(1, len(names)) - 0.5, -0.5)
-    return figure
+    """Each method's error minus SNIP's, a panel for each network; `table` as from `compared`."""
+    models = list(dict.fromkeys(table.model))
+    panels = {MODELS[model].title: table[table.model == model] for model in models}
+    return draw_forest(panels, "error minus SNIP's (points)")
 
 
 def claims(rows: pd.DataFrame, built: pd.DataFrame, plan: Plan) -> list[dict]:

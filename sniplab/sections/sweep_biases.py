@@ -1,0 +1,51 @@
+"""What it changes that biases are pruned and counted: LeNet-300-100 by the published protocol.
+
+Biases start at 0, so that every method that multiplies a score by the weight gives them 0. The runs
+that keep all biases are those of `sweep_collected.biases_plan`; their twins, which prune them, are
+of the sweep and of `methods_plan`.
+"""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from sniplab.sections.sweep_collected import SCORED
+from sniplab.sections.sweep_tables import LENET_300
+from sniplab.show import draw_forest, level
+from sniplab.stats import paired, quoted_table
+
+BY = ["method", "sparsity"]
+
+
+def compared(rows: pd.DataFrame, later: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
+    """Each method's error with all biases kept minus that with biases pruned, within seeds, as from
+    `paired`, by method and sparsity.
+
+    Args:
+        rows: of `biases_plan`; later: of `methods_plan`; swept: of the plan of the sweep, of which
+            those by the published protocol count.
+    """
+    ours = swept[(swept.part == "sweep") & (swept.model == LENET_300)]
+    pruned = pd.concat([ours, later[later.pretrain == 0]], ignore_index=True)
+    return paired(rows, pruned[pruned.method.isin(SCORED)], BY, (*BY, "seed"))
+
+
+def beside_snip(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each method − SNIP within seeds, all biases kept, as from `paired`, by method and sparsity;
+    `rows` of `biases_plan`."""
+    snip = rows.method == "snip"
+    return paired(rows[~snip], rows[snip], BY, ("sparsity", "seed"))
+
+
+def draw_biases(table: pd.DataFrame) -> plt.Figure:
+    """What keeping all biases changes, a panel for each sparsity; `table` as from `compared`."""
+    panels = {level(s): table[table.sparsity == s] for s in sorted(table.sparsity.unique())}
+    return draw_forest(panels, "biases kept − pruned (points)")
+
+
+def values(rows: pd.DataFrame, later: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
+    """The differences for prose: "biases_kept.force.99" minus the same with biases pruned, and
+    "biases_kept_beside.force.99" minus SNIP's."""
+    return {
+        **quoted_table("biases_kept", compared(rows, later, swept), BY),
+        **quoted_table("biases_kept_beside", beside_snip(rows), BY),
+    }
