@@ -64,9 +64,9 @@ _ROWS = (
     Method("iterative-snip", "iterative SNIP", "#56b4e9", "p", "-", iterative_snip_masks),
     Method("force", "FORCE", "#cc79a7", "h", "-", force_masks),
     Method("grasp", "GraSP", "#d55e00", "<", "-", grasp_masks),
-    Method("synflow", "SynFlow", "#e69f00", ">", "-", synflow_masks),
+    Method("synflow", "SynFlow", "#009e73", ">", "-", synflow_masks),
     # Random, but fair: no layer is left with too few.
-    Method("erk", "random, ERK", "#009e73", "8", "-", erk_masks),
+    Method("erk", "random, ERK", "#e69f00", "8", "-", erk_masks),
     Method("uniform", "random, the same in each layer", "#56b4e9", "s", "--", uniform_masks),
     # What it is in SNIP's mask that shuffling within layers takes away.
     Method(

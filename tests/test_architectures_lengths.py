@@ -94,7 +94,8 @@ def test_the_figure_ends_at_the_published_length():
     _, right = figure.axes
     assert [text.get_text() for text in right.get_xticklabels()] == ["12", "24", "427"]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert {"dense, test images", "dense, training images"} < set(labels) and len(labels) == 8
+    named = {"dense, training images", "paper, dense", "class report, SNIP"}
+    assert named < set(labels) and len(labels) == 12
     (seeds,) = [line for line in right.lines if line.get_label() == "SNIP − dense, a seed"]
     assert sorted(seeds.get_ydata()) == pytest.approx([2.0, 2.5, 3.0, 3.0, 3.6, 3.9])
     plt.close(figure)

@@ -135,6 +135,16 @@ def test_a_control_at_the_same_sparsity_is_not_pooled_with_snip():
     assert sweep.change(rows, LENET, 0.95)["ours"] == "−0.10 ± 0.00"
 
 
+def test_a_shuffle_is_pooled_over_sparsities_within_a_seed():
+    levels = sweep.ABOVE
+    snips = [runs([2.0, 2.1, 2.2], sparsity=level) for level in levels]
+    shuffled = [runs([2.1, 2.2, 2.3], method="shuffled", sparsity=level) for level in levels[:-1]]
+    shuffled.append(runs([2.1, 2.6, 2.7], method="shuffled", sparsity=levels[-1]))
+    # By hand: 0.1, 0.2, 0.2; s = 0.0577, t = 4.303, 4.303 * 0.0577 / sqrt(3).
+    assert sweep.pooled_shuffle(pd.concat([*snips, *shuffled])) == "0.17 ± 0.14"
+    assert sweep.pooled_shuffle(pd.concat(snips)) == "–"
+
+
 def test_repeated_rows_are_refused():
     """They narrowed intervals: two seeds six times went from "untested" to "reproduced"."""
     rows = pd.concat([DENSE, *[runs([1.6, 1.9])] * 6])
@@ -401,6 +411,16 @@ def test_figures_of_nothing_say_so():
     figure = figures.draw_controls(tables.controls(empty), set())
     assert "not run" in [text.get_text() for text in figure.axes[0].texts]
     plt.close("all")
+
+
+def test_a_curve_says_how_many_dense_runs_were_lost():
+    dense = runs([0.8, 5.0, 5.0], method="dense", sparsity=0.0)
+    dense.loc[1:, "status"] = "diverged: nan"
+    rows = pd.concat([dense, runs([1.0, 1.1, 1.2])]).assign(curve="a")
+    means = lab.summarize(rows, ["curve", "method", "sparsity"])
+    figure = figures.draw_curves(means, {"a": LENET})
+    assert "dense: 2 of 3 runs lost" in [text.get_text() for text in figure.axes[0].texts]
+    plt.close(figure)
 
 
 def test_numbers_of_the_prose_are_those_of_the_rows():

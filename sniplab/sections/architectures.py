@@ -278,6 +278,9 @@ def within_a_point(rows: pd.DataFrame, kind: str) -> dict:
     asked = [name for name in names if dense_error(name) is not None]
     if trained.empty:
         verdict = f"untested: {_in_short(behind)}"
+        absent = len(set(asked) - set(table.index))
+        if behind and absent:
+            verdict += f", {absent} not trained"
     elif len(repeated) < len(asked) and not fails.any():
         verdict = f"untested: {len(repeated)} of {len(asked)} networks have several seeds"
     return claim | {"verdict": verdict}

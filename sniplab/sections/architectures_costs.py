@@ -237,16 +237,7 @@ def _of_data(rows: pd.DataFrame, cost: pd.DataFrame, dataset: str) -> dict[str, 
             found["costs"].replace("+", "") if (some["mean"] > 0).all() else found["costs"]
         )
     found["trained_out"] = str((some.trained_out == "yes").sum())
-    found["late_change"] = _late_change(initial_runs(rows))
     return {f"{name}.{dataset}": text for name, text in found.items()}
-
-
-def _late_change(rows: pd.DataFrame) -> str:
-    """By how much the test error of a run still changes over the last third of its checkpoints, at
-    most, in points; "–" where there are too few of them."""
-    curves = [np.array(text.split(), dtype=float) for text in rows.test_curve]
-    changes = [abs(curve[-1] - curve[-(len(curve) // 3)]) for curve in curves if len(curve) > 5]
-    return f"{max(changes):.1f}" if changes else "–"
 
 
 # ----------------------------------------------------------------------------------------- figure

@@ -529,9 +529,9 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
 
 
 def pooled_shuffle(curve: pd.DataFrame) -> str:
-    """What shuffling changes in the mean over 90, 95 and 98 %, in points, over seeds; `curve` as
-    from `main_curve`."""
-    some = curve[curve.sparsity.isin((0.9, 0.95, 0.98)) & (curve.status == "ok")]
+    """What shuffling changes in the mean over the sparsities ABOVE, in points, over seeds; `curve`
+    as from `main_curve`."""
+    some = curve[curve.sparsity.isin(ABOVE) & (curve.status == "ok")]
     means = some.groupby(["method", "seed"]).error.mean().unstack("method")
     if not {"shuffled", "snip"} <= set(means):
         return "–"

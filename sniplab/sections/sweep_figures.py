@@ -63,8 +63,12 @@ def draw_curves(means: pd.DataFrame, models: Mapping[str, str]) -> plt.Figure:
             axis.set_yticks(errors, [f"{error:g}" for error in errors])
             axis.minorticks_off()
             _draw_methods(axis, here, top)
-            for dense in here["mean"][here.method == "dense"]:
-                axis.axhline(dense, color="black", ls=":", lw=1)
+            for dense in here[here.method == "dense"].itertuples():
+                axis.axhline(dense.mean, color="black", ls=":", lw=1)
+                if dense.lost:
+                    text = f"dense: {dense.lost} of {dense.n + dense.lost} runs lost"
+                    place = {"transform": axis.transAxes, "fontsize": 8, "ha": "right"}
+                    axis.text(0.98, 0.03, text, **place)
             say_if_empty(axis, here)
         axes[0].set_ylabel("test error (%)")
         legend_above(figure, 3)
@@ -89,9 +93,8 @@ def _draw_methods(axis: plt.Axes, means: pd.DataFrame, top: float) -> None:
             cells = zip(beyond["mean"], beyond.sparsity, strict=True)
             text = ", ".join(f"{error:.0f} % at {level(sparsity)}" for error, sparsity in cells)
             place = {"transform": axis.transAxes, "va": "top", "fontsize": 8, "zorder": 7}
-            place["bbox"] = {"fc": "white", "ec": "none", "pad": 0.5}
-            axis.text(0.02, high, f"↑ {method.label}: {text}", color=method.colour, **place)
-            high -= 0.06
+            axis.text(0.02, high, f"↑ {method.label}\n    {text}", color=method.colour, **place)
+            high -= 0.1
 
 
 def _draw_published(axis: plt.Axes, model: str) -> None:
