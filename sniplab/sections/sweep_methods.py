@@ -22,7 +22,7 @@ from sniplab.verdicts import collected_claim
 # chosen, but how many units; and a trained network, pruned by magnitude and trained again.
 NARROW = Method("narrow", "dense and narrow", "#000000", "s", "-", None)
 TRAINED = Method("trained", "magnitude after training", "#cc79a7", "P", "-", None)
-REWOUND = Method("rewound", "the same, rewound", "#56b4e9", "X", "--", None)
+REWOUND = Method("rewound", "magnitude, rewound", "#56b4e9", "X", "--", None)
 BESIDE = METHODS | {method.name: method for method in (NARROW, TRAINED, REWOUND)}
 PANELS = {  # of the figure
     "random, or narrow": ("erk", "uniform", NARROW.name),
