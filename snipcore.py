@@ -9,7 +9,7 @@ The networks of the tables, initialisation, sensitivity and masks, in that order
 - Lee, Ajanthan & Torr. SNIP: Single-shot network pruning based on connection sensitivity.
   ICLR 2019, arXiv:1810.02340. "Eq.", "§", "Table" and "Fig." below are those of this paper.
 
-Words: m is the number of prunable parameters, sparsity (the paper's κ̄) the fraction of them that
+Notation: m is the number of prunable parameters, sparsity (the paper's κ̄) the fraction of them that
 is removed, κ the number kept. Sparsity is a fraction, 0 ≤ κ̄ < 1.
 """
 
@@ -268,9 +268,9 @@ def googlenet(kernels: tuple[int, int], classes: int) -> nn.Module:
     return nn.Sequential(*layers, *head)
 
 
-def _preactivated(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+def _preactivated(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
     """Batch norm, ReLU, convolution."""
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2)
+    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
     return nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU(), convolution)
 
 
@@ -988,6 +988,8 @@ def sensitivity(
     # Of how many targets each loss is the mean: cross-entropy passes over labels of -100.
     counts = y != -100 if loss is F.cross_entropy else torch.ones(len(y))
     counts = [int(part.sum()) for part in counts.split(size)]
+    if not any(counts):
+        raise ValueError("all labels are -100, and none counts")
 
     def losses() -> Iterator[Tensor]:
         for part_x, part_y, count in zip(x.split(size), y.split(size), counts, strict=True):
@@ -1211,7 +1213,7 @@ def hold(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str,
 
 
 def summary(model: nn.Module, masks: Mapping[str, Tensor]) -> str:
-    """A table, tensor by tensor, of what the masks keep, and of what has no mask; to be printed.
+    """A table to be printed: what the masks keep of each tensor, and weights without a mask.
 
     Raises ValueError as `apply_masks` does.
     """
@@ -1247,7 +1249,8 @@ def summary(model: nn.Module, masks: Mapping[str, Tensor]) -> str:
 
 
 def digest(masks: Mapping[str, Tensor]) -> str:
-    """Twelve hexadecimal digits that change when any mask does, by which two can be compared.
+    """Twelve hexadecimal digits of the names and entries of masks, by which two sets for one model
+    are compared. Shapes do not count.
 
     Raises ValueError for masks that are not of booleans.
     """
@@ -1373,6 +1376,15 @@ def _nan(t: Tensor) -> Tensor:
     return torch.full_like(t, math.nan, dtype=t.dtype if t.is_floating_point() else torch.float32)
 
 
+def _seed_all(model: nn.Module) -> None:
+    """Seed the generators from which a model may draw: the CPU's, and those of its own GPUs; what
+    others do on theirs goes on undisturbed."""
+    torch.default_generator.manual_seed(0)
+    for device in {weight.device for weight in model.parameters() if weight.is_cuda}:
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(0)
+
+
 def _outputs(model: nn.Module, run: Callable, change: Callable[[Tensor], Tensor]) -> list[Tensor]:
     """The tensors that come out of a pass if what goes in is changed: floats and bytes, and where
     whole numbers go in, what embeddings make of them.
@@ -1400,7 +1412,7 @@ def _outputs(model: nn.Module, run: Callable, change: Callable[[Tensor], Tensor]
         for module in model.modules():
             if isinstance(module, nn.Embedding | nn.EmbeddingBag):
                 hooks.callback(module.register_forward_hook(embed).remove)
-        torch.manual_seed(0)  # of a model that draws, the same each time
+        _seed_all(model)  # of a model that draws, the same each time
         found = [t for t in tree_leaves(run()) if isinstance(t, Tensor)]
     if not changed:
         raise _Unclear("no floats, bytes or tokens go into the model")

@@ -22,7 +22,7 @@ _NAMES = {  # by room
     "sniplab.notebook": "Section facts open_section",
     "sniplab.recipe": "PROTOCOLS REFERENCE Recipe recipe_for",
     "sniplab.runs": "COLUMNS CURVE_POINTS CURVES Config curve_text "
-    "hardware identity parts_of read_results run_grid select",
+    "hardware identity parameter_count parts_of read_results run_grid select",
     "sniplab.sections": "COMMITTED PROFILES RESULTS output_folder rows_of",
     "sniplab.show": "ENGINE_LOOKS counted plot_style spanned",
     "sniplab.sparse": "SparseLinear sparse_linears stackable train_stacked",

@@ -19,7 +19,7 @@ from torch import nn
 
 from sniplab.data import Data
 
-CHECKPOINT_VERSION = 1  # of a checkpoint's content and of the arithmetic that goes on from it
+CHECKPOINT_VERSION = 2  # of a checkpoint's content and of the arithmetic that goes on from it
 
 
 def fingerprint(network: nn.Module, masks: Mapping | None, data: Data, *settings) -> str:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from snipcore import generator_for, kept_count, prunable
+from sniplab.data import random_labels
 from sniplab.pruners import keep, snip_masks
 
 TRADES = 100  # of degree-preserving shuffles
@@ -45,8 +46,7 @@ def rescale(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
 
 def permute_labels(y: Tensor, seed: int) -> Tensor:
     """The labels of a batch, (B,), in another order: each class as often, but with any images."""
-    generator = generator_for(seed, "permuted labels")
-    return y[torch.randperm(len(y), generator=generator, device="cpu").to(y.device)]
+    return random_labels(y, seed, "permuted labels")
 
 
 def permuted_labels_masks(model, x, y, sparsity, seed, norm, biases) -> dict[str, Tensor]:

@@ -97,7 +97,8 @@ def load_data(
             arrays, source = _from_torchvision(torchvision_name, root), f"{name}, from torchvision"
             _check_arrays(arrays, _torchvision_places(torchvision_name, root)[0], shape)
         except (OSError, RuntimeError) as error:  # no network, a full disk, a damaged download
-            missing = f"there is no {archive.name}, and {name} could not be downloaded"
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            missing = f"there is no {archive.name}, and {name} could not be downloaded ({why})"
             if name == "kmnist":
                 raise FileNotFoundError(f"{missing}; put it at {archive.resolve()}") from error
             arrays, digits = _embedded_digits(shape)
@@ -330,7 +331,8 @@ def moved(x: Tensor, moves: Tensor, shift: int) -> Tensor:
     return padded[image, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
 
 
-def random_labels(y: Tensor, seed: int) -> Tensor:
-    """The labels `y`, (N,), dealt out anew: as many of each class, at random images (§5.6)."""
-    order = torch.randperm(len(y), generator=generator_for(seed, "random labels"), device="cpu")
+def random_labels(y: Tensor, seed: int, purpose: str = "random labels") -> Tensor:
+    """The labels `y`, (N,), dealt out anew: as many of each class, at random images (§5.6). Each
+    purpose has an order of its own."""
+    order = torch.randperm(len(y), generator=generator_for(seed, purpose), device="cpu")
     return y[order.to(y.device)]

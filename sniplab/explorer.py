@@ -15,7 +15,7 @@ import pandas as pd
 import PIL.Image
 
 from sniplab.methods import METHODS
-from sniplab.sections.connections import classes
+from sniplab.sections.connections import classes, pictures_of
 
 SHOWN = ("dense", "snip", "shuffled", "random")  # of METHODS
 HEADLINES = (0.1, 0.5, 0.9)  # sparsities that stand there without a script
@@ -40,7 +40,10 @@ def explorer(pictures: pd.DataFrame, errors: pd.DataFrame, layers: pd.DataFrame)
     """
     sparsities = sorted(pictures.sparsity.unique())
     titles = list(pictures.data.unique())
-    kept = {title: fractions(pictures[pictures.data == title], sparsities) for title in titles}
+    kept = {  # of each pixel's connections: (sparsities, classes, 28, 28)
+        title: np.stack([pictures_of({"pictures": pictures}, title, s) for s in sparsities])
+        for title in titles
+    }
     numbers = {
         "sparsities": [percent(s) for s in sparsities],
         "start": int(np.abs(np.array(sparsities) - START).argmin()),
@@ -69,20 +72,6 @@ def percent(fraction: float, digits: int = 0) -> str:
 
 
 # ---------------------------------------------------------------------------------------- pictures
-
-
-def fractions(pictures: pd.DataFrame, sparsities: list[float]) -> np.ndarray:
-    """Fraction kept of each pixel's connections in the pictures of one data set, by sparsity and
-    class: (sparsities, classes, 28, 28)."""
-    by = pictures.set_index(["sparsity", "class"]).sort_index()
-    shape = (len(sparsities), -1, SIDE, SIDE)
-    rows = [by.loc[sparsity] for sparsity in sparsities]
-    tiles = [
-        np.array(row.kept.split(), float) / row.connections
-        for level in rows
-        for row in level.itertuples()
-    ]
-    return np.reshape(tiles, shape)
 
 
 def greys(tiles: np.ndarray) -> np.ndarray:

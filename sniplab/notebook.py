@@ -49,7 +49,7 @@ class Section:
         if lost := int((runs.status != "ok").sum()):
             line += f", {lost} of them diverged or failed"
         if cut := int((runs.collapsed != "").sum()):
-            line += f", {cut} with a mask that empties a layer"
+            line += f", {cut} with a mask that empties a layer or cuts the network"
         if self.profile == COMMITTED and len(runs) < wanted:
             line += f". Profile {COMMITTED} trains nothing: for runs of your own take quick"
         print(line)

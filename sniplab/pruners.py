@@ -271,9 +271,12 @@ def magnitude_masks(model, x, y, sparsity, seed, norm, biases) -> dict[str, Tens
 def gradient_scores(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     """A common slip: |∂L/∂w| without the weight, in evaluation mode. x: (B, …), y: (B,)."""
     twin = copy.deepcopy(model).eval()
-    weights = prunable(twin)
-    gradients = torch.autograd.grad(F.cross_entropy(twin(x), y), list(weights.values()))
-    return {name: g.abs() for name, g in zip(weights, gradients, strict=True)}
+    twin.zero_grad()
+    with torch.enable_grad():
+        for part_x, part_y in zip(x.split(SCORING_CHUNK), y.split(SCORING_CHUNK), strict=True):
+            loss = F.cross_entropy(twin(part_x), part_y) * len(part_x) / len(x)
+            loss.backward()
+    return {name: weight.grad.abs() for name, weight in prunable(twin).items()}
 
 
 def gradient_masks(model, x, y, sparsity, seed, norm, biases) -> dict[str, Tensor]:

@@ -139,7 +139,7 @@ class SparseLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:  # (…, I) -> (…, O)
         flat = x.to(self.values.dtype).reshape(-1, self.in_features).t()
         with torch.autocast(x.device.type, enabled=False):  # there is no sparse bfloat16 product
-            return self.product(flat).t().unflatten(0, x.shape[:-1])
+            return self.product(flat).t().reshape(*x.shape[:-1], self.out_features)
 
     @torch.no_grad()
     def write_back(self) -> None:

@@ -216,7 +216,8 @@ def fit(
         checkpoint, checkpoint_seconds, graph: as for `train`.
         watch: told, at most every two seconds, the steps done and the seconds of a step.
 
-    Raises FloatingPointError when the loss of a network by itself is NaN or Inf.
+    Raises FloatingPointError when the loss of a network by itself is NaN or Inf; where those of all
+    K are, training ends.
     """
     device = data.x_train.device
     shape = (recipe.iterations, *count)
@@ -246,15 +247,18 @@ def fit(
             torch.where(here, value, record, out=record)
         batches.counter.add_(1)
 
-    def read() -> None:
-        """Read the losses since the last time: to do so after each step would wait for it."""
+    def read() -> bool:
+        """Read the losses since the last time: to do so after each step would wait for it. Whether
+        any network is left whose losses are finite."""
         part = slice(run.read - batches.first, run.done - batches.first)
         run.losses[run.read : run.done], run.wrong[run.read : run.done] = losses[part], wrong[part]
-        if not count and len(lost := (~losses[part].isfinite()).nonzero()):  # of K, others go on
-            first = run.read + int(lost[0])
+        finite = losses[part].isfinite()
+        if not count and not finite.all():  # of K, others go on
+            first = run.read + int((~finite).nonzero()[0])
             value = run.losses[first].item()
             raise FloatingPointError(f"the loss is {value} at iteration {first}")
         run.read = run.done
+        return bool(finite.all(0).any())
 
     def take_test() -> None:
         start = time.perf_counter()
@@ -273,13 +277,8 @@ def fit(
             "dropout": dropout.get_state(),
             "network": network.state_dict(),
             "optimizer": state,
-            "done": run.done,
-            "errors": run.errors,
-            "seconds": run.seconds,
-            "step_seconds": run.step_seconds,
-            "test_seconds": run.test_seconds,
-            "losses": run.losses[: run.done].clone(),
-            "wrong": run.wrong[: run.done].clone(),
+            **vars(run),
+            **{name: getattr(run, name)[: run.done].clone() for name in ("losses", "wrong")},
         }
 
     with own_randomness(device, seed) as dropout:
@@ -288,10 +287,11 @@ def fit(
             optimizer.load_state_dict(state["optimizer"])
             batches.go_on(state["batches"])
             dropout.set_state(state["dropout"])
-            run.done, run.errors = state["done"], state["errors"]
-            run.seconds, run.step_seconds = state["seconds"], state["step_seconds"]
-            run.test_seconds, run.read = state["test_seconds"], run.done
-            run.losses[: run.done], run.wrong[: run.done] = state["losses"], state["wrong"]
+            for name, value in vars(run).items():
+                if isinstance(value, Tensor):
+                    value[: state["done"]] = state[name]
+                else:
+                    setattr(run, name, state[name])
         network.train()
         if len(run.errors) < sum(step <= run.done for step in at):  # saved before a test
             take_test()
@@ -305,8 +305,8 @@ def fit(
             batches.prepare(i)
             step()
             run.done = i + 1
-            if run.done in at or run.done % CHUNK == 0:
-                read()
+            if (run.done in at or run.done % CHUNK == 0) and not read():
+                break  # all K are lost
             now = time.perf_counter()
             run.step_seconds += now - begun
             run.seconds += now - begun

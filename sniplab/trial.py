@@ -10,7 +10,7 @@ import seaborn as sns
 import torch
 from torch import Tensor, nn
 
-from snipcore import MODELS, apply_masks, build_model, check_known, prunable
+from snipcore import MODELS, build_model, check_known, prunable
 from sniplab.data import DATASETS, Data, load_data
 from sniplab.methods import METHODS
 from sniplab.recipe import recipe_for
@@ -71,8 +71,6 @@ def compare(
         for name, kept in networks.items():
             before = bar.n
             model = build_model(network).to(data.x_train.device)
-            if kept is not None:
-                apply_masks(model, kept)
 
             def watch(done: int, _, before: int = before) -> None:
                 bar.update(before + done - bar.n)

@@ -1,7 +1,10 @@
 """Exact versions for pip, and the files that use them."""
 
+import ast
 import subprocess
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,38 @@ def test_the_stored_versions_are_those_that_the_project_asks_for():
     for wanted in asked:
         if wanted.name != ABOUT["name"]:
             assert wanted.specifier.contains(stored[canonicalize_name(wanted.name)]), wanted.name
+
+
+def imported(files):
+    """Modules that files import, those of the project and of Python apart."""
+    names = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names.add(node.module)
+    names = {name.split(".")[0] for name in names}
+    own = {"snipcore", "sniplab", *(path.stem for path in ROOT.glob("tests/*.py"))}
+    return names - own - set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize(
+    ("files", "extras"),
+    [
+        (["snipcore.py"], []),
+        (ROOT.glob("sniplab/**/*.py"), ["report"]),
+        (ROOT.glob("tests/[ct]*.py"), ["report", "cluster", "test"]),
+    ],
+    ids=["snipcore", "sniplab", "tests"],
+)
+def test_what_is_imported_is_asked_for(files, extras):
+    asked = [Requirement(text) for text in ABOUT["dependencies"]]
+    asked += [Requirement(r) for extra in extras for r in ABOUT["optional-dependencies"][extra]]
+    asked = {canonicalize_name(wanted.name) for wanted in asked}
+    sold_as = packages_distributions()
+    for module in imported([ROOT / file for file in files]):
+        assert asked & {canonicalize_name(name) for name in sold_as[module]}, module
 
 
 @pytest.mark.parametrize("given", [True, False])

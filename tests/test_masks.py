@@ -456,6 +456,17 @@ def test_masks_that_do_not_fit(tiny, batch):
 # ----------------------------------------------------------------------------------- collapsed
 
 
+def test_the_generators_of_other_gpus_are_let_be(monkeypatch):
+    """A model on the CPU draws from no GPU, where others may be at work."""
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    model = snip.build_model("lenet-300-100")
+    masks = {name: weight > 0 for name, weight in snip.prunable(model).items()}
+    before = torch.get_rng_state()
+    snip.collapsed(model, masks, torch.zeros(1, 1, 28, 28))
+    assert not seeded and torch.get_rng_state().equal(before)
+
+
 def test_a_cut_network_is_named(device):
     """784 … 300 … 100 … 10 with one connection in each layer, joined up or not."""
     model = snip.build_model("lenet-300-100").to(device)

@@ -128,6 +128,16 @@ def test_the_gradient_alone_leaves_the_weight_out(digits):
     assert gradients["fc1.bias"].any() and not right["fc1.bias"].any()  # they start at 0
 
 
+@torch.no_grad()
+def test_the_gradient_alone_is_that_of_parts_added_up(digits, monkeypatch):
+    model = snip.build_model("lenet-300-100", seed=0).to(digits.x_train.device)
+    x, y = lab.draw_batch(digits, 20, seed=0)
+    whole = lab.pruners.gradient_scores(model, x, y)
+    monkeypatch.setattr(lab.pruners, "SCORING_CHUNK", 8)  # the last part has 4
+    for name, score in lab.pruners.gradient_scores(model, x, y).items():
+        torch.testing.assert_close(score, whole[name], rtol=1e-4, atol=1e-7)
+
+
 def test_rescaling_gives_a_layer_its_variance_back():
     model = snip.build_model("lenet-300-100", seed=0)
     x = torch.randn(500, 784, generator=torch.Generator().manual_seed(0))

@@ -79,7 +79,7 @@ def test_rows_say_what_was_run(tmp_path, digits):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*masks cut their network")
+@pytest.mark.filterwarnings("ignore:.*masks empty a layer or cut their network")
 def test_runs_that_only_score(tmp_path, digits):
     """Counts of the layers against masks made by hand; two kinds of statistics, and again."""
     scored = lab.Recipe(0, checkpoints=0)
@@ -220,7 +220,7 @@ def test_the_scoring_batch_can_be_the_whole_train_split(tmp_path, digits):
 
 def test_what_collapsed_is_in_the_row(tmp_path):
     configs = [config(method="magnitude", sparsity=0.98), config(sparsity=0.98)]
-    warning = "1 of 2 masks cut their network.*lenet-300-100, magnitude, fc1.weight; no path"
+    warning = "1 of 2 masks empty a layer or cut their network.*lenet-300-100, magnitude, fc1.weight; no path"
     with pytest.warns(UserWarning, match=warning):
         rows = lab.run_grid(configs, tmp_path / "results.csv", n_jobs=1)
     assert rows.collapsed.tolist() == ["fc1.weight; no path from input to output", ""]
@@ -721,8 +721,8 @@ def test_every_worker_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(lab.runs.worker.tempfile, "gettempdir", lambda: str(tmp_path))
     own = lab.runs.worker._own_gpu
-    with own() as first, own() as second, own() as third:  # as three workers would
-        assert [first, second, third] == ["cuda:0", "cuda:1", "cuda"]
+    with own() as a, own() as b, own() as c, own() as d:  # as four workers would: two on each
+        assert [a, b, c, d] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
     with own() as again:
         assert again == "cuda:0"  # given back when the run has ended
     with monkeypatch.context() as patch:  # another user's locks are in nobody's way
@@ -898,6 +898,57 @@ def test_what_is_pruned_after_training_is_trained_once(tmp_path, stop_at):
     assert len(steps) == 15 + (6 + 5) + (12 - 4)
     pd.testing.assert_frame_equal(rows.drop(columns=TIMES), whole.drop(columns=TIMES))
     assert not (tmp_path / "results.checkpoints").exists()
+
+
+@pytest.mark.parametrize("phase", [15, 20 + 5], ids=["dense", "pruned"])
+def test_a_stack_that_was_begun_stays_one_whatever_is_left_beside_it(tmp_path, stop_at, phase):
+    """Of 8 runs beside 16 others a stack of 8 was begun; alone they would be two stacks of 4."""
+    base = {"recipe": lab.Recipe(12, checkpoints=1), "method": "magnitude", "pretrain": 20}
+    levels = [0.9 + 0.01 * k for k in range(4)]
+    mine = [config(**base, sparsity=s, rewind=r) for r in (False, True) for s in levels]
+    others = [config(**base, sparsity=s, seed=k) for k in (1, 2, 3, 4) for s in levels]
+    data = lab.load_data("digits", device="cpu")
+
+    def tasks(configs):
+        left = {lab.identity(config): config for config in configs}
+        facts = {"digits": lab.runs.grid.facts_of(data)}
+        return lab.runs.grid.tasks_of(left, facts, tmp_path, "cpu", workers=2)
+
+    stack = tasks([*mine, *others])[0]
+    assert len(stack.runs) == 8 and len(tasks(mine)) == 2
+    stop_at([phase])
+    stack.file(".runs").write_text(" ".join([stack.data, *stack.runs]))
+    keep = {"checkpoint": stack.file(".pt"), "checkpoint_seconds": 0}
+    with pytest.raises(KeyboardInterrupt):
+        lab.runs.worker.run(stack.configs, data, stack.engine, **keep)
+    (again,) = tasks(mine)
+    assert again.runs == stack.runs
+
+
+def test_what_fails_on_the_way_goes_on_from_its_checkpoint(tmp_path, monkeypatch, stop_at):
+    """In another grid, too, where it is grouped otherwise."""
+    base = {"recipe": lab.Recipe(12, checkpoints=1), "method": "magnitude", "pretrain": 20}
+    runs = [config(**base, sparsity=s) for s in (0.9, 0.95, 0.98)]
+    ends = [20 + 5]
+    steps = stop_at(ends, MemoryError("no room"))
+    path = tmp_path / "results.csv"
+    with pytest.warns(UserWarning, match="2 of 2 runs did not end well"):
+        rows = lab.run_grid(runs[:2], path, n_jobs=1, checkpoint_seconds=0)
+    assert (rows.status == "failed: MemoryError: no room").all()
+    steps.clear()
+    ends.clear()
+    rows = lab.run_grid(runs, path, n_jobs=1, checkpoint_seconds=0)
+    assert (rows.status == "ok").all() and not (tmp_path / "results.checkpoints").exists()
+    assert len(steps) == (12 - 4) + (20 + 12)  # the third is alone
+
+
+def test_a_large_scoring_batch_is_never_passed_as_a_whole(digits, monkeypatch):
+    seen, real = [], lab.runs.worker.collapsed
+    monkeypatch.setattr(
+        lab.runs.worker, "collapsed", lambda m, masks, x: seen.append(len(x)) or real(m, masks, x)
+    )
+    lab.runs.worker.prepare(config(scoring_batch=0), digits)
+    assert seen == [128]
 
 
 def test_a_dense_network_that_diverges_is_never_pruned(tmp_path):

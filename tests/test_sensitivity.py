@@ -885,6 +885,8 @@ def test_labels_that_are_passed_over_do_not_count_in_chunks(size):
     whole, chunked = snip.sensitivity(model, x, y), snip.sensitivity(model, x, y, chunk_size=size)
     for name, score in whole.items():
         torch.testing.assert_close(chunked[name], score)
+    with pytest.raises(ValueError, match="all labels are -100"):
+        snip.sensitivity(model, x, torch.full((6,), -100), chunk_size=size)
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,28 @@ def test_one_that_diverges_leaves_the_others_alone(digits, device):
     np.testing.assert_allclose(histories[2].loss, alone[0].loss, rtol=1e-5)
 
 
+def test_a_stack_of_which_all_diverge_ends(digits, device, monkeypatch):
+    models, masks = pruned(2, device, digits)
+    with torch.no_grad():
+        for model in models:
+            model.fc1.weight.mul_(1e30)
+    steps, real = [], lab.batches.Batches.prepare
+    monkeypatch.setattr(
+        lab.batches.Batches, "prepare", lambda self, i: steps.append(i) or real(self, i)
+    )
+    recipe = dataclasses.replace(RECIPE, iterations=1000)
+    histories = lab.train_stacked(models, digits, recipe, masks)
+    assert all("the loss is nan" in str(history) for history in histories)
+    assert len(steps) == lab.batches.CHUNK < 1000
+
+
+def test_a_sparse_layer_takes_one_vector(device):
+    layer = nn.Linear(5, 3).to(device)
+    mask = torch.ones(3, 5, dtype=torch.bool, device=device)
+    x = torch.arange(5.0, device=device)
+    torch.testing.assert_close(lab.SparseLinear([layer], [mask])(x), layer(x))
+
+
 def test_logits_that_overflow_after_the_last_loss_are_no_result(monkeypatch, digits, device):
     models, masks = pruned(3, device, digits)
     recipe = lab.Recipe(iterations=1, lr=0.05, checkpoints=1)

@@ -143,6 +143,8 @@ def test_a_shuffle_is_pooled_over_sparsities_within_a_seed():
     # By hand: 0.1, 0.2, 0.2; s = 0.0577, t = 4.303, 4.303 * 0.0577 / sqrt(3).
     assert sweep.pooled_shuffle(pd.concat([*snips, *shuffled])) == "0.17 ± 0.14"
     assert sweep.pooled_shuffle(pd.concat(snips)) == "–"
+    shuffled[-1].loc[0, "status"] = "diverged: nan"  # the whole seed is left out
+    assert sweep.pooled_shuffle(pd.concat([*snips, *shuffled])) == "0.20 ± 0.00"
 
 
 def test_repeated_rows_are_refused():

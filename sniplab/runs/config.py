@@ -23,6 +23,9 @@ class Config:
     weights, scoring batch and order of batches, whatever their method and sparsity: they are
     paired.
 
+    Unless given, `dataset` and `reinit_gates` are settled once, by the other fields: with
+    `dataclasses.replace` give them again where these change.
+
     A new field needs a default that means "as before"; then no stored row changes its identity.
     """
 
@@ -90,6 +93,11 @@ def shapes(model: str, width: float = 1.0) -> nn.Module:
         return MODELS[model].network(10, width)
 
 
+def parameter_count(model: str, width: float = 1.0) -> int:
+    """How many prunable parameters a network of MODELS has, m of the paper."""
+    return sum(weight.numel() for weight in prunable(shapes(model, width)).values())
+
+
 def width_for(model: str, sparsity: float) -> float:
     """The width, in thousandths, at which a dense network has as many parameters as the whole one
     keeps at a sparsity, or as nearly as many as its layers of whole units allow.
@@ -98,7 +106,7 @@ def width_for(model: str, sparsity: float) -> float:
     """
 
     def count(thousandths: int) -> int:
-        return sum(w.numel() for w in prunable(shapes(model, thousandths / 1000)).values())
+        return parameter_count(model, thousandths / 1000)
 
     kept = kept_count(count(1000), sparsity)
     above = 1 + bisect.bisect_left(range(1, 1000), kept, key=count)

@@ -24,6 +24,9 @@ from sniplab.runs.store import append_rows, curves_of, read_results, typed
 from sniplab.runs.worker import Placement, Task, rows_of
 from sniplab.training import settled_precision
 
+CHECKPOINTS = (".pt", ".dense.pt")  # of a task
+KEPT = (*CHECKPOINTS, ".runs")  # until its runs have ended
+
 
 def run_grid(
     configs: Iterable[Config],
@@ -92,7 +95,7 @@ def run_grid(
         with contextlib.suppress(OSError):  # not there, or not empty
             folder.rmdir()
     rows = rows.set_index("run", drop=False).loc[runs].reset_index(drop=True)
-    _warn_of(rows, rows.collapsed != "", "masks cut their network", "collapsed")
+    _warn_of(rows, rows.collapsed != "", "masks empty a layer or cut their network", "collapsed")
     _warn_of(rows, rows.status != "ok", "runs did not end well", "status")
     return rows
 
@@ -269,7 +272,7 @@ def tasks_of(
     tasks, left = [], dict(left)
     for file in sorted(folder.glob("*.runs")):
         digest, *runs = file.read_text(errors="replace").split() or [""]
-        if all(run in left for run in runs) and runs and file.with_suffix(".pt").exists():
+        if _begun(file) and runs and all(run in left for run in runs):
             configs = [left[run] for run in runs]
             if data[configs[0].dataset].digest == digest:
                 tasks.append(task(configs, engine(configs[0])))
@@ -293,6 +296,11 @@ def tasks_of(
     return tasks
 
 
+def _begun(file: Path) -> bool:
+    """Whether a task has a checkpoint; `file`: any of its files, or their common name."""
+    return any(file.with_suffix(suffix).exists() for suffix in CHECKPOINTS)
+
+
 def _clear(folder: Path, done: set[str], digests: set[str]) -> None:
     """Remove what a sweep that was killed left behind: half-written files, and the checkpoints of
     runs whose rows it had just written."""
@@ -301,7 +309,7 @@ def _clear(folder: Path, done: set[str], digests: set[str]) -> None:
     for file in folder.glob("*.runs"):
         digest, *runs = file.read_text(errors="replace").split() or [""]
         if digest in digests and runs and done.issuperset(runs):
-            for suffix in (".pt", ".dense.pt", ".steps", ".runs"):
+            for suffix in (".steps", *KEPT):
                 file.with_suffix(suffix).unlink(missing_ok=True)
 
 
@@ -324,9 +332,9 @@ def _do(
                 new = typed(pd.DataFrame(new))
                 rows = pd.concat([rows[~rows.run.isin(new.run)], new])
                 task = todo.pop(key)
-                if not new.status.str.startswith("failed").all():  # which are tried again
-                    task.file(".pt").unlink(missing_ok=True)
-                for suffix in (".steps", ".runs", ".dense.pt"):
+                failed = new.status.str.startswith("failed").all()  # they are tried again
+                again = failed and _begun(task.file(""))
+                for suffix in (".steps", *(() if again else KEPT)):
                     task.file(suffix).unlink(missing_ok=True)
                 bar.update(len(new))
     except TerminatedWorkerError as error:

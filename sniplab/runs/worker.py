@@ -6,6 +6,7 @@ import ctypes
 import dataclasses
 import getpass
 import hashlib
+import itertools
 import multiprocessing
 import os
 import platform
@@ -150,7 +151,8 @@ def prepare(
     if masks is not None:
         outcome["kept"] = sum(int(mask.sum()) for mask in masks.values())
         outcome["masks"] = digest(masks)
-        outcome["collapsed"] = "; ".join(collapsed(model, masks, x))
+        # Of a batch as large as the train split, not all: each image would be in memory at once.
+        outcome["collapsed"] = "; ".join(collapsed(model, masks, x[:128]))
         with contextlib.suppress(ValueError):  # a network whose paths we cannot follow
             outcome["effective"] = effective_fraction(model, masks, x[:1])
     if masks is not None and config.recipe.iterations == 0:
@@ -314,14 +316,14 @@ def _end_with_parent(parent: int) -> None:
 
 @contextlib.contextmanager
 def _own_gpu() -> Iterator[str]:
-    """A GPU that no other worker of this user on this machine has taken; any, if all are taken."""
-    for number in range(torch.cuda.device_count()):
-        name = f"snip-gpu-{number}-{getpass.getuser()}.lock"
-        lock = filelock.FileLock(Path(tempfile.gettempdir()) / name, timeout=0)
-        with contextlib.suppress(filelock.Timeout), lock:
-            yield f"cuda:{number}"
-            return
-    yield "cuda"
+    """The GPU that fewest other workers of this user on this machine have taken."""
+    for share in itertools.count():  # all GPUs once, then all of them a second time
+        for number in range(torch.cuda.device_count()):
+            name = f"snip-gpu-{number}-{share}-{getpass.getuser()}.lock"
+            lock = filelock.FileLock(Path(tempfile.gettempdir()) / name, timeout=0)
+            with contextlib.suppress(filelock.Timeout), lock:
+                yield f"cuda:{number}"
+                return
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
 """What the sections of the report share: names of profiles, where results lie, how rows are had.
 
-A section is one file: what it runs under each profile (`plan`), what it claims (`claims`), its
-tables, its figures (`draw_…`) and the numbers of its prose (`values`). A plan is a dictionary from
-the name of a part to the runs of that part; one run may be in several parts.
+A section is the files that begin with its name: what it runs under each profile (`plan`), what it
+claims (`claims`), its tables, its figures (`draw_…`) and the numbers of its prose (`values`). A
+plan is a dictionary from the name of a part to the runs of that part; one run may be in several
+parts.
 """
 
 import os

@@ -17,7 +17,7 @@ from sniplab.sections.architectures_published import (
     own_sparsity,
     published_errors,
 )
-from sniplab.show import PUBLISHED, handles_of, spanned
+from sniplab.show import PUBLISHED, handles_of, level, spanned
 from sniplab.stats import paired, points, quoted_table, summarize
 from sniplab.verdicts import from_to, undertrained
 
@@ -68,7 +68,7 @@ def label(model: str, method: str, sparsity: float) -> str:
     if method != "snip":
         parts.append(METHODS[method].label)
     if sparsity != own_sparsity(model):
-        parts.append(f"{100 * sparsity:g} %")
+        parts.append(level(sparsity))
     return ", ".join(parts)
 
 
@@ -159,7 +159,7 @@ def error_text(table: pd.DataFrame) -> pd.DataFrame:
     """`error_table` as it is shown."""
     shown = {
         "network": table.network,
-        "sparsity": [f"{100 * sparsity:g} %" for sparsity in table.sparsity],
+        "sparsity": table.sparsity.map(level),
         "dense": table.dense,
         "pruned": table.pruned,
         "Δ": table.difference,

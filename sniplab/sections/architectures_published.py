@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from snipcore import MODELS, ModelSpec, kept_count, prunable
-from sniplab.runs.config import shapes
+from snipcore import MODELS, ModelSpec, kept_count
+from sniplab.runs import parameter_count
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def parameter_counts() -> pd.DataFrame:
     """
     lines = []
     for name, spec in systems().items():
-        m = sum(weight.numel() for weight in prunable(shapes(name)).values())
+        m = parameter_count(name)
         line = {"model": name, "m": m, "kept": kept_count(m, spec.sparsity)}
         for source, table in (("paper", TABLE_2), ("class_report", CLASS_REPORT)):
             printed = table.get(name)

@@ -16,7 +16,7 @@ from sniplab.batches import Batches
 from sniplab.data import Data, draw_batch, load_data
 from sniplab.methods import make_masks
 from sniplab.recipe import Recipe, recipe_for
-from sniplab.runs import Config, hardware
+from sniplab.runs import Config, hardware, parameter_count
 from sniplab.runs.worker import computing_with
 from sniplab.sections import (
     COMMITTED,
@@ -130,7 +130,9 @@ def leak(data: Data, steps: int, seed: int) -> dict:
     recipe = Recipe(steps, stages=1, checkpoints=1)  # a constant rate, as the reference has
     model = build_model(NETWORK, seed=seed).to(device)
     masks = make_masks(model, "snip", LEAKY, *draw_batch(data, 100, seed), seed)
-    optimizer = torch.optim.SGD(model.parameters(), recipe.lr, 0.9, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(
+        model.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay
+    )
     batches = Batches(data, recipe, seed)
     for step in range(steps):
         apply_masks(model, masks)
@@ -152,7 +154,7 @@ def measure_leak(data: Data, profile: str) -> pd.DataFrame:
     table = pd.DataFrame(
         [leak(data, numbers.leak_iterations, seed) for seed in range(numbers.leak_seeds)]
     )
-    m = sum(weight.numel() for weight in prunable(build_model(NETWORK)).values())
+    m = parameter_count(NETWORK)
     return table.assign(
         iterations=numbers.leak_iterations,
         pruned=m - kept_count(m, LEAKY),

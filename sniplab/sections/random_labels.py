@@ -18,9 +18,9 @@ import pandas as pd
 from snipcore import kept_count
 from sniplab.data import Data, load_data, random_labels
 from sniplab.recipe import recipe_for
-from sniplab.runs import Config
+from sniplab.runs import Config, parameter_count
 from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, chosen
-from sniplab.sections.random_labels_capacity import BITS, least_error, parameters
+from sniplab.sections.random_labels_capacity import BITS, least_error
 from sniplab.sections.random_labels_comparisons import (
     JUDGED,
     KIND,
@@ -361,7 +361,7 @@ def _capacity(usual: pd.DataFrame, plan: Plan) -> dict[str, str]:
     most = bits_per_parameter(usual, images)[list(TRIED)].max(axis=None)
     found["memory.bits.learned"] = "–" if pd.isna(most) else f"{most:.2f}"
     for model, iterations in {c.model: c.recipe.iterations for c in plan["usual"]}.items():
-        kept = kept_count(parameters(model), HARDEST)
+        kept = kept_count(parameter_count(model), HARDEST)
         found[f"memory.iterations.{model}"] = f"{iterations:,}"
         found[f"memory.kept.{model}"] = f"{kept:,}"
         found[f"memory.bits.needed.{model}"] = f"{images * np.log2(10) / kept:.1f}"

@@ -2,14 +2,7 @@
 
 import numpy as np
 
-from snipcore import build_model, prunable
-
 BITS = 32  # of a parameter
-
-
-def parameters(model: str) -> int:
-    """How many parameters a network has that can be pruned."""
-    return sum(weight.numel() for weight in prunable(build_model(model)).values())
 
 
 def label_bits(error):

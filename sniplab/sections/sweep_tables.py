@@ -203,7 +203,8 @@ def recipes_near(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def cut_masks(rows: pd.DataFrame) -> pd.DataFrame:
-    """Masks that keep nothing of a weight tensor: what they cut, in how many runs, mean error."""
+    """Masks that keep nothing of a weight tensor, or leave no path: what is cut, in how many runs,
+    their mean error."""
     apart = ["model", "iterations", "method", "sparsity", "collapsed"]
     runs = rows.drop_duplicates(["run", "data"])  # of a run in two parts one
     cut = runs[runs.collapsed != ""].groupby(apart, sort=False)
