@@ -220,7 +220,7 @@ def test_the_scoring_batch_can_be_the_whole_train_split(tmp_path, digits):
 
 def test_what_collapsed_is_in_the_row(tmp_path):
     configs = [config(method="magnitude", sparsity=0.98), config(sparsity=0.98)]
-    warning = "1 of 2 masks empty a layer or cut their network.*lenet-300-100, magnitude, fc1.weight; no path"
+    warning = "1 of 2 masks empty a layer or cut.*lenet-300-100, magnitude, fc1.weight; no path"
     with pytest.warns(UserWarning, match=warning):
         rows = lab.run_grid(configs, tmp_path / "results.csv", n_jobs=1)
     assert rows.collapsed.tolist() == ["fc1.weight; no path from input to output", ""]
