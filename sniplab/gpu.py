@@ -1,13 +1,10 @@
 """A first trial on a GPU: are captured steps the same as others, how long do they take, and rows of
 the published length.
 
-    python -m sniplab.gpu pack FILE    images of a .npz, losslessly in FILE (CIFAR-10 out of JPEG
-                                       files: a quarter), to be carried to another machine
-    python -m sniplab.gpu unpack FILE    and back, into the folder of the data
-    python -m sniplab.gpu trial FOLDER    all of it; what FOLDER has already is not done again
+    python -m sniplab.gpu FOLDER    all of it; what FOLDER has already is not done again
 
-A trial takes hours in all. It stops by itself before `--minutes` are over, or may be killed; the
-same command goes on. FOLDER has equality.csv, steps.csv and rows.csv, a line as soon as it is
+A trial takes hours in all. It begins nothing when `--minutes` are over, nor, in the second half of
+them, what would last longer; it may be killed. The same command goes on. FOLDER has equality.csv, steps.csv and rows.csv, a line as soon as it is
 measured, and the checkpoints of runs that were cut off.
 """
 
@@ -26,9 +23,8 @@ from torch import nn
 
 from snipcore import MODELS, build_model, keep_top, pick_device, sensitivity
 from sniplab.checkpoint import replacing
-from sniplab.data import Data, FallbackWarning, data_root, draw_batch, load_data
+from sniplab.data import Data, FallbackWarning, draw_batch, load_data
 from sniplab.engines import engine_for, train_with
-from sniplab.packing import pack, unpack
 from sniplab.recipe import recipe_for
 from sniplab.runs import Config, run_grid
 from sniplab.runs.worker import computing_with
@@ -174,7 +170,7 @@ def trial(folder: Path, device: str, minutes: float) -> bool:
     most = max(SIDE_BY_SIDE)
     for group in plan():
         needed = max(steps.get((config.model, most), 0) for config in group) * ITERATIONS
-        if left() < min(needed, 30 * minutes):  # one that is too long goes on from its checkpoints
+        if left() < min(needed, 60 * minutes / 2):  # too long a one goes on from its checkpoints
             return False
         run_grid(group, folder / "rows.csv", n_jobs=most, device=device, checkpoint_seconds=60)
     return True
@@ -182,24 +178,13 @@ def trial(folder: Path, device: str, minutes: float) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("pack", "unpack", "trial"))
-    parser.add_argument("path", type=Path)
-    parser.add_argument("--data", default="cifar10", help="the data set to pack: cifar10")
-    parser.add_argument("--minutes", type=float, default=9.0, help="a trial begins nothing after")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--minutes", type=float, default=9.0, help="nothing is begun after")
     parser.add_argument("--device", default=None)
     given = parser.parse_args()
-    archive = data_root() / f"{given.data}.npz"
-    if given.what == "pack":
-        with np.load(archive, allow_pickle=False) as file:
-            pack({name: file[name] for name in file.files}, given.path)
-    elif given.what == "unpack":
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(archive) as file:
-            np.savez(file, **unpack(given.path))
-    else:
-        warnings.simplefilter("error", FallbackWarning)  # digits say nothing of CIFAR-10
-        done = trial(given.path, str(pick_device(given.device)), given.minutes)
-        print("all is done" if done else "the time is over: the same command goes on")
+    warnings.simplefilter("error", FallbackWarning)  # digits say nothing of CIFAR-10
+    done = trial(given.folder, str(pick_device(given.device)), given.minutes)
+    print("all is done" if done else "the time is over: the same command goes on")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ ROOMS = (  # in the order of their arrows; the sections stand side by side after
 AFTER = (  # the sections, in the same order
     *("sniplab.explorer", "sniplab.notebook", "sniplab.prose"),
     *("sniplab.page_tables", "sniplab.page", "sniplab.report"),
-    *("sniplab.packing", "sniplab.gpu"),
+    "sniplab.gpu",
 )
 SECTIONS = sorted(
     f"sniplab.sections.{path.stem}"
