@@ -4,8 +4,9 @@ the published length.
     python -m sniplab.gpu FOLDER    all of it; what FOLDER has already is not done again
 
 A trial takes hours in all. It begins nothing when `--minutes` are over, nor, in the second half of
-them, what would last longer; it may be killed. The same command goes on. FOLDER has equality.csv, steps.csv and rows.csv, a line as soon as it is
-measured, and the checkpoints of runs that were cut off.
+them, what would last longer; it may be killed. The same command goes on. FOLDER has equality.csv,
+steps.csv and rows.csv, a line as soon as it is measured, and the checkpoints of runs that were cut
+off.
 """
 
 import argparse
