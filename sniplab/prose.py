@@ -18,18 +18,10 @@ from sniplab.sections import (
     COMMITTED,
     RESULTS,
     architectures,
-    architectures_lengths,
-    architectures_methods,
     conclusion,
     connections,
-    connections_labels,
-    data_and_initialization,
-    random_labels,
     stored_rows,
-    sweep,
     sweep_biases,
-    sweep_fashion,
-    sweep_methods,
     sweep_paths,
     sweep_time,
 )
@@ -47,26 +39,22 @@ def committed() -> tuple[dict[str, str], pd.DataFrame]:
     """
     rows = conclusion.known_rows(COMMITTED, RESULTS)
     claims = conclusion.claims_table(rows, COMMITTED, RESULTS)
-    data_plan = data_and_initialization.plan(COMMITTED)
     own = stored_rows("6_conclusion", conclusion.plan(COMMITTED), RESULTS)
     swept = rows["1_sparsity_sweep"]
-    found: dict[str, str] = {}
-    for values in (
-        sweep.values(swept, sweep.plan(COMMITTED)),
-        sweep_methods.values(rows["1_methods"], swept),
+    numbers = [
         sweep_biases.values(rows["1_biases"], rows["1_methods"], swept),
-        sweep_fashion.values(rows["1_fashion"], swept),
         sweep_paths.values(swept),
         sweep_time.values(),
         architectures.values(rows["2_architectures"], rows["2_layers"]),
-        architectures_lengths.values(rows["2_lengths"], rows["2_architectures"]),
-        architectures_methods.values(rows["2_methods"], rows["2_architectures"]),
         connections.values(connections.read_tables(RESULTS)),
-        connections_labels.values(rows["3_labels"], swept, rows["1_fashion"]),
-        data_and_initialization.values(rows["4_data_and_initialization"], data_plan),
-        random_labels.values(rows["5_random_labels"], random_labels.plan(COMMITTED)),
         conclusion.values(own, claims),
-    ):
+    ]
+    for module, name in conclusion.MAIN:
+        numbers.append(module.values(rows[name], conclusion.PLANS[name](COMMITTED)))
+    for module, names in conclusion.COLLECTED:
+        numbers.append(module.values(*(rows[name] for name in names)))
+    found: dict[str, str] = {}
+    for values in numbers:
         for name, text in values.items():
             if found.setdefault(name, text) != text:
                 raise ValueError(f"two sections give {name}: {found[name]} and {text}")

@@ -12,7 +12,16 @@ import pytest
 import sniplab as lab
 from sniplab import report, sections
 from sniplab.runs import Config
-from sniplab.sections import COMMITTED, PROFILES, RESULTS, select, sweep
+from sniplab.sections import (
+    COMMITTED,
+    PROFILES,
+    RESULTS,
+    architectures,
+    conclusion,
+    connections,
+    select,
+    sweep,
+)
 from sniplab.verdicts import VERDICTS, table_of
 
 # The files in RESULTS that keep the rows of each section, by its module.
@@ -163,6 +172,30 @@ def test_without_rows_the_claims_are_the_same(module, no_rows, tmp_path, monkeyp
 def test_without_rows_every_number_is_a_word_all_the_same(module, no_rows):
     values = called(module.values, plan=module.plan(COMMITTED), **no_rows)
     assert values and all(text.strip() and "nan" not in text for text in values.values())
+
+
+COLLECTED = [pytest.param(*pair, id=short(pair[0])) for pair in conclusion.COLLECTED]
+
+
+@pytest.mark.parametrize(("module", "names"), COLLECTED)
+def test_claims_on_collected_runs_are_the_same_before_any_is_there(module, names):
+    plan = conclusion.PLANS[names[0]](COMMITTED)
+    rows = [select(conclusion.PLANS[n](COMMITTED), RESULTS / f"{n}.csv") for n in names]
+    claims = module.claims(*rows, plan)
+    assert claims and all(claim["verdict"].startswith(VERDICTS) for claim in claims)
+    assert len({claim["claim"] for claim in claims}) == len(claims)
+    assert module.values(*rows)
+    none = [some[:0] for some in rows]
+    before = module.claims(*none, plan)
+    assert [claim["id"] for claim in before] == [claim["id"] for claim in claims]
+    assert all(claim["verdict"].startswith("untested") for claim in before)
+    assert all(text.strip() and "nan" not in text for text in module.values(*none).values())
+
+
+def test_every_section_with_claims_is_in_the_table_of_claims():
+    listed = {module for module, _ in (*conclusion.MAIN, *conclusion.COLLECTED)}
+    with_claims = {parameter.values[0] for parameter in modules("claims")}
+    assert listed | {architectures, connections} == with_claims
 
 
 # ------------------------------------------------------------------------------ the stored report

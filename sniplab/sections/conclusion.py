@@ -210,6 +210,22 @@ def known_rows(profile: str, folder: Path) -> dict[str, pd.DataFrame]:
     return {name: stored_rows(name, plan(profile), folder) for name, plan in PLANS.items()}
 
 
+# Sections with claims and numbers of their own runs, by the file of these.
+MAIN = (
+    (sweep, "1_sparsity_sweep"),
+    (data_and_initialization, "4_data_and_initialization"),
+    (random_labels, "5_random_labels"),
+)
+# The same of runs that are collected over many days, and of others that they stand beside.
+COLLECTED = (
+    (sweep_methods, ("1_methods", "1_sparsity_sweep")),
+    (sweep_fashion, ("1_fashion", "1_sparsity_sweep")),
+    (architectures_lengths, ("2_lengths", "2_architectures")),
+    (architectures_methods, ("2_methods", "2_architectures")),
+    (connections_labels, ("3_labels", "1_sparsity_sweep", "1_fashion")),
+)
+
+
 def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -> pd.DataFrame:
     """The claims of all sections under a profile, as from `table_of`.
 
@@ -218,23 +234,13 @@ def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -
         folder: of the profile, where tables are that were measured in no run.
     """
     of_pictures = connections.read_tables(RESULTS if profile == COMMITTED else folder)
-    data_plan = data_and_initialization.plan(profile)
-    swept, built = rows["1_sparsity_sweep"], rows["2_architectures"]
-    lengths_plan = architectures_collected.lengths_plan(profile)
-    built_plan = architectures_collected.methods_plan(profile)
-    labels_plan, fashion = connections_labels.labels_plan(profile), rows["1_fashion"]
-    return table_of([
-        *sweep.claims(swept, sweep.plan(profile)),
-        *sweep_methods.claims(rows["1_methods"], swept, sweep_collected.methods_plan(profile)),
-        *sweep_fashion.claims(fashion, swept, sweep_collected.fashion_plan(profile)),
-        *architectures.claims(built, rows["2_layers"]),
-        *architectures_lengths.claims(rows["2_lengths"], built, lengths_plan),
-        *architectures_methods.claims(rows["2_methods"], built, built_plan),
-        *connections.claims(of_pictures),
-        *connections_labels.claims(rows["3_labels"], swept, fashion, labels_plan),
-        *data_and_initialization.claims(rows["4_data_and_initialization"], data_plan),
-        *random_labels.claims(rows["5_random_labels"], random_labels.plan(profile)),
-    ])  # fmt: skip
+    found = architectures.claims(rows["2_architectures"], rows["2_layers"])
+    found += connections.claims(of_pictures)
+    for module, name in MAIN:
+        found += module.claims(rows[name], PLANS[name](profile))
+    for module, names in COLLECTED:
+        found += module.claims(*(rows[name] for name in names), PLANS[names[0]](profile))
+    return table_of(found)
 
 
 # ------------------------------------------------------------------------------- runs and data

@@ -532,11 +532,11 @@ def pooled_shuffle(curve: pd.DataFrame) -> str:
     """What shuffling changes in the mean over the sparsities ABOVE, in points, over seeds; `curve`
     as from `main_curve`."""
     some = curve[curve.sparsity.isin(ABOVE) & curve.method.isin(("shuffled", "snip"))]
-    good = some.error.where(some.status == "ok")
-    cells = some.assign(error=good).pivot(index="seed", columns=["method", "sparsity"])["error"]
-    cells = cells.dropna()  # a seed that lost a run would be the mean of others
-    if not {"shuffled", "snip"} <= set(cells.columns.get_level_values("method")):
+    if set(some.method) != {"shuffled", "snip"}:
         return "–"
+    some = some.assign(error=some.error.where(some.status == "ok"))
+    cells = some.pivot(index="seed", columns=["method", "sparsity"], values="error")
+    cells = cells.dropna()  # a seed that lost a run would be a mean of other sparsities
     difference = cells["shuffled"].mean(axis=1) - cells["snip"].mean(axis=1)
     low, high = t_interval(difference)
     return unsigned(points(difference.mean(), (high - low) / 2))
