@@ -45,6 +45,7 @@ def test_kept_biases_are_compared_within_a_method_and_seed():
     # By hand: −1.0, −0.9, −1.1; s = 0.1, t = 4.303, 4.303 * 0.1 / sqrt(3).
     found = sweep_biases.values(ROWS, LATER, SWEPT)
     assert found["biases_kept.snip.99"] == "−1.00 ± 0.25"
+    assert found["biases_kept_widest.99"] == "1.25"
 
 
 def test_methods_are_compared_with_snip_at_equal_counting():

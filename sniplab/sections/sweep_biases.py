@@ -44,8 +44,12 @@ def draw_biases(table: pd.DataFrame) -> plt.Figure:
 
 def values(rows: pd.DataFrame, later: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
     """The differences for prose: "biases_kept.force.99" minus the same with biases pruned, and
-    "biases_kept_beside.force.99" minus SNIP's."""
+    "biases_kept_beside.force.99" minus SNIP's; and by sparsity what no interval of the former goes
+    beyond, "biases_kept_widest.95"."""
+    table = compared(rows, later, swept)
+    widest = (table["mean"].abs() + table.half).groupby(table.sparsity).max()
     return {
-        **quoted_table("biases_kept", compared(rows, later, swept), BY),
+        **quoted_table("biases_kept", table, BY),
         **quoted_table("biases_kept_beside", beside_snip(rows), BY),
+        **{f"biases_kept_widest.{100 * s:g}": f"{most:.2f}" for s, most in widest.items()},
     }
