@@ -30,8 +30,8 @@ def unsigned(text: str) -> str:
 
 def quoted(name: str, row: Mapping) -> dict[str, str]:
     """A row of `summarize` or `paired` as prose quotes it, by name: `name` with the interval;
-    without it "….mean", "….size", which has no sign, and "….tenths", in one digit; and "….open",
-    mean plus half-width, what an interval does not exclude. Of differences, too, the "….verdict";
+    without it "….mean", "….size", which has no sign, and "….tenths", in one digit; and the ends of
+    the interval, "….low" and "….open", what it does not exclude. Of differences, too, the "….verdict";
     "….span", from the least to the most of single pairs; and "….pairs", whether "all 3 higher"."""
     found = {
         name: unsigned(row["text"]) or "–",
@@ -40,6 +40,7 @@ def quoted(name: str, row: Mapping) -> dict[str, str]:
         f"{name}.tenths": "–" if math.isnan(row["mean"]) else tenths(row["mean"]),
     }
     if not math.isnan(row["half"]):
+        found[f"{name}.low"] = unsigned(points(row["mean"] - row["half"]))
         found[f"{name}.open"] = unsigned(points(row["mean"] + row["half"]))
     if "verdict" in row:
         low, high, n = row["least"], row["most"], row["n"]

@@ -168,7 +168,7 @@ def test_a_row_is_quoted_with_and_without_its_interval():
     row |= {"least": 0.62, "most": 0.71, "n": 3}
     assert stats.quoted("cost", row) == {
         "cost": "0.67 ± 0.05", "cost.mean": "0.67", "cost.size": "0.67", "cost.tenths": "0.7",
-        "cost.open": "0.71", "cost.verdict": "higher",
+        "cost.low": "0.62", "cost.open": "0.71", "cost.verdict": "higher",
         "cost.span": "0.6 to 0.7", "cost.pairs": "all 3 higher",
     }  # fmt: skip
     mixed = stats.quoted("cost", row | {"least": -0.12})
