@@ -31,8 +31,9 @@ def unsigned(text: str) -> str:
 def quoted(name: str, row: Mapping) -> dict[str, str]:
     """A row of `summarize` or `paired` as prose quotes it, by name: `name` with the interval;
     without it "….mean", "….size", which has no sign, and "….tenths", in one digit; and the ends of
-    the interval, "….low" and "….open", what it does not exclude. Of differences, too, the "….verdict";
-    "….span", from the least to the most of single pairs; and "….pairs", whether "all 3 higher"."""
+    the interval, "….low" and "….open", what it does not exclude. Of differences, too, the
+    "….verdict"; "….span", from the least to the most of single pairs; and "….pairs", whether
+    "all 3 higher"."""
     found = {
         name: unsigned(row["text"]) or "–",
         f"{name}.mean": unsigned(points(row["mean"])),
