@@ -17,6 +17,7 @@ from sniplab.sections import (
     architectures_collected,
     connections_labels,
     data_and_initialization,
+    data_and_initialization_batches,
     sweep_collected,
 )
 
@@ -24,6 +25,7 @@ COLLECTED = {
     **sweep_collected.PLANS,
     **architectures_collected.PLANS,
     "3_labels": connections_labels.labels_plan,
+    "4_batches": data_and_initialization_batches.batches_plan,
 }
 COLLECTED["4_more_seeds"] = data_and_initialization.more_seeds_plan
 
@@ -195,12 +197,6 @@ def test_a_plan_that_is_collected_is_of_the_committed_report_alone(plan):
     assert plan("quick").popitem()[1] == []
     with pytest.raises(ValueError, match="profile"):
         plan("quik")
-
-
-def test_a_plan_of_batches_sees_as_many_images_in_every_run():
-    (runs,) = sweep_collected.batches_plan(report.COMMITTED).values()
-    assert {c.recipe.batch_size * c.recipe.iterations for c in runs} == {7_500_000}
-    assert all(c.scoring_batch == c.recipe.batch_size for c in runs)
 
 
 def collected(name):

@@ -29,6 +29,7 @@ from sniplab.sections import (
     connections,
     connections_labels,
     data_and_initialization,
+    data_and_initialization_batches,
     random_labels,
     stored_rows,
     stored_table,
@@ -199,6 +200,7 @@ PLANS: dict[str, Callable[[str], Mapping]] = {
     **architectures_collected.PLANS,
     "3_labels": connections_labels.labels_plan,
     "4_data_and_initialization": data_and_initialization.plan,
+    "4_batches": data_and_initialization_batches.batches_plan,
     "4_more_seeds": data_and_initialization.more_seeds_plan,
     "5_random_labels": random_labels.plan,
 }
@@ -223,6 +225,7 @@ COLLECTED = (
     (architectures_lengths, ("2_lengths", "2_architectures")),
     (architectures_methods, ("2_methods", "2_architectures")),
     (connections_labels, ("3_labels", "1_sparsity_sweep", "1_fashion")),
+    (data_and_initialization_batches, ("4_batches",)),
 )
 
 

@@ -19,7 +19,6 @@ LATER = (  # methods after SNIP, fair random masks, and shuffles that keep more 
 SCORED = ("snip", "magnitude", "synflow", "iterative-snip", "force", "grasp")  # biases at 0 get 0
 # Five seeds did not tell these from SNIP, or hardly.
 CLOSE_CALLS = ("synflow", "shuffled-inputs", "shuffled-degrees", "force")
-IMAGES_SEEN = 7_500_000  # of a run of the published protocol
 
 
 def _protocol() -> Recipe:
@@ -127,24 +126,6 @@ def fashion_plan() -> list[Config]:
     ]
 
 
-@collected("batches")
-def batches_plan() -> list[Config]:
-    """Does SNIP get worse with larger batches? As many images for scoring as for a step, and as
-    many seen in all; LeNet-300-100, dense and SNIP, five seeds (Gong, Du & Dong, 2022, Table
-    II)."""
-    cells = [("dense", 0.0), *(("snip", s) for s in (0.1, 0.5, 0.9))]
-    runs = []
-    for size in (50, 100, 500, 1000):
-        steps = IMAGES_SEEN // size
-        recipe = dataclasses.replace(_protocol(), batch_size=size, iterations=steps)
-        runs += [
-            Config(LENET_300, recipe, *cell, seed, scoring_batch=size)
-            for seed in range(5)
-            for cell in cells
-        ]
-    return runs
-
-
 PLANS = {  # by the file in RESULTS that keeps the rows
     "1_methods": methods_plan,
     "1_biases": biases_plan,
@@ -152,5 +133,4 @@ PLANS = {  # by the file in RESULTS that keeps the rows
     "1_published_rate": published_rate_plan,
     "1_defaults": defaults_plan,
     "1_fashion": fashion_plan,
-    "1_batches": batches_plan,
 }
