@@ -16,6 +16,7 @@ from IPython.display import HTML, Markdown, display
 
 from snipcore import MODELS, pick_device
 from sniplab.runs.config import CONFIG_FIELDS, RECIPE_FIELDS
+from sniplab.runs.grid import CUT, LOST
 from sniplab.sections import COMMITTED, Plan, output_folder, rows_of
 from sniplab.show import counted, plot_style, spanned
 from sniplab.verdicts import table_of
@@ -40,7 +41,7 @@ class Section:
         line says how many there are, how many did not end well, and how many masks empty a
         layer."""
         with warnings.catch_warnings():  # of what the line says
-            warnings.filterwarnings("ignore", ".* (masks cut|runs did not)", UserWarning)
+            warnings.filterwarnings("ignore", f".* ({CUT}|{LOST})", UserWarning)
             name = name or self.name
             found = rows_of(name, plan, self.profile, self.folder, self.n_jobs, self.device)
         runs = found.drop_duplicates(["run", "data"])

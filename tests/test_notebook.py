@@ -135,8 +135,9 @@ def test_what_the_line_says_is_no_warning_but_other_warnings_are(section, monkey
     found = lab.select(sweep.plan("desktop"), lab.RESULTS / "1_sparsity_sweep.csv")
 
     def rows_of(*_):
-        warnings.warn("3 of 9 masks cut their network: …", UserWarning, stacklevel=2)
-        warnings.warn("1 of 9 runs did not end well: …", UserWarning, stacklevel=2)
+        some = ROWS.assign(method="snip", status="ok", collapsed="fc1.weight")
+        for what in (lab.runs.grid.CUT, lab.runs.grid.LOST):
+            lab.runs.grid._warn_of(some, some.seed >= 0, what, "collapsed")
         warnings.warn("the stored rows are of other data", UserWarning, stacklevel=2)
         return found
 

@@ -370,7 +370,7 @@ def test_shares_on_a_path_are_those_of_the_runs():
 # -------------------------------------------------------------------------------- somebody's method
 
 
-@pytest.mark.filterwarnings("ignore:.*masks cut their network")
+@pytest.mark.filterwarnings("ignore:.*masks empty a layer or cut their network")
 def test_a_method_is_one_function_and_one_line(tmp_path, monkeypatch):
     """Run, summarised, compared and drawn, and nothing else had to be told of it."""
 

@@ -24,6 +24,7 @@ from sniplab.runs.store import append_rows, curves_of, read_results, typed
 from sniplab.runs.worker import Placement, Task, rows_of
 from sniplab.training import settled_precision
 
+CUT, LOST = "masks empty a layer or cut their network", "runs did not end well"  # of warnings
 CHECKPOINTS = (".pt", ".dense.pt")  # of a task
 KEPT = (*CHECKPOINTS, ".runs")  # until its runs have ended
 
@@ -55,7 +56,7 @@ def run_grid(
 
     Returns:
         One row for each configuration, in their order, with COLUMNS and CURVES. Runs that did not
-        end well, or whose masks cut their network, are said in a warning.
+        end well, or whose masks empty a layer or cut their network, are said in a warning.
 
     Raises:
         ValueError: a configuration that cannot be right (before anything runs), n_jobs 0, joblib's
@@ -95,8 +96,8 @@ def run_grid(
         with contextlib.suppress(OSError):  # not there, or not empty
             folder.rmdir()
     rows = rows.set_index("run", drop=False).loc[runs].reset_index(drop=True)
-    _warn_of(rows, rows.collapsed != "", "masks empty a layer or cut their network", "collapsed")
-    _warn_of(rows, rows.status != "ok", "runs did not end well", "status")
+    _warn_of(rows, rows.collapsed != "", CUT, "collapsed")
+    _warn_of(rows, rows.status != "ok", LOST, "status")
     return rows
 
 
