@@ -3,6 +3,7 @@
 import hashlib
 import os
 import socket
+import textwrap
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -97,7 +98,7 @@ def load_data(
             arrays, source = _from_torchvision(torchvision_name, root), f"{name}, from torchvision"
             _check_arrays(arrays, _torchvision_places(torchvision_name, root)[0], shape)
         except (OSError, RuntimeError) as error:  # no network, a full disk, a damaged download
-            why = " ".join(f"{type(error).__name__}: {error}".split())
+            why = textwrap.shorten(f"{type(error).__name__}: {error}", 100, placeholder=" …")
             missing = f"there is no {archive.name}, and {name} could not be downloaded ({why})"
             if name == "kmnist":
                 raise FileNotFoundError(f"{missing}; put it at {archive.resolve()}") from error
