@@ -55,6 +55,8 @@ def test_costs_are_compared_within_a_seed():
     )
     assert quoted["length.test.alexnet-s.dense.12.tenths"] == "20.2"
     assert quoted["length.training.alexnet-s.dense.12.tenths"] == "19.2"
+    assert quoted["longest_epochs.alexnet-s"] == "24"
+    assert quoted["longest_share.alexnet-s"] == "6"  # of 427
 
 
 def test_without_longer_runs_there_is_nothing_to_compare():

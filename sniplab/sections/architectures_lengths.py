@@ -148,9 +148,16 @@ def claims(longer: pd.DataFrame, rows: pd.DataFrame, plan: Plan) -> list[dict]:
 def values(longer: pd.DataFrame, rows: pd.DataFrame) -> dict[str, str]:
     """The numbers for prose, by model and epochs: errors ("length.test.alexnet-s.dense.24", or
     "length.training.…"), costs ("length_cost.alexnet-s.24"), and how these differ from those of the
-    shortest runs ("length_change.alexnet-s.24")."""
+    shortest runs ("length_change.alexnet-s.24"); and of each network the longest runs that there
+    are, "longest_epochs.alexnet-s", and in percent of the protocol, "longest_share.…"."""
     runs = by_length(longer, rows)
+    longest = runs.groupby("model").epochs.max()
     return {
+        **{f"longest_epochs.{model}": str(epochs) for model, epochs in longest.items()},
+        **{
+            f"longest_share.{model}": f"{100 * epochs / published_epochs(model):.0f}"
+            for model, epochs in longest.items()
+        },
         **quoted_table("length", errors(runs), ["images", "model", "method", "epochs"]),
         **quoted_table("length_cost", costs(runs), BY),
         **quoted_table("length_change", changes(runs), BY),
