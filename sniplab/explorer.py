@@ -20,7 +20,6 @@ from sniplab.sections.connections import classes, pictures_of
 SHOWN = ("dense", "snip", "shuffled", "random")  # of METHODS
 HEADLINES = (0.1, 0.5, 0.9)  # sparsities that stand there without a script
 START = 0.9
-SIDE = 28  # pixels of a picture
 GAP = 2  # between the pictures that stand there without a script
 LAYER_COLOUR = "#767676"
 
