@@ -58,7 +58,7 @@ def not_trained_out(rows: pd.DataFrame, names: Iterable[str]) -> tuple[dict[str,
 
 
 def share(model: str, iterations: int) -> float:
-    """How long a run is, in percent of the protocol's length."""
+    """How long a run is, in percent of the full length."""
     return 100 * iterations / PROTOCOLS[MODELS[model].dataset].iterations
 
 
@@ -75,7 +75,7 @@ def label(model: str, method: str, sparsity: float) -> str:
 def differences(rows: pd.DataFrame) -> pd.DataFrame:
     """Pruned minus dense within seeds, as from `paired` by BY, family by family.
 
-    Further columns: `network` (as from `label`), `share` (of the protocol's length, percent),
+    Further columns: `network` (as from `label`), `share` (of the full length, percent),
     `trained_out` (of the dense network: "yes", "no", or "unknown", where no error of it is
     published), and, for what the tables have, the published differences `paper` and `class_report`.
 
@@ -256,7 +256,7 @@ PUBLISHED_MARKERS = {"paper": "*", "class_report": "P"}
 
 def draw_delta(changes: pd.DataFrame) -> plt.Figure:
     """Pruned minus dense of each network, ours and published, a panel for each family; at the right
-    the share of the protocol's length that ours were trained for. Hollow: one seed.
+    the share of the full length that ours were trained for. Hollow: one seed.
 
     Args:
         changes: as from `differences`.

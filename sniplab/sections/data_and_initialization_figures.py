@@ -63,7 +63,7 @@ def draw_batches(summary: pd.DataFrame, overlaps: pd.DataFrame) -> plt.Figure:
     left.errorbar(some.index, some.overlap, some.overlap_half.fillna(0), **look)
     for label, level in reference_overlaps(overlaps).items():
         left.axhline(level, color="0.25", ls=LEVELS[label], label=label)
-    left.set(title="Overlap with the whole split's mask", ylabel="overlap", ylim=(0, 1))
+    left.set(title="Overlap with the mask of all images", ylabel="overlap", ylim=(0, 1))
     some = summary[summary.difference.notna()]
     right.errorbar(some.index - 0.1, some.difference, some.difference_half.fillna(0), **OURS)
     theirs = summary.difference_published.dropna()
