@@ -18,12 +18,10 @@ from snipcore import MODELS, pick_device
 from sniplab.runs.config import CONFIG_FIELDS, RECIPE_FIELDS
 from sniplab.runs.grid import CUT, LOST
 from sniplab.sections import COMMITTED, Plan, output_folder, rows_of
-from sniplab.show import counted, plot_style, spanned
+from sniplab.show import DATA_TITLES, counted, plot_style, spanned
 from sniplab.verdicts import table_of
 
 STEPS = {"lenet-300-100": 540, "mnist": 120, "cifar10": 3}  # by network, or by its data
-DATA = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "kmnist": "KMNIST",
-        "cifar10": "CIFAR-10", "digits": "embedded digits"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,7 @@ def facts(rows: pd.DataFrame) -> str:
         parts.append("scored, not trained")
     named = rows[["dataset", "source"]].drop_duplicates()
     stand_in = named.source.str.contains("standing in").any()
-    titles = ", ".join(dict.fromkeys(named.dataset.map(DATA)))
+    titles = ", ".join(dict.fromkeys(named.dataset.map(DATA_TITLES)))
     parts.append(f"digits in place of {titles}" if stand_in else titles)
     return "; ".join(parts)
 

@@ -17,11 +17,15 @@ ENGINE_LOOKS = {
 
 PUBLISHED = {"c": "#f0e442", "ec": "black", "lw": 0.7, "zorder": 5}  # markers of published values
 
-# Of figures that compare data sets: title, colour and marker of each.
-DATA_LOOKS = {
-    "mnist": ("MNIST", "#0072b2", "o"),
-    "fashion_mnist": ("Fashion-MNIST", "#d55e00", "s"),
+DATA_TITLES = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "kmnist": "KMNIST",
+    "cifar10": "CIFAR-10",
+    "digits": "embedded digits",
 }
+# Of figures that compare data sets: colour and marker of each.
+DATA_LOOKS = {"mnist": ("#0072b2", "o"), "fashion_mnist": ("#d55e00", "s")}
 
 
 def counted(number: int, noun: str) -> str:

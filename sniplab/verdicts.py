@@ -66,8 +66,8 @@ RULES = {
     "part: what lies between. Not reproduced: the opposite of the claim, in every seed.",
     "count": "Reproduced: all of them (networks, by the masks of every seed; of pictures all ten, "
     "at every sparsity and by both measures). In part: some. Not reproduced: none.",
-    "every rule": "Inconclusive: the runs are there, but no comparison holds and none fails: they are "
-    "not significant after the correction, or their intervals reach across the limit.",
+    "every rule": "Inconclusive: the runs are there, but no comparison holds and none fails: they "
+    "are not significant after the correction, or their intervals reach across the limit.",
 }
 
 

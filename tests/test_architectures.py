@@ -72,9 +72,10 @@ def test_the_committed_table_has_the_lengths_it_says():
     configs = architectures.plan("desktop")["trained"]
     lengths = {c.model: (c.recipe.iterations, c.recipe.schedule) for c in configs}
     assert lengths["alexnet-s"] == (12 * 351, "linear") and lengths["vgg-d"] == (6 * 351, "linear")
-    assert lengths["resnet-34"] == (4 * 351, "linear") and lengths["gru-s"] == (15_000, "stages")
+    assert lengths["resnet-34"] == (4 * 351, "linear") and lengths["gru-s"] == (37_500, "stages")
     seeds = {name: {c.seed for c in configs if c.model == name} for name in lengths}
-    assert seeds["lstm-s"] == seeds["googlenet"] == {0, 1, 2} and seeds["alexnet-b"] == {0}
+    assert seeds["googlenet"] == {0, 1, 2} and seeds["alexnet-b"] == {0}
+    assert seeds["lstm-s"] == seeds["gru-s"] == {0, 1, 2, 3, 4}
     longer = architectures.plan("desktop", ["alexnet-s"], epochs=2, seeds=2)["trained"]
     assert {c.recipe.iterations for c in longer} == {702} and len(longer) == 4
     assert {c.recipe.checkpoints for c in longer} == {2}

@@ -40,7 +40,7 @@ def permuted(*extra, dataset="mnist"):
 def claims_of(rows, **missing):
     plan = [
         config(name, "permuted-labels", seed)
-        for name in labels.DATA_LOOKS
+        for name in labels.LEVELS
         for seed in range((rows.dataset == name).sum() + missing.get(name, 0))
     ]
     return labels.claims(rows, SWEPT, FASHION, {"labels": plan})

@@ -20,7 +20,7 @@ from sniplab.sections import (
     conclusion,
     connections,
     select,
-    sweep,
+    sweep_claims,
 )
 from sniplab.verdicts import VERDICTS, table_of
 
@@ -52,6 +52,16 @@ def short(module: ModuleType) -> str:
     return module.__name__.rpartition(".")[2]
 
 
+def owner(module: ModuleType) -> ModuleType:
+    """The section whose runs a module judges: `sweep` of `sweep_claims`."""
+    return importlib.import_module(module.__name__.removesuffix("_claims"))
+
+
+def modules_on_plans(function: str) -> list:
+    """The modules with a function, "claims" or "values", of the runs of a section's own plan."""
+    return [module for module in modules(function) if hasattr(owner(module.values[0]), "plan")]
+
+
 def arguments(function) -> set[str]:
     return set(inspect.signature(function).parameters)
 
@@ -68,8 +78,8 @@ def called(function, **known):
 @functools.cache
 def committed_claims(module: ModuleType) -> list[dict]:
     """The claims of a section of the committed report."""
-    plan = module.plan(COMMITTED)
-    rows = select(plan, *[RESULTS / f"{name}.csv" for name in STORED[short(module)]])
+    plan = owner(module).plan(COMMITTED)
+    rows = select(plan, *[RESULTS / f"{name}.csv" for name in STORED[short(owner(module))]])
     known = {"rows": rows, "plan": plan, "profile": COMMITTED, "folder": Path("nothing there")}
     return called(module.claims, **known)
 
@@ -80,6 +90,8 @@ def committed_claims(module: ModuleType) -> list[dict]:
 def test_every_section_is_looked_at():
     found = {module.id for module in modules("plan")}
     assert "random_labels" in found and found <= STORED.keys()
+    judged = {short(owner(module.values[0])) for module in modules_on_plans("claims")}
+    assert judged == found - {"conclusion"}
 
 
 @pytest.mark.parametrize("module", modules("plan"))
@@ -146,7 +158,7 @@ def test_a_lone_method_or_sparsity_is_one(module, argument, field, one):
 # --------------------------------------------------------------------------------- claims, numbers
 
 
-@pytest.mark.parametrize("module", modules("plan", "claims"))
+@pytest.mark.parametrize("module", modules_on_plans("claims"))
 def test_a_claim_has_a_verdict_and_a_text_of_its_own(module):
     claims = committed_claims(module)
     assert all(claim["verdict"].startswith(VERDICTS) for claim in claims)
@@ -157,20 +169,20 @@ def test_a_claim_has_a_verdict_and_a_text_of_its_own(module):
 @pytest.fixture
 def no_rows(tmp_path) -> dict:
     """What claims and values may ask for where there are no rows."""
-    rows, claims = select({}, tmp_path / "none.csv"), table_of(committed_claims(sweep))
+    rows, claims = select({}, tmp_path / "none.csv"), table_of(committed_claims(sweep_claims))
     return {"rows": rows, "claims": claims, "profile": COMMITTED, "folder": tmp_path}
 
 
-@pytest.mark.parametrize("module", modules("plan", "claims"))
+@pytest.mark.parametrize("module", modules_on_plans("claims"))
 def test_without_rows_the_claims_are_the_same(module, no_rows, tmp_path, monkeypatch):
     monkeypatch.setattr(sections, "RESULTS", tmp_path)  # no small tables either
-    claims = called(module.claims, plan=module.plan(COMMITTED), **no_rows)
+    claims = called(module.claims, plan=owner(module).plan(COMMITTED), **no_rows)
     assert [claim["id"] for claim in claims] == [claim["id"] for claim in committed_claims(module)]
 
 
-@pytest.mark.parametrize("module", modules("plan", "values"))
+@pytest.mark.parametrize("module", modules_on_plans("values"))
 def test_without_rows_every_number_is_a_word_all_the_same(module, no_rows):
-    values = called(module.values, plan=module.plan(COMMITTED), **no_rows)
+    values = called(module.values, plan=owner(module).plan(COMMITTED), **no_rows)
     assert values and all(text.strip() and "nan" not in text for text in values.values())
 
 

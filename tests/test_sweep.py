@@ -11,7 +11,7 @@ from conftest import configs_of, rows_for
 import snipcore as snip
 import sniplab as lab
 from sniplab.runs import config as config_file
-from sniplab.sections import COMMITTED, sweep, sweep_paths, sweep_time
+from sniplab.sections import COMMITTED, sweep, sweep_claims, sweep_paths, sweep_time
 from sniplab.sections import sweep_figures as figures
 from sniplab.sections import sweep_tables as tables
 
@@ -114,14 +114,14 @@ DENSE = runs([1.7, 1.71, 1.72], method="dense", sparsity=0.0)  # as published
     ],
 )
 def test_a_number(errors, columns, verdict):
-    claim = sweep.number(pd.concat([DENSE, runs(errors, **columns)]), LENET, 0.95)
+    claim = sweep_claims.number(pd.concat([DENSE, runs(errors, **columns)]), LENET, 0.95)
     assert claim["verdict"] == verdict and claim["published"] == "1.6 %"
     assert "lower" not in claim["ours"]
 
 
 def test_a_dense_network_better_than_published_is_not_the_published_one():
     rows = runs([1.3, 1.35, 1.4], method="dense", sparsity=0.0)
-    claim = sweep.number(rows, LENET, 0.0)
+    claim = sweep_claims.number(rows, LENET, 0.0)
     assert (
         claim["ours"].endswith(", lower than published") and claim["verdict"] == "not reproduced"
     )  # 1.7
@@ -131,8 +131,8 @@ def test_a_dense_network_better_than_published_is_not_the_published_one():
 def test_a_control_at_the_same_sparsity_is_not_pooled_with_snip():
     """Errors of random pruning made a mean of both."""
     rows = pd.concat([DENSE, runs([1.6, 1.61, 1.62]), runs([9.0, 9.1, 9.2], method="random")])
-    assert sweep.number(rows, LENET, 0.95)["ours"].startswith("1.61 ± 0.02 %")
-    assert sweep.change(rows, LENET, 0.95)["ours"] == "−0.10 ± 0.00"
+    assert sweep_claims.number(rows, LENET, 0.95)["ours"].startswith("1.61 ± 0.02 %")
+    assert sweep_claims.change(rows, LENET, 0.95)["ours"] == "−0.10 ± 0.00"
 
 
 def test_a_shuffle_is_pooled_over_sparsities_within_a_seed():
@@ -141,16 +141,16 @@ def test_a_shuffle_is_pooled_over_sparsities_within_a_seed():
     shuffled = [runs([2.1, 2.2, 2.3], method="shuffled", sparsity=level) for level in levels[:-1]]
     shuffled.append(runs([2.1, 2.6, 2.7], method="shuffled", sparsity=levels[-1]))
     # By hand: 0.1, 0.2, 0.2; s = 0.0577, t = 4.303, 4.303 * 0.0577 / sqrt(3).
-    assert sweep.pooled_shuffle(pd.concat([*snips, *shuffled])) == "0.17 ± 0.14"
-    assert sweep.pooled_shuffle(pd.concat(snips)) == "–"
+    assert sweep_claims.pooled_shuffle(pd.concat([*snips, *shuffled])) == "0.17 ± 0.14"
+    assert sweep_claims.pooled_shuffle(pd.concat(snips)) == "–"
     shuffled[-1].loc[0, "status"] = "diverged: nan"  # the whole seed is left out
-    assert sweep.pooled_shuffle(pd.concat([*snips, *shuffled])) == "0.20 ± 0.00"
+    assert sweep_claims.pooled_shuffle(pd.concat([*snips, *shuffled])) == "0.20 ± 0.00"
 
 
 def test_repeated_rows_are_refused():
     """They narrowed intervals: two seeds six times went from "untested" to "reproduced"."""
     rows = pd.concat([DENSE, *[runs([1.6, 1.9])] * 6])
-    for judge in (sweep.number, sweep.change):
+    for judge in (sweep_claims.number, sweep_claims.change):
         with pytest.raises(ValueError, match=r"twice in one group|share one"):
             judge(rows, LENET, 0.95)
 
@@ -159,10 +159,12 @@ def test_what_stands_beside_an_undertrained_dense_network_is_untested():
     dense = runs([2.71, 2.72, 2.73], method="dense", sparsity=0.0)  # published 1.7
     rows = pd.concat([dense, runs([1.6, 1.7, 1.65])])
     why = "untested: dense network not trained out (2.7 %, published 1.7)"
-    for claim in (sweep.number(rows, LENET, 0.95), sweep.change(rows, LENET, 0.95)):
+    for claim in (sweep_claims.number(rows, LENET, 0.95), sweep_claims.change(rows, LENET, 0.95)):
         assert claim["verdict"] == why and claim["ours"] != "–"
     lost = pd.concat([dense.assign(status="diverged: nan"), runs([1.6, 1.7, 1.65])])
-    assert sweep.number(lost, LENET, 0.95)["verdict"] == "untested: no dense network ended well"
+    assert (
+        sweep_claims.number(lost, LENET, 0.95)["verdict"] == "untested: no dense network ended well"
+    )
 
 
 def test_every_sparsity_of_the_sweep():
@@ -173,7 +175,7 @@ def test_every_sparsity_of_the_sweep():
         errors = [first, *[near] * (len(levels) - 2), last]
         parts = [runs(list(dense), method="dense", sparsity=0.0)]
         parts += [runs(each, sparsity=s) for s, each in zip(levels, errors, strict=True)]
-        claim = sweep.every_level(pd.concat(parts), LENET)
+        claim = sweep_claims.every_level(pd.concat(parts), LENET)
         return claim["ours"], claim["seeds"], claim["verdict"]
 
     assert of(near) == ("+0.00 at 10 to 90 %: 9 of 9 hold", 3, "reproduced")
@@ -197,7 +199,7 @@ def planned(rows):
 
 def judged(rows, name, plan=None):
     """A claim by its id, by a plan that the rows fulfil or by another."""
-    found = sweep.claims(rows, planned(rows) if plan is None else plan)
+    found = sweep_claims.claims(rows, planned(rows) if plan is None else plan)
     return {claim["id"]: claim for claim in found}[name]
 
 
@@ -266,7 +268,7 @@ def whole():
 
 
 def test_with_every_planned_run_there_is_a_verdict():
-    claims = {claim["id"]: claim for claim in sweep.claims(whole(), planned(whole()))}
+    claims = {claim["id"]: claim for claim in sweep_claims.claims(whole(), planned(whole()))}
     judged_well = [f"every_level.{LENET}", f"cost.{LENET}.95", f"over_random.{LENET}"]
     judged_well += [f"error.{LENET}.{level}" for level in (0, 95, 98)] + [f"over_shuffled.{LENET}"]
     assert {claims[name]["verdict"] for name in judged_well} == {"reproduced"}
@@ -300,11 +302,11 @@ def test_a_network_is_judged_by_the_curve_that_is_planned():
         runs([1.0], part="defaults", model="lenet-5-caffe"),
     ])  # fmt: skip
     plan = planned(rows)
-    assert list(sweep.main_curve(rows, plan, LENET).error) == [2.0]
-    assert list(sweep.main_curve(rows, plan, "lenet-5-caffe").error) == [1.0]
-    assert sweep.main_curve(rows, plan, "gru-s").empty
+    assert list(sweep_claims.main_curve(rows, plan, LENET).error) == [2.0]
+    assert list(sweep_claims.main_curve(rows, plan, "lenet-5-caffe").error) == [1.0]
+    assert sweep_claims.main_curve(rows, plan, "gru-s").empty
     # Not by the defaults while its own curve is still to be run.
-    assert sweep.main_curve(rows[rows.part != "sweep"], plan, LENET).empty
+    assert sweep_claims.main_curve(rows[rows.part != "sweep"], plan, LENET).empty
 
 
 def test_a_published_error_is_near_by_the_last_five_checkpoints():
@@ -428,7 +430,7 @@ def test_a_curve_says_how_many_dense_runs_were_lost():
 def test_numbers_of_the_prose_are_those_of_the_rows():
     plan = sweep.plan("desktop")
     rows = lab.select(plan, lab.RESULTS / "1_sparsity_sweep.csv")
-    values = sweep.values(rows, plan)
+    values = sweep_claims.values(rows, plan)
     cell = (rows.part == "table_1") & (rows.model == LENET)
     pruned = rows[cell & (rows.sparsity == 0.95)].set_index("seed").error
     dense = rows[cell & (rows.method == "dense")].set_index("seed").error

@@ -1,7 +1,6 @@
 """Does SNIP cost less after longer training? AlexNet-s and the small recurrent networks.
 
-The longer runs are those of `architectures_collected.lengths_plan`; the short ones are the
-section's.
+Runs of other lengths than the section's are those of `architectures_collected.lengths_plan`.
 """
 
 import matplotlib.pyplot as plt
@@ -26,14 +25,15 @@ SHOWN = ["model", "method", "epochs", "seed", "error", "train_error"]  # of the 
 BY = ["model", "epochs"]
 
 
-def by_length(longer: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """The runs of all lengths, dense and by SNIP, of the networks that have longer ones, with
-    column `epochs`.
+def by_length(other_lengths: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The runs of all lengths, dense and by SNIP, of the networks that have several, with column
+    `epochs`.
 
     Args:
-        longer: of `lengths_plan`; rows: of the section's own plan.
+        other_lengths: of `lengths_plan`; rows: of the section's own plan.
     """
-    runs = pd.concat([rows[rows.model.isin(longer.model)], longer], ignore_index=True)
+    own = rows[rows.model.isin(other_lengths.model)]
+    runs = pd.concat([own, other_lengths], ignore_index=True)
     runs = pd.concat([dense_runs(runs), initial_runs(runs)], ignore_index=True)
     epochs = (runs.iterations / runs.dataset.map(EPOCH).astype(float)).round()
     return runs.assign(epochs=epochs.astype(int))
@@ -67,7 +67,7 @@ def errors(runs: pd.DataFrame) -> pd.DataFrame:
 
 def draw_lengths(runs: pd.DataFrame) -> plt.Figure:
     """Errors by length above, SNIP − dense below, a point for each seed, a column for each network;
-    the published ones at the length of the protocol. `runs` as from `by_length`."""
+    the published ones at the full length. `runs` as from `by_length`."""
     models = list(dict.fromkeys(runs.model)) or [""]
     size = (1.5 + 3.5 * len(models), 6.2)
     figure, axes = plt.subplots(2, len(models), figsize=size, sharex="col", squeeze=False)
@@ -117,7 +117,7 @@ def _draw_costs(axis: plt.Axes, runs: pd.DataFrame) -> None:
 
 
 def _draw_published(above: plt.Axes, below: plt.Axes, model: str) -> None:
-    """At the length of the protocol; of two sources one a little to the left, one to the right."""
+    """At the full length; of two sources one a little to the left, one to the right."""
     there = [source for source, published in SOURCES.items() if model in published]
     for source, shift in zip(there, (0.93, 1.075) if len(there) > 1 else (1,), strict=True):
         epochs, known = shift * published_epochs(model), SOURCES[source][model]
@@ -130,13 +130,14 @@ def _draw_published(above: plt.Axes, below: plt.Axes, model: str) -> None:
         below.scatter([epochs], [difference], label=f"{source}, SNIP − dense", **look)
 
 
-def claims(longer: pd.DataFrame, rows: pd.DataFrame, plan: Plan) -> list[dict]:
-    """A row of the table of claims for each network, untested while its planned runs are missing.
-    `longer` and `rows` as for `by_length`."""
-    table, found = changes(by_length(longer, rows)), []
+def claims(other_lengths: pd.DataFrame, rows: pd.DataFrame, plan: Plan) -> list[dict]:
+    """A row of the table of claims for each network, untested while runs of `plan` are missing.
+    `other_lengths` and `rows` as for `by_length`."""
+    runs, found = by_length(other_lengths, rows), []
+    table = changes(runs)
     for model in dict.fromkeys(config.model for config in plan["lengths"]):
         configs = [config for config in plan["lengths"] if config.model == model]
-        there, some = (of[of.model == model] for of in (longer, table))
+        there, some = (of[of.model == model] for of in (runs, table))
         text = f"{MODELS[model].title}: SNIP costs less after longer training"
         name, difference = f"longer.{model}", "cost minus that of the shortest runs"
         found.append(
@@ -145,12 +146,12 @@ def claims(longer: pd.DataFrame, rows: pd.DataFrame, plan: Plan) -> list[dict]:
     return found
 
 
-def values(longer: pd.DataFrame, rows: pd.DataFrame) -> dict[str, str]:
+def values(other_lengths: pd.DataFrame, rows: pd.DataFrame) -> dict[str, str]:
     """The numbers for prose, by model and epochs: errors ("length.test.alexnet-s.dense.24", or
     "length.training.…"), costs ("length_cost.alexnet-s.24"), and how these differ from those of the
     shortest runs ("length_change.alexnet-s.24"); and of each network the longest runs that there
     are, "longest_epochs.alexnet-s", and in percent of the protocol, "longest_share.…"."""
-    runs = by_length(longer, rows)
+    runs = by_length(other_lengths, rows)
     longest = runs.groupby("model").epochs.max()
     return {
         **{f"longest_epochs.{model}": str(epochs) for model, epochs in longest.items()},

@@ -30,10 +30,12 @@ from sniplab.sections import (
     connections_labels,
     data_and_initialization,
     data_and_initialization_batches,
+    data_and_initialization_claims,
     random_labels,
     stored_rows,
     stored_table,
     sweep,
+    sweep_claims,
     sweep_collected,
     sweep_fashion,
     sweep_methods,
@@ -214,8 +216,8 @@ def known_rows(profile: str, folder: Path) -> dict[str, pd.DataFrame]:
 
 # Sections with claims and numbers of their own runs, by the file of these.
 MAIN = (
-    (sweep, "1_sparsity_sweep"),
-    (data_and_initialization, "4_data_and_initialization"),
+    (sweep_claims, "1_sparsity_sweep"),
+    (data_and_initialization_claims, "4_data_and_initialization"),
     (random_labels, "5_random_labels"),
 )
 # The same of runs that are collected over many days, and of others that they stand beside.

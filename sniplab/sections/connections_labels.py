@@ -13,7 +13,7 @@ import pandas as pd
 from sniplab.recipe import PROTOCOLS, recipe_for
 from sniplab.runs import Config
 from sniplab.sections import Plan, collected
-from sniplab.show import DATA_LOOKS
+from sniplab.show import DATA_LOOKS, DATA_TITLES
 from sniplab.stats import paired, quoted_table
 from sniplab.verdicts import collected_claim
 
@@ -51,13 +51,11 @@ def draw_labels(table: pd.DataFrame) -> plt.Figure:
     `compared`."""
     figure, axis = plt.subplots(figsize=(6.5, 3.4))
     ticks = sorted(table.sparsity.unique())
-    for shift, (name, (label, colour, marker)) in zip(
-        (-0.04, 0.04), DATA_LOOKS.items(), strict=True
-    ):
+    for shift, (name, (colour, marker)) in zip((-0.04, 0.04), DATA_LOOKS.items(), strict=True):
         some = table[table.dataset == name].sort_values("sparsity")
         look = {"color": colour, "marker": marker, "ms": 6, "lw": 1.5, "capsize": 3}
         x = [ticks.index(sparsity) + shift for sparsity in some.sparsity]  # side by side
-        axis.errorbar(x, some["mean"], some.half, label=label, **look)
+        axis.errorbar(x, some["mean"], some.half, label=DATA_TITLES[name], **look)
     axis.axhline(0, color="black", lw=1)
     axis.set_xticks(range(len(ticks)), [f"{100 * sparsity:g}" for sparsity in ticks])
     axis.set(xlabel="sparsity (%)", ylabel="error minus SNIP's (points)")
@@ -71,10 +69,12 @@ def claims(
     """A row of the table of claims for each data set, untested while its planned runs are missing;
     `rows`, `swept`, `fashion` as for `compared`."""
     table, found = compared(rows, swept, fashion), []
-    for name, (label, *_) in DATA_LOOKS.items():
+    for name in LEVELS:
         configs = [config for config in plan["labels"] if config.dataset == name]
         there, some = (of[of.dataset == name] for of in (rows, table))
-        text = f"LeNet-300-100 on {label}, 90 % and above: right labels beat permuted ones"
+        text = (
+            f"LeNet-300-100 on {DATA_TITLES[name]}, 90 % and above: right labels beat permuted ones"
+        )
         id, group, difference = f"labels.{name}", "which connections", "permuted − SNIP"
         found.append(collected_claim(id, group, text, there, configs, some, difference))
     return found

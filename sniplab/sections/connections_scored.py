@@ -37,9 +37,10 @@ from sniplab.data import Data, draw_batch, load_data
 from sniplab.runs import hardware
 from sniplab.runs.worker import computing_with
 from sniplab.sections import COMMITTED, RESULTS, check_counts, check_profile
+from sniplab.show import DATA_TITLES
 
 SEEDS = {"smoke": 1, "quick": 2, "desktop": 10, "paper": 20}  # each scores once for every class
-TITLES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+TITLES = {name: DATA_TITLES[name] for name in ("mnist", "fashion_mnist")}
 SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of Fig. 2
 SHOWN = (*SPARSITIES, 0.95, 0.98, 0.99)  # pictures of the last three are only looked at
 CHECKED = 0.9  # the sparsity of the checks

@@ -10,7 +10,7 @@ import pandas as pd
 from sniplab.sections import Plan
 from sniplab.sections.sweep_figures import sparsity_axis
 from sniplab.sections.sweep_tables import LENET_300, costs
-from sniplab.show import DATA_LOOKS
+from sniplab.show import DATA_LOOKS, DATA_TITLES
 from sniplab.stats import minus_twin, paired, quoted_table, summarize
 from sniplab.verdicts import collected_claim
 
@@ -44,10 +44,12 @@ def harder(runs: pd.DataFrame) -> pd.DataFrame:
 def draw_costs(table: pd.DataFrame) -> plt.Figure:
     """What SNIP costs by sparsity, a line for each data set; `table` as from `costs_on_both`."""
     figure, axis = plt.subplots(figsize=(6.5, 3.4))
-    for name, (label, colour, marker) in DATA_LOOKS.items():
+    for name, (colour, marker) in DATA_LOOKS.items():
         some = table[table.dataset == name]
         look = {"color": colour, "marker": marker, "ms": 6, "lw": 1.5, "capsize": 3}
-        axis.errorbar(100 - 100 * some.sparsity, some["mean"], some.half, label=label, **look)
+        axis.errorbar(
+            100 - 100 * some.sparsity, some["mean"], some.half, label=DATA_TITLES[name], **look
+        )
     axis.axhline(0, color="black", lw=1)
     sparsity_axis(axis)
     axis.set(xlim=(60, 1.6), ylabel="SNIP − dense (points)")

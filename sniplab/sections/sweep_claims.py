@@ -1,0 +1,271 @@
+"""§5.1 and §5.2: what the runs of `sniplab.sections.sweep` say of the claims, and their numbers for
+prose."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from snipcore import MODELS
+from sniplab.sections import COMMITTED, RESULTS, Plan, stored_rows, stored_table
+from sniplab.sections.sweep import ABOVE, DENSE_CELL, FIG_1, rates_plan
+from sniplab.sections.sweep_tables import (
+    BY,
+    ENDING,
+    LENET_5,
+    LENET_300,
+    PUBLISHED,
+    controls,
+    costs,
+    curve_name,
+    lost_trials,
+    main_part,
+    recipes_near,
+    swept_rows,
+    title,
+    trials,
+    variant_costs,
+    variants_of,
+    with_curves,
+)
+from sniplab.show import level, spanned
+from sniplab.stats import (
+    paired,
+    percent,
+    points,
+    quoted_table,
+    summarize,
+    t_interval,
+    unsigned,
+)
+from sniplab.verdicts import (
+    CLOSE,
+    at,
+    collected_claim,
+    equal,
+    fewest,
+    from_to,
+    length_of,
+    missing,
+    near,
+    new_claim,
+    undertrained,
+)
+
+# ---------------------------------------------------------------------------------- what is claimed
+
+PRUNED, CHOICE = "pruned beside dense", "which connections"
+DENSE = "dense networks and implementation"
+BEATEN = {"random": "random pruning", "shuffled": "its own mask shuffled within layers"}
+
+
+def main_curve(rows: pd.DataFrame, plan: Plan, model: str) -> pd.DataFrame:
+    """The rows of a network's sweep, those of its `main_part`."""
+    return rows[(rows.part == main_part(plan, model)) & (rows.model == model)]
+
+
+def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
+    """The rows of the table of claims; `rows` as from `rows_of`. A claim whose runs, by `plan`, are
+    not all there, or that stands beside an undertrained dense network, is untested."""
+    table_1, found = rows[rows.part == "table_1"], []
+
+    def add(claim: dict, part: str, model: str, cells: Iterable[tuple[str, float]]) -> None:
+        why = missing_cells(rows, plan, part, model, cells)
+        there = claim["ours"] != "–"
+        found.append(claim | _verdict(why if there else "", claim["verdict"]))
+
+    for model in (LENET_300, LENET_5):
+        claim = every_level(main_curve(rows, plan, model), model)
+        add(claim, main_part(plan, model), model, [DENSE_CELL, *(("snip", s) for s in FIG_1)])
+    for model, sparsity in PUBLISHED:
+        cells = {DENSE_CELL, ("snip", sparsity) if sparsity else DENSE_CELL}
+        add(number(table_1, model, sparsity), "table_1", model, cells)
+    for model, sparsity in ((LENET_300, 0.95), (LENET_5, 0.98)):
+        cells = [DENSE_CELL, ("snip", sparsity)]
+        add(change(table_1, model, sparsity), "table_1", model, cells)
+    compared = controls(with_curves(swept_rows(rows)))
+    for model in (LENET_300, LENET_5):
+        for method in BEATEN:
+            cells = [(name, s) for name in ("snip", method) for s in ABOVE]
+            claim = over_control(rows, compared, plan, model, method)
+            add(claim, main_part(plan, model), model, cells)
+    return found
+
+
+def missing_cells(
+    rows: pd.DataFrame, plan: Plan, part: str, model: str, cells: Iterable[tuple[str, float]]
+) -> str:
+    """Why a claim on some cells, each a method at a sparsity, of a network in a part has no verdict
+    yet: as from `missing`, or that the plan does not ask for one: "not run at 95 %"; else ""."""
+    cells = set(cells)
+    configs = [c for c in plan[part] if c.model == model and (c.method, c.sparsity) in cells]
+    if why := missing(rows[(rows.part == part) & (rows.model == model)], configs):
+        return why
+    never = sorted({sparsity for _, sparsity in cells - {(c.method, c.sparsity) for c in configs}})
+    return f"not run at {', '.join(map(level, never))}" if never else ""
+
+
+def _untrained(rows: pd.DataFrame, model: str) -> str:
+    """Why its rows cannot be held against a published error; "" where they can."""
+    dense = rows[(rows.model == model) & (rows.method == "dense") & (rows.status == "ok")]
+    return undertrained(dense.error.mean(), PUBLISHED[model, 0.0])
+
+
+def _name(what: str, model: str, sparsity: float | None = None) -> str:
+    """The id of a claim: "error.lenet-300-100.95"."""
+    ending = "" if sparsity is None else f".{100 * sparsity:g}"
+    return f"{what}.{model}{ending}"
+
+
+def number(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
+    """A cell of Table 1: the error of a dense network (sparsity 0) or of SNIP's."""
+    published = PUBLISHED[model, sparsity]
+    why = _untrained(rows, model)
+    method, group = ("snip", PRUNED) if sparsity else ("dense", DENSE)
+    cell = (rows.model == model) & (rows.sparsity == sparsity) & (rows.method == method)
+    rows = rows[cell]
+    text = f"{title(model)}, {at(sparsity)}: {published:g} % test error"
+    claim = new_claim(
+        _name("error", model, sparsity), group, "§5.2, Table 1", text, f"{published:g} %",
+        "number", length_of(rows), 0,
+    )  # fmt: skip
+    if rows.empty:
+        return claim
+    last, best = (summarize(rows, ["model"], v).iloc[0] for v in ("error", "error_last_five"))
+    ours = percent(last["mean"], last.half)
+    if last.n:
+        ours += f" (best of the last five {best['mean']:.2f})"
+    if last.lost:
+        ours += f" ({last.lost} of {len(rows)} lost)"
+    if last["mean"] + CLOSE < published:
+        ours += ", lower than published"
+    claim |= {"ours": ours, "seeds": int(last.n)}
+    return claim | _verdict(why, near(last, published, best["mean"]))
+
+
+def _verdict(why: str, verdict: str) -> dict:
+    """A verdict, or that and why there is none."""
+    return {"verdict": f"untested: {why}" if why else verdict}
+
+
+def change(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
+    """What pruning costs by Table 1: SNIP minus dense, within a seed."""
+    rows = rows[rows.model == model]
+    published = PUBLISHED[model, sparsity] - PUBLISHED[model, 0.0]
+    snips = rows[(rows.method == "snip") & (rows.sparsity == sparsity)]
+    table = paired(snips, rows[rows.method == "dense"], ["model"])
+    claim = new_claim(
+        _name("cost", model, sparsity), PRUNED, "§5.2, Table 1",
+        f"{title(model)} {at(sparsity)} is as good as dense", points(published), "difference",
+        length_of(rows), int(table.n.sum()),
+    )  # fmt: skip
+    if table.empty:
+        return claim
+    row = table.iloc[0]
+    verdict = _verdict(_untrained(rows, model), near(row, published))
+    return claim | {"ours": row.text} | verdict
+
+
+def every_level(rows: pd.DataFrame, model: str) -> dict:
+    """Fig. 1: SNIP is as good as dense at every sparsity, each of which must have been run."""
+    snips = rows[(rows.method == "snip") & rows.sparsity.isin(FIG_1)]
+    table = paired(snips, rows[rows.method == "dense"], ["sparsity"])
+    levels = spanned([100 * sparsity for sparsity in FIG_1], "{:g}")
+    text = f"{title(model)} is as good as dense (± {CLOSE} points) at every sparsity of "
+    text += f"Fig. 1, {levels} %"
+    claim = new_claim(
+        _name("every_level", model), PRUNED, "§5.1, Fig. 1", text, "by eye", "equality",
+        length_of(rows), fewest(table),
+    )  # fmt: skip
+    there = table[table.n > 0]  # the others are lost
+    if there.empty:
+        return claim
+    levels = spanned(100 * there.sparsity, "{:g}")
+    claim["ours"] = f"{from_to(there['mean'])} at {levels} %"
+    if claim["seeds"] < 2 or set(FIG_1) > set(there.sparsity):
+        return claim
+    if table.lost.any():
+        return claim | _verdict(f"{table.lost.sum()} of {len(snips)} pairs lost", "")
+    if why := _untrained(rows, model):
+        return claim | _verdict(why, "")
+    return equal(claim, table, CLOSE)
+
+
+def over_control(
+    rows: pd.DataFrame, compared: pd.DataFrame, plan: Plan, model: str, method: str
+) -> dict:
+    """What the paper left out: SNIP against a control at each sparsity ABOVE. `compared`: as from
+    `controls`, whose correction is over all of its comparisons."""
+    part, pair = main_part(plan, model), ("snip", method)
+    curve = main_curve(rows, plan, model)
+    curve = curve[curve.sparsity.isin(ABOVE) & curve.method.isin(pair)]
+    configs = [c for c in plan[part] if c.model == model and c.sparsity in ABOVE]
+    configs = [config for config in configs if config.method in pair]
+    table = compared[(compared.curve == curve_name(model, part)) & (compared.method == method)]
+    text = f"{title(model)}, {level(ABOVE[0])} and above: SNIP beats {BEATEN[method]}"
+    name, table = _name(f"over_{method}", model), table[table.sparsity.isin(ABOVE)]
+    return collected_claim(name, CHOICE, text, curve, configs, table, "control − SNIP")
+
+
+# --------------------------------------------------------------------------- numbers of the prose
+
+
+def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
+    """The numbers that prose quotes, by name; "–" where there are none.
+
+    "error.lenet-300-100.95", "best_of_last_five.…" and "cost.…" of the published cells; along the
+    curve of a network by the published protocol "sweep_error.lenet-300-100.snip.95",
+    "sweep_cost.lenet-300-100.90", "sweep_control.lenet-300-100.random.99", and by the defaults of
+    the reference implementation "defaults_…" alike; "variant.flips.95", "variant_cost.flips.95".
+    The endings are those of `quoted`.
+    """
+    rows = with_curves(rows)
+    full, swept, variants = rows[rows.part == "table_1"], swept_rows(rows), variants_of(rows)
+    found = quoted_table("error", summarize(full, BY), BY)
+    found |= quoted_table("best_of_last_five", summarize(full, BY, "error_last_five"), BY)
+    found |= quoted_table("cost", costs(full, "model"), BY)
+    names = {curve_name(model, part): (model, part) for model in MODELS for part in ENDING}
+    errors = summarize(swept, ["curve", "method", "sparsity"])
+    for kind, table in (("error", errors), ("cost", costs(swept)), ("control", controls(swept))):
+        by = ["model", *(["method"] if "method" in table else []), "sparsity"]
+        for curve, some in table.groupby("curve"):
+            model, part = names[curve]
+            found |= quoted_table(f"{part}_{kind}", some.assign(model=model), by)
+    by = ["part", "sparsity"]
+    found |= quoted_table("variant", summarize(variants, by), by)
+    found |= quoted_table("variant_cost", variant_costs(variants), by)
+    for model in (LENET_300, LENET_5):
+        table = costs(main_curve(rows, plan, model))
+        costly = table[table.verdict == "higher"]
+        found[f"first_costly.{model}"] = level(costly.sparsity.min()) if len(costly) else "–"
+    pruned = variant_costs(variants)
+    pruned = pruned[pruned.sparsity == 0.95].set_index("part")["mean"]
+    near = recipes_near(variants)
+    found["recipes"] = str(len(near))
+    found["recipes_near"] = str(int(near["all"].sum()))
+    found["recipes_near_when_pruned"] = ", ".join(near.part[near.pruned]) or "–"
+    found["least_cost_of_recipes"] = unsigned(points(pruned.min()))
+    gains = full.assign(gain=full.error - full.error_best)  # of the best of all checkpoints
+    found["largest_gain"] = unsigned(points(summarize(gains, BY, "gain")["mean"].max()))
+    found["pooled_shuffle.lenet-5-caffe"] = pooled_shuffle(main_curve(rows, plan, LENET_5))
+    for row in lost_trials(
+        trials(stored_rows("1_learning_rates", rates_plan(COMMITTED), RESULTS))
+    ).itertuples():
+        if row.momentum == 0.9:
+            found[f"diverged.{row.start.replace(' ', '_')}.{row.lr:g}"] = row.text
+    speed = stored_table("1_time").groupby(["engine", "sparsity"]).speed.median()
+    found |= {f"speed.{engine}.{100 * s:g}": f"{v:.1f}" for (engine, s), v in speed.items()}
+    return found
+
+
+def pooled_shuffle(curve: pd.DataFrame) -> str:
+    """What shuffling changes in the mean over the sparsities ABOVE, in points, over seeds; `curve`
+    as from `main_curve`."""
+    some = curve[curve.sparsity.isin(ABOVE) & curve.method.isin(("shuffled", "snip"))]
+    if set(some.method) != {"shuffled", "snip"}:
+        return "–"
+    some = some.assign(error=some.error.where(some.status == "ok"))
+    cells = some.pivot(index="seed", columns=["method", "sparsity"], values="error")
+    cells = cells.dropna()  # a seed that lost a run would be a mean of other sparsities
+    difference = cells["shuffled"].mean(axis=1) - cells["snip"].mean(axis=1)
+    low, high = t_interval(difference)
+    return unsigned(points(difference.mean(), (high - low) / 2))
