@@ -187,15 +187,6 @@ def test_random_labels_train_alone_and_leave_the_mask(tmp_path, digits):
         assert 2 < loss[0] < 3 and 60 < wrong[0] <= 100
 
 
-def test_labels_dealt_out_anew(digits):
-    y = digits.y_train
-    dealt = lab.random_labels(y, seed=3)
-    assert dealt.bincount().tolist() == y.bincount().tolist()
-    assert 0.05 < (dealt == y).float().mean() < 0.15  # chance among ten classes
-    assert dealt.equal(lab.random_labels(y, seed=3))
-    assert not dealt.equal(lab.random_labels(y, seed=4))
-
-
 def test_curves_are_means_of_equal_parts():
     assert lab.curve_text(np.arange(1000.0)).split()[:2] == ["4.5", "14.5"]
     assert lab.curve_text(np.array([1.5, 2.0])) == "1.5 2"
@@ -532,13 +523,6 @@ def test_a_column_keeps_its_type_beside_a_failed_row(tmp_path):
     assert lab.run_grid([config()], path, n_jobs=1).status[0] == "ok"
 
 
-def test_booleans_are_read_as_they_were_written(tmp_path):
-    recipes = [dataclasses.replace(RECIPE, flip=flip) for flip in (True, False)]
-    path = tmp_path / "results.csv"
-    lab.run_grid([config(recipe=recipe) for recipe in recipes], path, n_jobs=1)
-    assert lab.read_results(path).flip.tolist() == [True, False]
-
-
 def test_new_weights_under_the_mask_are_not_those_scored(digits):
     prepare = lab.runs.worker.prepare
     model, _, _ = prepare(config(reinit="vs"), digits)
@@ -599,14 +583,6 @@ def test_a_torn_line_once_deleted_is_run_again(written):
     rows = lab.run_grid(GRID[:2], written, n_jobs=1)
     times = ["seconds", "step_seconds"]
     pd.testing.assert_frame_equal(rows.drop(columns=times), whole.drop(columns=times))
-
-
-def test_two_at_once(written):
-    with (
-        filelock.FileLock(f"{written}.lock"),
-        pytest.raises(RuntimeError, match="another process is writing"),
-    ):
-        lab.run_grid(GRID, written, n_jobs=1)
 
 
 def test_who_only_reads_does_not_wait(written):
