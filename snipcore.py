@@ -39,10 +39,10 @@ from torch.nn.utils import parametrize
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
 
-def check_known(value, known: Iterable, what: str) -> None:
+def check_known(value, choices: Iterable, kind: str) -> None:
     """Raise ValueError that lists the known values unless `value` is one of them."""
-    if value not in known:
-        raise ValueError(f"unknown {what} {value!r}; known: {', '.join(map(str, known))}")
+    if value not in choices:
+        raise ValueError(f"unknown {kind} {value!r}; known: {', '.join(map(str, choices))}")
 
 
 def derive_seed(seed: int, purpose: str) -> int:
@@ -95,10 +95,10 @@ class ModelSpec:
         if width == 1:
             return self.build(classes)
         if "scale" not in inspect.signature(self.build).parameters:
-            known = (
+            names = (
                 n for n, s in MODELS.items() if "scale" in inspect.signature(s.build).parameters
             )
-            raise ValueError(f"{self.title} has one width only; others have {', '.join(known)}")
+            raise ValueError(f"{self.title} has one width only; others have {', '.join(names)}")
         return self.build(classes, scale=width)
 
 
@@ -415,16 +415,19 @@ def _computed(module: nn.Module) -> dict[str, list[str]]:
     tensor where the weight was."""
     if parametrize.is_parametrized(module):
         return {
-            name: [f"parametrizations.{name}.{other}" for other, _ in others.named_parameters()]
-            for name, others in module.parametrizations.items()
+            name: [
+                f"parametrizations.{name}.{source}"
+                for source, _ in parametrization.named_parameters()
+            ]
+            for name, parametrization in module.parametrizations.items()
         }
-    found = {}
+    sources = {}
     for name in module._parameters:
         for end in ("_orig", "_g", "_v"):
             weight = name.removesuffix(end)
             if weight != name and isinstance(vars(module).get(weight), Tensor):
-                found.setdefault(weight, []).append(name)
-    return found
+                sources.setdefault(weight, []).append(name)
+    return sources
 
 
 def _picked(model: nn.Module, picks: Picks) -> set[str]:
@@ -447,9 +450,9 @@ def _picked(model: nn.Module, picks: Picks) -> set[str]:
             with torch.random.fork_rng(devices=[]), _put_back(module):
                 own |= {name: getattr(module, name) for name in computed}
         for name, tensor in own.items():
-            known = ".".join(filter(None, [first[id(module)], name]))
-            around[known] = [*around.get(known, ()), *inside, ".".join([*parts, name])]
-            tensors[known] = module, tensor
+            first_name = ".".join(filter(None, [first[id(module)], name]))
+            around[first_name] = [*around.get(first_name, ()), *inside, ".".join([*parts, name])]
+            tensors[first_name] = module, tensor
     chosen = set()
     several = isinstance(picks, Iterable) and not isinstance(picks, str | type | nn.Module)
     for pick in picks if several else [picks]:
@@ -459,17 +462,17 @@ def _picked(model: nn.Module, picks: Picks) -> set[str]:
                 f"{type(pick).__name__}"
             )
         if isinstance(pick, str):
-            found = {n for n, names in around.items() if any(fnmatchcase(m, pick) for m in names)}
-            if not found:
+            matches = {n for n, names in around.items() if any(fnmatchcase(m, pick) for m in names)}
+            if not matches:
                 raise ValueError(f"no parameter and no module of the model is called {pick!r}")
         elif isinstance(pick, type):
-            found = {n for n, names in around.items() if any(
+            matches = {n for n, names in around.items() if any(
                 isinstance(modules.get(m), pick) for m in names)}  # fmt: skip
         else:
-            found = {
+            matches = {
                 name for name, (module, tensor) in tensors.items() if pick(name, module, tensor)
             }
-        chosen |= found
+        chosen |= matches
     return chosen
 
 
@@ -477,13 +480,13 @@ def _excluded(model: nn.Module, picks: Picks) -> set[str]:
     """As `_picked`; of a tensor that is computed from others, these, too."""
     if picks is None:
         return set()
-    found = _picked(model, picks)
+    names = _picked(model, picks)
     for prefix, module in model.named_modules():
         before = prefix and f"{prefix}."
-        for name, others in _computed(module).items():
-            if before + name in found:
-                found |= {before + other for other in others}
-    return found
+        for name, sources in _computed(module).items():
+            if before + name in names:
+                names |= {before + source for source in sources}
+    return names
 
 
 def prunable(
@@ -509,11 +512,11 @@ def prunable(
     not excluded, that cannot be looked at, or that is spread over processes.
     """
     included, excluded = _picked(model, include), _excluded(model, exclude)
-    others = (m for m in model.modules() if not isinstance(m, PRUNABLE_LAYERS))
-    elsewhere = {id(weight) for module in others for weight in module._parameters.values()}
-    found: dict[str, nn.Parameter] = {}
+    other_modules = (m for m in model.modules() if not isinstance(m, PRUNABLE_LAYERS))
+    elsewhere = {id(weight) for module in other_modules for weight in module._parameters.values()}
+    weights: dict[str, nn.Parameter] = {}
     every = model.named_parameters(remove_duplicate=False)
-    seen = {id(weight) for name, weight in every if name in excluded}
+    handled_ids = {id(weight) for name, weight in every if name in excluded}
     for prefix, module in model.named_modules():
         if isinstance(module, nn.modules.lazy.LazyModuleMixin | torch.jit.ScriptModule):
             raise ValueError(f"layer {prefix!r} is scripted, or has no shape before a first run")
@@ -529,26 +532,26 @@ def prunable(
         for name, weight in module.named_parameters(recurse=False):
             taken = usual and weight.requires_grad and not name.startswith("bias_hh")
             taken = (taken and id(weight) not in elsewhere) or before + name in included
-            if taken and before + name not in excluded and id(weight) not in seen:
+            if taken and before + name not in excluded and id(weight) not in handled_ids:
                 if hasattr(weight, "full_tensor"):  # a DTensor
                     raise ValueError(
                         f"{before + name} is spread over processes, as by FSDP2: make the masks "
                         "before that, and multiply the weights by their parts"
                     )
-                found[before + name] = weight
-                seen.add(id(weight))
-    return found
+                weights[before + name] = weight
+                handled_ids.add(id(weight))
+    return weights
 
 
 def _warn_of_left_out(model: nn.Module, weights: Mapping[str, Tensor], exclude: Picks) -> None:
     """Warn where more than 5 % of the trainable weights are left out by kind, not by `exclude`."""
-    known, excluded = {id(weight) for weight in weights.values()}, _excluded(model, exclude)
+    weight_ids, excluded = {id(weight) for weight in weights.values()}, _excluded(model, exclude)
     trained = {
         name: weight.numel()
         for name, weight in model.named_parameters()
         if weight.requires_grad and weight.ndim > 1 and name not in excluded
     }
-    left = {n: size for n, size in trained.items() if id(model.get_parameter(n)) not in known}
+    left = {n: size for n, size in trained.items() if id(model.get_parameter(n)) not in weight_ids}
     share = sum(left.values()) / max(1, sum(trained.values()))
     if share > 0.05:
         largest = sorted(left, key=left.get, reverse=True)[:3]
@@ -607,11 +610,11 @@ def initialize(
         sigma = math.sqrt(variance(*fans)) / TRUNCATED_STD if variance else std
         # Drawn as float64 and rounded, so that processors with other vector units agree; and not
         # by trunc_normal_, which draws otherwise in PyTorch 2.11 than in 2.14.
-        how = {"dtype": torch.float64, "generator": generator, "device": "cpu"}
-        drawn = torch.normal(0.0, sigma, (weight.numel(),), **how)
+        options = {"dtype": torch.float64, "generator": generator, "device": "cpu"}
+        drawn = torch.normal(0.0, sigma, (weight.numel(),), **options)
         far = (drawn.abs() > 2 * sigma).nonzero().squeeze(1) if scheme != "rn" else ()
         while len(far):  # of as many numbers again, those at their places
-            drawn[far] = torch.normal(0.0, sigma, drawn.shape, **how)[far]
+            drawn[far] = torch.normal(0.0, sigma, drawn.shape, **options)[far]
             far = far[drawn[far].abs() > 2 * sigma]
         weight.copy_(drawn.view(weight.shape))
     for layer in model.modules():
@@ -630,10 +633,10 @@ def initialize(
 
 def check_inputs(model: nn.Module, x: Tensor, y: Tensor) -> None:
     """Raise ValueError or TypeError on what would otherwise fail later, or train on garbage."""
-    for name, given in (("inputs", x), ("labels", y)):
-        if not isinstance(given, Tensor):
+    for name, value in (("inputs", x), ("labels", y)):
+        if not isinstance(value, Tensor):
             raise TypeError(
-                f"the {name} are a {type(given).__name__}, not a tensor; "
+                f"the {name} are a {type(value).__name__}, not a tensor; "
                 "`sensitivity_of(model, closure)` scores on anything that a model takes"
             )
     expected = getattr(model, "snip_input_shape", ())
@@ -656,8 +659,8 @@ def check_batch(model: nn.Module, x: Tensor, y: Tensor) -> None:
     """`check_inputs`, and the labels are one integer an image."""
     check_inputs(model, x, y)
     if y.ndim != 1 or y.dtype != torch.int64:
-        found = f"{y.dtype} of shape {tuple(y.shape)}"
-        raise ValueError(f"labels are {found}; they must be integers, torch.int64, one an image")
+        kind = f"{y.dtype} of shape {tuple(y.shape)}"
+        raise ValueError(f"labels are {kind}; they must be integers, torch.int64, one an image")
 
 
 def check_statistics(model: nn.Module, images: int) -> None:
@@ -775,17 +778,17 @@ def _scoring(model: nn.Module, weights: Collection[nn.Parameter], norm: str) -> 
                 weight.requires_grad_(False)
 
 
-def _losses(given) -> Iterator[list[Tensor]]:
+def _losses(result) -> Iterator[list[Tensor]]:
     """The parts of a loss that a closure returned or yields, once they are seen to be such: those
     of a list, which may share a forward pass, together."""
     empty = True
-    for part in given if isinstance(given, Iterator) else [given]:
+    for part in result if isinstance(result, Iterator) else [result]:
         losses = list(part) if isinstance(part, list | tuple) else [part]
         for loss in losses:
             if not isinstance(loss, Tensor) or loss.numel() != 1:
-                found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+                kind = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
                 raise TypeError(
-                    f"the closure gave {found} for a loss; it must return its loss, a tensor of "
+                    f"the closure gave {kind} for a loss; it must return its loss, a tensor of "
                     "one number, or return or yield several that add up to it"
                 )
             if not loss.requires_grad:
@@ -802,7 +805,7 @@ def _losses(given) -> Iterator[list[Tensor]]:
 def _gradients(losses: list[Tensor], weights: Iterable[Tensor]) -> list[Tensor]:
     """∂ Σ losses / ∂ weight of each, 0 where there is none."""
     try:
-        found = torch.autograd.grad(losses, list(weights), materialize_grads=True)
+        gradients = torch.autograd.grad(losses, list(weights), materialize_grads=True)
     except RuntimeError as error:
         if "backward through the graph a second time" not in str(error):
             raise
@@ -811,7 +814,7 @@ def _gradients(losses: list[Tensor], weights: Iterable[Tensor]) -> list[Tensor]:
             "only compute them; those that share one, return or yield as a list"
         ) from error
     # An embedding with sparse=True has a sparse one.
-    return [part if part.layout == torch.strided else part.to_dense() for part in found]
+    return [part if part.layout == torch.strided else part.to_dense() for part in gradients]
 
 
 def _check_checkpoints(losses: list[Tensor], weights: Mapping[str, Tensor]) -> None:
@@ -834,14 +837,14 @@ def _check_checkpoints(losses: list[Tensor], weights: Mapping[str, Tensor]) -> N
         )
 
 
-def _total(scores: Mapping[str, Tensor], what: str) -> float:
+def _total(scores: Mapping[str, Tensor], quantity: str) -> float:
     """The sum over all tensors. Raises FloatingPointError for NaN or Inf, naming the tensor."""
     sums = [score.sum() for score in scores.values()]
     total = float(torch.stack([part.cpu() for part in sums]).sum(dtype=torch.float64))
     if not math.isfinite(total):
         for name, score in scores.items():
             if not score.isfinite().all():
-                raise FloatingPointError(f"NaN or Inf in the {what} of {name}")
+                raise FloatingPointError(f"NaN or Inf in the {quantity} of {name}")
         # All are finite; only their sum is beyond float32.
         total = sum(float(score.cpu().sum(dtype=torch.float64)) for score in scores.values())
     return total
@@ -1071,21 +1074,21 @@ def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, nn.P
 
     Raises ValueError for no masks, a name that the model lacks, another shape, no boolean.
     """
-    known = dict(model.named_parameters(remove_duplicate=False))
-    weights = {name: known.get(name) for name in masks}
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    weights = {name: parameters.get(name) for name in masks}
     if not weights:
         raise ValueError("masks and model do not fit; there are no masks")
     # Those of its wrapper, or of what it wraps, have other names.
     if any(weight is None for weight in weights.values()):
         bare: dict[str, list] = {}
-        for name, weight in known.items():
-            if not any(weight is other for other in bare.setdefault(_bare(name), [])):
+        for name, weight in parameters.items():
+            if not any(weight is candidate for candidate in bare.setdefault(_bare(name), [])):
                 bare[_bare(name)].append(weight)
-        found = {name: bare.get(_bare(name), []) for name in masks}
-        if odd := [name for name, several in found.items() if len(several) != 1]:
-            lacks = "knows two of" if found[odd[0]] else "lacks"
+        candidates = {name: bare.get(_bare(name), []) for name in masks}
+        if odd := [name for name, several in candidates.items() if len(several) != 1]:
+            lacks = "knows two of" if candidates[odd[0]] else "lacks"
             raise ValueError(f"masks and model do not fit; the model {lacks} {', '.join(odd)}")
-        weights = {name: several[0] for name, several in found.items()}
+        weights = {name: several[0] for name, several in candidates.items()}
     for name, weight in weights.items():
         if masks[name].shape != weight.shape or masks[name].dtype != torch.bool:
             raise ValueError(
@@ -1120,16 +1123,16 @@ def _steppers(optimizer) -> list:
 
     Raises TypeError for what has no step.
     """
-    found = []
+    steppers = []
     todo = [optimizer]
-    for one in todo:
-        if not callable(getattr(one, "step", None)):
-            raise TypeError(f"hold takes an optimiser; {type(one).__name__} has no step()")
-        if not any(one is other for other in found):
-            found.append(one)
-            inside = getattr(one, "__dict__", {}).values()
+    for stepper in todo:
+        if not callable(getattr(stepper, "step", None)):
+            raise TypeError(f"hold takes an optimiser; {type(stepper).__name__} has no step()")
+        if not any(stepper is other_stepper for other_stepper in steppers):
+            steppers.append(stepper)
+            inside = getattr(stepper, "__dict__", {}).values()
             todo += [part for part in inside if isinstance(part, torch.optim.Optimizer)]
-    return found
+    return steppers
 
 
 def hold(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str, Tensor]) -> Held:
@@ -1155,7 +1158,7 @@ def hold(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str,
     """
     steppers = _steppers(optimizer)
     weights = check_masks(model, masks)
-    groups = [group for one in steppers for group in getattr(one, "param_groups", ())]
+    groups = [group for stepper in steppers for group in getattr(stepper, "param_groups", ())]
     trained = {id(weight) for group in groups for weight in group["params"]}
     if groups and not any(id(weight) in trained for weight in weights.values()):
         warnings.warn(
@@ -1179,12 +1182,14 @@ def hold(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str,
             # Ten times as fast as masked_fill_. NaN stays NaN: training has diverged, and shows it.
             weight.mul_(kept)
 
-    def hook(one) -> Callable[[], None]:
-        """Call `zero` after the steps of one; a function that ends it."""
+    def hook(stepper) -> Callable[[], None]:
+        """Call `zero` after the steps of `stepper`; a function that ends it."""
         # PyTorch's mark that step calls its hooks, and where they are kept.
-        if getattr(type(one).step, "hooked", False) and hasattr(one, "_optimizer_step_post_hooks"):
-            return one.register_step_post_hook(zero).remove
-        step, own, active = one.step, "step" in vars(one), [True]
+        if getattr(type(stepper).step, "hooked", False) and hasattr(
+            stepper, "_optimizer_step_post_hooks"
+        ):
+            return stepper.register_step_post_hook(zero).remove
+        step, own, active = stepper.step, "step" in vars(stepper), [True]
 
         @wraps(step)
         def step_and_zero(_, *args, **kwargs):
@@ -1193,22 +1198,22 @@ def hold(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str,
                 zero()
             return result
 
-        mine = one.step = MethodType(step_and_zero, one)  # schedules ask for a method
+        wrapper = stepper.step = MethodType(step_and_zero, stepper)  # schedules ask for a method
 
         def end() -> None:
             active.clear()
-            if vars(one).get("step") is not mine:  # wrapped again since
+            if vars(stepper).get("step") is not wrapper:  # wrapped again since
                 return
             if own:
-                one.step = step
+                stepper.step = step
             else:
-                del one.step
+                del stepper.step
 
         return end
 
     handle = Held()
-    for one in steppers:
-        handle.undo.callback(hook(one))
+    for stepper in steppers:
+        handle.undo.callback(hook(stepper))
     return handle
 
 
@@ -1315,11 +1320,11 @@ class _Unclear(Exception):
     """Why `collapsed` cannot tell."""
 
 
-def _follow(layer: nn.Module, dtype: torch.dtype, seen: list, *args, **kwargs):
+def _follow(layer: nn.Module, dtype: torch.dtype, strays: list, *args, **kwargs):
     """What a layer gives, as `dtype`: NaN where it changes with those of its inputs that are NaN.
     `layer` is a copy in float64 on the CPU, with no negative weight, so that nothing cancels."""
     tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
-    seen += [t for t in tensors if t.requires_grad]  # they come from a weight outside its layer
+    strays += [t for t in tensors if t.requires_grad]  # they come from a weight outside its layer
     device = tensors[0].device
 
     def output(factor: int):
@@ -1333,10 +1338,10 @@ def _follow(layer: nn.Module, dtype: torch.dtype, seen: list, *args, **kwargs):
             *tree_map_only(Tensor, fill, args), **tree_map_only(Tensor, fill, kwargs)
         )
 
-    def compare(one, other):
-        if not isinstance(one, Tensor):
-            return one
-        return torch.where(one == other, one, math.nan).to(device, dtype)
+    def compare(value, other_value):
+        if not isinstance(value, Tensor):
+            return value
+        return torch.where(value == other_value, value, math.nan).to(device, dtype)
 
     with torch.no_grad():
         return tree_map(compare, output(1), output(2))
@@ -1345,7 +1350,7 @@ def _follow(layer: nn.Module, dtype: torch.dtype, seen: list, *args, **kwargs):
 def _follow_masks(model: nn.Module, masks: Mapping[int, Tensor]) -> list[Tensor]:
     """Let the layers with pruned weights hand NaN on along kept weights alone; the list returned
     fills where a weight is used outside its layer. `masks`: {id of a parameter: its mask}."""
-    seen: list[Tensor] = []
+    strays: list[Tensor] = []
     for layer in list(model.modules()):
         if not isinstance(layer, PRUNABLE_LAYERS) and any(layer.children()):
             continue
@@ -1358,8 +1363,8 @@ def _follow_masks(model: nn.Module, masks: Mapping[int, Tensor]) -> list[Tensor]
                 # Of different sizes, so that something is left where a layer standardises them.
                 values = torch.linspace(1, 2, copied.numel(), dtype=torch.float64)
                 copied.copy_(mask * values.view(mask.shape) / max(1, copied[:1].numel()))
-        layer.forward = partial(_follow, precise, next(layer.parameters()).dtype, seen)
-    return seen
+        layer.forward = partial(_follow, precise, next(layer.parameters()).dtype, strays)
+    return strays
 
 
 def _other(t: Tensor) -> Tensor:
@@ -1413,18 +1418,18 @@ def _outputs(model: nn.Module, run: Callable, change: Callable[[Tensor], Tensor]
             if isinstance(module, nn.Embedding | nn.EmbeddingBag):
                 hooks.callback(module.register_forward_hook(embed).remove)
         _seed_all(model)  # of a model that draws, the same each time
-        found = [t for t in tree_leaves(run()) if isinstance(t, Tensor)]
+        outputs = [t for t in tree_leaves(run()) if isinstance(t, Tensor)]
     if not changed:
         raise _Unclear("no floats, bytes or tokens go into the model")
-    if not found:
+    if not outputs:
         raise _Unclear("no tensor comes out")
-    return found
+    return outputs
 
 
-def _same(one: list[Tensor], other: list[Tensor]) -> bool:
-    return len(one) == len(other) and all(
+def _same(tensors: list[Tensor], other_tensors: list[Tensor]) -> bool:
+    return len(tensors) == len(other_tensors) and all(
         a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
-        for a, b in zip(one, other, strict=True)
+        for a, b in zip(tensors, other_tensors, strict=True)
     )
 
 
@@ -1448,15 +1453,15 @@ def _path_by_nan(
             raise _Unclear("NaN gets lost on the way, even if nothing is pruned")
         for weight in model.parameters():  # so that an output shows a weight used outside its layer
             weight.requires_grad_(id(weight) in masks)
-        seen = _follow_masks(model, masks)
-        found = _outputs(model, run, _nan)
+        strays = _follow_masks(model, masks)
+        outputs = _outputs(model, run, _nan)
     except _Unclear:
         raise
     except Exception as error:  # of a network that checks its numbers, say
         raise _Unclear(f"on NaN it ends in {type(error).__name__}: {error}") from error
-    if seen or any(t.requires_grad for t in found):
+    if strays or any(t.requires_grad for t in outputs):
         raise _Unclear("a weight with a mask is used outside its layer")
-    return any(bool(t.isnan().any()) for t in found)
+    return any(bool(t.isnan().any()) for t in outputs)
 
 
 def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
@@ -1501,16 +1506,16 @@ def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
                 weight.requires_grad_(False)
             for weight, mask in pruned:
                 weight.data.masked_fill_(~mask, 0)  # by .data: graphs that hold it stay good
-            one, other = _outputs(model, run, torch.clone), _outputs(model, run, _other)
+            outputs, variant = _outputs(model, run, torch.clone), _outputs(model, run, _other)
             # Once more the same, since on some devices no two passes are alike.
-            if _same(one, other) or not _same(one, _outputs(model, run, torch.clone)):
+            if _same(outputs, variant) or not _same(outputs, _outputs(model, run, torch.clone)):
                 _restore(pruned, before)
-                if not _path_by_nan(model, pruned, run, one):
+                if not _path_by_nan(model, pruned, run, outputs):
                     cut.append("no path from input to output")
-        except _Unclear as why:
-            cut.append(f"{UNKNOWN}: {why}")
+        except _Unclear as reason:
+            cut.append(f"{UNKNOWN}: {reason}")
         finally:
             _restore(pruned, before)
-            for weight, wanted in trained:
-                weight.requires_grad_(wanted)
+            for weight, flag in trained:
+                weight.requires_grad_(flag)
     return cut

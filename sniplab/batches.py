@@ -24,10 +24,10 @@ class Batches:
         self.generator = generator_for(seed, "batches")
         self.order = torch.empty(0, dtype=torch.int64)
         self.first = self.end = 0  # the chunk's steps
-        whole = {"dtype": torch.int64, "device": data.y_train.device}
-        self.counter = torch.zeros(1, **whole)  # steps of the chunk that are done
-        self.index = torch.zeros(CHUNK, recipe.batch_size, **whole)
-        self.moves = torch.zeros(CHUNK, 3, recipe.batch_size, **whole)
+        options = {"dtype": torch.int64, "device": data.y_train.device}
+        self.counter = torch.zeros(1, **options)  # steps of the chunk that are done
+        self.index = torch.zeros(CHUNK, recipe.batch_size, **options)
+        self.moves = torch.zeros(CHUNK, 3, recipe.batch_size, **options)
         # On CUDA, PyTorch's fused optimisers read the rate as float32; elsewhere as any number.
         kind = torch.float32 if self.counter.is_cuda else torch.float64
         self.rates = torch.zeros(CHUNK, dtype=kind, device=self.counter.device)
@@ -42,8 +42,8 @@ class Batches:
         steps = range(step, self.end)
         index, moves = (torch.stack(part) for part in zip(*map(self.draw, steps), strict=True))
         rates = torch.tensor([self.recipe.rate(i) for i in steps], device="cpu", dtype=torch.double)
-        for there, drawn in ((self.index, index), (self.moves, moves), (self.rates, rates)):
-            there[: len(steps)].copy_(drawn)
+        for buffer, drawn in ((self.index, index), (self.moves, moves), (self.rates, rates)):
+            buffer[: len(steps)].copy_(drawn)
         self.counter.zero_()
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:

@@ -41,13 +41,13 @@ def fingerprint(network: nn.Module, masks: Mapping | None, data: Data, *settings
     for name, tensor in parts.items():
         bits.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         # Part by part, for where bytes are not contiguous, or on a GPU, they are copied.
-        for some in torch.atleast_1d(tensor.detach()).split(10_000):
-            bits.update(some.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        for chunk in torch.atleast_1d(tensor.detach()).split(10_000):
+            bits.update(chunk.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return bits.hexdigest()
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike, mode: str = "wb", **how) -> Iterator[IO]:
+def replacing(path: str | os.PathLike, mode: str = "wb", **options) -> Iterator[IO]:
     """A file that replaces the one at `path` as a whole: whoever reads it, after a kill too, finds
     the old one or the new one.
 
@@ -56,7 +56,7 @@ def replacing(path: str | os.PathLike, mode: str = "wb", **how) -> Iterator[IO]:
     permissions, and a link stays a link: what it points at is replaced.
 
     Args:
-        mode, how: as for `open`.
+        mode, options: as for `open`.
 
     Raises OSError, which names `path`, where it cannot be written.
     """
@@ -68,7 +68,7 @@ def replacing(path: str | os.PathLike, mode: str = "wb", **how) -> Iterator[IO]:
                 left.unlink()
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}.draft")
     try:
-        with draft.open(mode, **how) as file:
+        with draft.open(mode, **options) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -79,8 +79,8 @@ def replacing(path: str | os.PathLike, mode: str = "wb", **how) -> Iterator[IO]:
         if os.path.lexists(draft):
             draft.unlink()
         if isinstance(error, OSError) and str(error.filename) in ("None", str(draft)):
-            why = error.strerror or str(error)
-            raise OSError(error.errno, why, os.fspath(path)) from error
+            reason = error.strerror or str(error)
+            raise OSError(error.errno, reason, os.fspath(path)) from error
         raise
 
 

@@ -153,8 +153,8 @@ def effective_masks(model: nn.Module, masks: Mapping[str, Tensor], x: Tensor) ->
             raise ValueError("something comes out though nothing goes in: cannot follow the paths")
     with torch.enable_grad():
         reached = sum(t.sum() for t in tree_leaves(probe(ones)))
-    found = torch.autograd.grad(reached, list(weights.values()), materialize_grads=True)
-    reaches = {name: gradient > 0 for name, gradient in zip(weights, found, strict=True)}
+    gradients = torch.autograd.grad(reached, list(weights.values()), materialize_grads=True)
+    reaches = {name: gradient > 0 for name, gradient in zip(weights, gradients, strict=True)}
     return {name: mask & reaches[name].to(mask.device) for name, mask in masks.items()}
 
 

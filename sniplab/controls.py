@@ -190,14 +190,14 @@ def _trade(rows: Tensor, generator: torch.Generator) -> None:
     one of the two has, each as many as before. Counts of rows and columns stay."""
     order = torch.randperm(len(rows), generator=generator)
     first, second = order[: len(rows) // 2], order[len(rows) // 2 :][: len(rows) // 2]
-    one, two = rows[first], rows[second]
-    differ = one ^ two
+    first_rows, second_rows = rows[first], rows[second]
+    differ = first_rows ^ second_rows
     draws = torch.rand(differ.shape, generator=generator).masked_fill_(~differ, 2)
-    count = (one & differ).sum(1, keepdim=True)
+    count = (first_rows & differ).sum(1, keepdim=True)
     chosen = torch.arange(rows.shape[1]) < count  # that many of the smallest draws
     taken = torch.zeros_like(differ).scatter_(1, draws.argsort(1), chosen)
-    rows[first] = torch.where(differ, taken, one)
-    rows[second] = torch.where(differ, ~taken, two)
+    rows[first] = torch.where(differ, taken, first_rows)
+    rows[second] = torch.where(differ, ~taken, second_rows)
 
 
 def shuffle_degrees(

@@ -98,8 +98,8 @@ def load_data(
             arrays, source = _from_torchvision(torchvision_name, root), f"{name}, from torchvision"
             _check_arrays(arrays, _torchvision_places(torchvision_name, root)[0], shape)
         except (OSError, RuntimeError) as error:  # no network, a full disk, a damaged download
-            why = textwrap.shorten(f"{type(error).__name__}: {error}", 100, placeholder=" …")
-            missing = f"there is no {archive.name}, and {name} could not be downloaded ({why})"
+            reason = textwrap.shorten(f"{type(error).__name__}: {error}", 100, placeholder=" …")
+            missing = f"there is no {archive.name}, and {name} could not be downloaded ({reason})"
             if name == "kmnist":
                 raise FileNotFoundError(f"{missing}; put it at {archive.resolve()}") from error
             arrays, digits = _embedded_digits(shape)
@@ -171,19 +171,19 @@ def _read_npz(
     `changed`: when it was written; one that stays is unpacked once (CIFAR-10 by xz takes 11 s)."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = {key: file[key] for key in file.files}
+            arrays = {key: file[key] for key in file.files}
     except Exception as error:  # zip, its four compressions and NumPy's header raise a dozen kinds
         raise ValueError(
             f"{path} cannot be read ({error}); it is damaged, or no .npz of plain arrays. "
             "Replace it, or delete it to have the data downloaded"
         ) from error
-    if missing := [key for key in ARRAYS if key not in found]:
+    if missing := [key for key in ARRAYS if key not in arrays]:
         raise ValueError(f"{path} lacks {', '.join(missing)}; it needs {', '.join(ARRAYS)}")
-    _check_arrays(found, path, shape)
-    source = np.ravel(found.get("source", ""))  # a string is stored as one or as a list
+    _check_arrays(arrays, path, shape)
+    source = np.ravel(arrays.get("source", ""))  # a string is stored as one or as a list
     if source.dtype.kind == "S":
         source = np.char.decode(source, "utf-8", "replace")
-    return found, _plain(" ".join(source.astype(str))) or f"{path.name}, of unknown origin"
+    return arrays, _plain(" ".join(source.astype(str))) or f"{path.name}, of unknown origin"
 
 
 def _plain(text: str) -> str:
@@ -234,7 +234,7 @@ def _from_torchvision(torchvision_name: str, root: Path) -> dict[str, np.ndarray
 
     places = _torchvision_places(torchvision_name, root)
     # Folders alone do not count: torchvision makes them before it finds that there is no network.
-    there = [p for p in places if p.is_file() or any(file.is_file() for file in p.rglob("*"))]
+    stored = [p for p in places if p.is_file() or any(file.is_file() for file in p.rglob("*"))]
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(20)  # a network that swallows packets must not hang the report
     try:
@@ -243,12 +243,12 @@ def _from_torchvision(torchvision_name: str, root: Path) -> dict[str, np.ndarray
         ]
         parts = [np.asarray(array) for s in sets for array in (s.data, s.targets)]
     except Exception as error:  # its readers check nothing: a torn file raises a dozen kinds
-        if not there:
+        if not stored:
             raise
-        why = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(
-            f"torchvision's copy in {there[0]} cannot be read ({why}); it is damaged or not all "
-            "there. Delete it to have the data downloaded"
+            f"torchvision's copy in {stored[0]} cannot be read ({reason}); it is damaged or not "
+            "all there. Delete it to have the data downloaded"
         ) from error
     finally:
         socket.setdefaulttimeout(timeout)

@@ -80,7 +80,7 @@ def step_costs(
         Columns round, sparsity, engine, seconds (of a step of one network) and speed: the dense
         step's seconds over these.
     """
-    few = dataclasses.replace(data, x_test=data.x_test[:10], y_test=data.y_test[:10])
+    subset = dataclasses.replace(data, x_test=data.x_test[:10], y_test=data.y_test[:10])
     recipe = dataclasses.replace(recipe_for(model, steps, 1), lr=0.01)
     device, rows = data.x_train.device, []
     x, y = draw_batch(data, 100, seed=0)
@@ -91,10 +91,10 @@ def step_costs(
         scores = [sensitivity(m, x, y) for m in models]
         masks = {s: [keep_top(score, s) for score in scores] for s in sparsities}
         for number in progress(range(rounds + 1), desc="timing", unit="round"):
-            dense = train_with("masked", copy.deepcopy(models[:1]), few, recipe, [None])
+            dense = train_with("masked", copy.deepcopy(models[:1]), subset, recipe, [None])
             for sparsity, engine in itertools.product(masks, ENGINES):
-                some = networks if engine == "stacked" else 1
-                trial = (copy.deepcopy(models[:some]), few, recipe, masks[sparsity][:some])
+                count = networks if engine == "stacked" else 1
+                trial = (copy.deepcopy(models[:count]), subset, recipe, masks[sparsity][:count])
                 seconds = train_with(engine, *trial)[0].step_seconds
                 speed = dense[0].step_seconds / seconds
                 rows.append((number, sparsity, engine, seconds, speed))

@@ -94,14 +94,14 @@ def as_png(picture: np.ndarray) -> str:
 
 def still(title: str, kept: np.ndarray, sparsities: list[float]) -> str:
     """The pictures of a data set at the headline sparsities, as an image over a line of text."""
-    found = [sparsities.index(s) for s in HEADLINES if s in sparsities] or [0]
+    places = [sparsities.index(s) for s in HEADLINES if s in sparsities] or [0]
     rows = [
         np.concatenate(
             [np.pad(t, ((0, GAP), (0, GAP)), constant_values=255) for t in greys(kept[i])], axis=1
         )
-        for i in found
+        for i in places
     ]
-    levels = ", ".join(percent(sparsities[i]) for i in found)
+    levels = ", ".join(percent(sparsities[i]) for i in places)
     words = f"{title}. Rows: sparsity {levels}. Columns: {', '.join(map(str, classes(title)))}. "
     words += "The darker a pixel, the more of its connections are kept."
     words = html.escape(words)
@@ -121,11 +121,11 @@ def error_lines(errors: pd.DataFrame, sparsity: float) -> list[dict]:
             continue
         nearest = min(means.index, key=lambda s: (round(abs(s - sparsity), 6), s))
         error, method = means[nearest], METHODS[name]
-        away = not math.isclose(nearest, sparsity)
+        mismatch = not math.isclose(nearest, sparsity)
         lines.append({
             "name": method.label,
             "text": f"{error:.2f}\N{NO-BREAK SPACE}%",
-            "note": f"at {percent(nearest)}" if away and name != "dense" else "",
+            "note": f"at {percent(nearest)}" if mismatch and name != "dense" else "",
             "left": round(min(max(50 * math.log10(max(error, 1e-9)), 0), 98.5), 1),
             "width": "6px",
             "colour": method.colour,

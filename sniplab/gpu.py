@@ -75,16 +75,16 @@ def equality(name: str, sparsity: float, device: str, steps: int = 200) -> dict:
                 raise history
             weights = torch.cat([value.flatten().double() for value in model.state_dict().values()])
             sides.append((history, weights))
-    (one, weights), (other, captured) = sides
+    (eager_history, weights), (graph_history, captured) = sides
     return {
         "engine": engine,
-        "precision": one.precision,
+        "precision": eager_history.precision,
         "steps": steps,
-        "losses_equal": int((one.loss == other.loss).sum()),
-        "largest_difference": float(np.abs(one.loss - other.loss).max()),
+        "losses_equal": int((eager_history.loss == graph_history.loss).sum()),
+        "largest_difference": float(np.abs(eager_history.loss - graph_history.loss).max()),
         "weights_equal": weights.equal(captured),
-        "seconds_one_by_one": one.step_seconds,
-        "seconds_captured": other.step_seconds,
+        "seconds_one_by_one": eager_history.step_seconds,
+        "seconds_captured": graph_history.step_seconds,
     }
 
 
@@ -130,9 +130,9 @@ def noted(
     """Measure each case that the table at `path` does not have yet, a line at once. Whether all are
     there: else the time is over. What raises is a line, too."""
     rows = pd.read_csv(path).to_dict("records") if path.exists() else []
-    known = {tuple(row[name] for name in names) for row in rows}
+    stored_cases = {tuple(row[name] for name in names) for row in rows}
     for case in cases:
-        if case in known:
+        if case in stored_cases:
             continue
         if left() <= 0:
             return False
@@ -156,13 +156,13 @@ def trial(folder: Path, device: str, minutes: float) -> bool:
     def left() -> float:  # seconds
         return end - time.monotonic()
 
-    def same(name: str, sparsity: float) -> dict:
+    def equality_row(name: str, sparsity: float) -> dict:
         return equality(name, sparsity, device)
 
     def timed(name: str, together: int) -> dict:
         return side_by_side(name, together, device)
 
-    if not noted(folder / "equality.csv", FAMILIES, ("network", "sparsity"), same, left):
+    if not noted(folder / "equality.csv", FAMILIES, ("network", "sparsity"), equality_row, left):
         return False
     cases = [(name, together) for together in SIDE_BY_SIDE for name in MODELS]
     if not noted(folder / "steps.csv", cases, ("network", "together"), timed, left):
@@ -182,9 +182,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, default=9.0, help="nothing is begun after")
     parser.add_argument("--device", default=None)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     warnings.simplefilter("error", FallbackWarning)  # digits say nothing of CIFAR-10
-    done = trial(given.folder, str(pick_device(given.device)), given.minutes)
+    done = trial(arguments.folder, str(pick_device(arguments.device)), arguments.minutes)
     print("all is done" if done else "the time is over: the same command goes on")
 
 

@@ -41,18 +41,18 @@ class Section:
         with warnings.catch_warnings():  # of what the line says
             warnings.filterwarnings("ignore", f".* ({CUT}|{LOST})", UserWarning)
             name = name or self.name
-            found = rows_of(name, plan, self.profile, self.folder, self.n_jobs, self.device)
-        runs = found.drop_duplicates(["run", "data"])
-        wanted = len({config for part in plan.values() for config in part})
-        line = f"{len(runs):,} of {counted(wanted, 'run')}"
+            rows = rows_of(name, plan, self.profile, self.folder, self.n_jobs, self.device)
+        runs = rows.drop_duplicates(["run", "data"])
+        planned = len({config for part in plan.values() for config in part})
+        line = f"{len(runs):,} of {counted(planned, 'run')}"
         if lost := int((runs.status != "ok").sum()):
             line += f", {lost} of them diverged or failed"
         if cut := int((runs.collapsed != "").sum()):
             line += f", {cut} with a mask that empties a layer or cuts the network"
-        if self.profile == COMMITTED and len(runs) < wanted:
+        if self.profile == COMMITTED and len(runs) < planned:
             line += f". Profile {COMMITTED} trains nothing: for runs of your own take quick"
         print(line)
-        return found
+        return rows
 
     def steps(self, network: str) -> int:
         """How long `compare` trains a network of MODELS in this profile: some seconds."""
@@ -91,8 +91,8 @@ class Section:
         if os.environ.get("SNIP_PDF"):
             figure.savefig(stem.with_suffix(".pdf"), bbox_inches="tight")
         table.to_csv(stem.with_suffix(".csv"), index=False)
-        seen = {"alt": caption[:300], "caption": text, "name": name}
-        display(figure, metadata={"image/png": seen})
+        fields = {"alt": caption[:300], "caption": text, "name": name}
+        display(figure, metadata={"image/png": fields})
         plt.close(figure)  # or the notebook shows it once more
         display(Markdown(f"*{text}*"), metadata={"caption": name})
 

@@ -100,13 +100,13 @@ def readable(text: str) -> str:
     return re.sub(r"(?<=\d) (?=%)|(?<=\d) (?=± )|(?<=±) (?=\d)", "\N{NO-BREAK SPACE}", text)
 
 
-def without_fallbacks(cell: nbformat.NotebookNode, told: dict[str, str]) -> None:
+def without_fallbacks(cell: nbformat.NotebookNode, sources: dict[str, str]) -> None:
     """Take the warnings that data could not be had out of a cell's outputs, and note for each data
     set what stands in for it: the page says it once."""
     for output in cell.get("outputs", []):
         if output.get("name") == "stderr":
-            said = r"FallbackWarning: there is no (\w+)\.npz.*going on with (.+) in its place"
-            told.update(re.findall(said, output.text))
+            pattern = r"FallbackWarning: there is no (\w+)\.npz.*going on with (.+) in its place"
+            sources.update(re.findall(pattern, output.text))
             # Python's own form: the place, then the line of code.
             output.text = re.sub(r".*FallbackWarning: .+\n(?:  .*\n)?", "", output.text)
     if "outputs" in cell:
@@ -227,10 +227,10 @@ def add_heading(into: Tag, text: str, level: int, page: BeautifulSoup) -> None:
     into.append(heading)
 
 
-def between(start: Tag, end: str, found: str) -> Tag | None:
-    """The first element `found` after `start` and before the next `end`; None if there is none."""
-    after = start.find_next([end, found])
-    return after if after is not None and after.name == found else None
+def between(start: Tag, end: str, name: str) -> Tag | None:
+    """The first element `name` after `start` and before the next `end`; None if there is none."""
+    after = start.find_next([end, name])
+    return after if after is not None and after.name == name else None
 
 
 def lay_out_first_screen(page: BeautifulSoup, notes: Iterable[str]) -> None:
@@ -304,7 +304,7 @@ def join(paths: list[Path], title: str, profile: str) -> str:
     What data had to be replaced by others, and that what was written about the committed report is
     left out, is said under its heading.
     """
-    told: dict[str, str] = {}
+    sources: dict[str, str] = {}
     page, folds, left_out = BeautifulSoup("", "html.parser"), [], False
     for path in paths:
         cells = nbformat.read(path, 4).cells
@@ -314,7 +314,7 @@ def join(paths: list[Path], title: str, profile: str) -> str:
             kept = [cell for cell in kept if "committed" not in tags(cell)]
             left_out = left_out or bool(written)
         for cell in kept:
-            without_fallbacks(cell, told)
+            without_fallbacks(cell, sources)
         part = as_html(kept)
         if (checks := cut_checks(part)) is not None:
             folds.append(checks)
@@ -334,9 +334,9 @@ def join(paths: list[Path], title: str, profile: str) -> str:
     finish_tables(page)
     mend_links(page, paths[0].stem)
     notes = []
-    if told:
-        names, others = ", ".join(told), escape("; ".join(dict.fromkeys(told.values())))
-        notes.append(f"<strong>Data.</strong> Not to be had: {names}. In their place: {others}.")
+    if sources:
+        names, text = ", ".join(sources), escape("; ".join(dict.fromkeys(sources.values())))
+        notes.append(f"<strong>Data.</strong> Not to be had: {names}. In their place: {text}.")
     if left_out:
         notes.append(
             f"This page was computed under the profile “{profile}”. What was written about the "

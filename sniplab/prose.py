@@ -53,14 +53,14 @@ def committed() -> tuple[dict[str, str], pd.DataFrame]:
         numbers.append(module.values(rows[name], conclusion.PLANS[name](COMMITTED)))
     for module, names in conclusion.COLLECTED:
         numbers.append(module.values(*(rows[name] for name in names)))
-    found: dict[str, str] = {}
+    number_texts: dict[str, str] = {}
     for values in numbers:
         for name, text in values.items():
-            if found.setdefault(name, text) != text:
-                raise ValueError(f"two sections give {name}: {found[name]} and {text}")
+            if number_texts.setdefault(name, text) != text:
+                raise ValueError(f"two sections give {name}: {number_texts[name]} and {text}")
             if re.search(r"\s", name):
                 raise ValueError(f"the name {name!r} has a space")
-    return found, claims
+    return number_texts, claims
 
 
 ROOT = RESULTS.parent  # of the project
@@ -85,7 +85,7 @@ def renewed(text: str, values: Mapping[str, str], where: str) -> str:
                 f"{where}: the words expect {name} to be {expected}; by the rows it is "
                 f"{value(name)}. Write them anew, and then what they expect."
             )
-    return MARKER.sub(lambda found: f"<!--={found[1]}-->{value(found[1])}<!--/-->", text)
+    return MARKER.sub(lambda match: f"<!--={match[1]}-->{value(match[1])}<!--/-->", text)
 
 
 def documents(root: Path) -> list[Path]:
@@ -153,22 +153,22 @@ def claims_as_markdown(claims: pd.DataFrame) -> str:
     parts = [as_markdown(tally_of(claims))]
     claims = claims.rename(columns={"published": "paper"})
     claims = claims.assign(claim=claims.claim + " (" + claims.section + ")")
-    for group, some in claims.groupby("group", sort=False):
-        parts.append(f"## {group[0].upper()}{group[1:]}\n\n{as_markdown(some[heads])}")
+    for group, rows in claims.groupby("group", sort=False):
+        parts.append(f"## {group[0].upper()}{group[1:]}\n\n{as_markdown(rows[heads])}")
     return "\n".join(parts)
 
 
 def verdicts_as_markdown(claims: pd.DataFrame) -> str:
     """The verdicts that the README shows, those of SHOWN."""
-    some = claims.set_index("id").loc[list(SHOWN)]
-    return as_markdown(some[["claim", "verdict"]])
+    rows = claims.set_index("id").loc[list(SHOWN)]
+    return as_markdown(rows[["claim", "verdict"]])
 
 
 def with_table(text: str, mark: str, table: str) -> str:
     """A text with a table between "<!-- mark -->" and "<!-- end of mark -->"."""
     start, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
-    before, rest = text.split(start)
-    return f"{before}{start}\n{table}\n{end}{rest.split(end)[1]}"
+    before, remainder = text.split(start)
+    return f"{before}{start}\n{table}\n{end}{remainder.split(end)[1]}"
 
 
 def renew_documents(root: Path) -> None:

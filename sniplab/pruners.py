@@ -223,8 +223,8 @@ def grasp_scores(
     # cuDNN's recurrent layers have no second derivative.
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         loss = F.cross_entropy(checked_logits(twin, x, y) / temperature, y)
-        how = {"create_graph": True, "materialize_grads": True}
-        gradients = torch.autograd.grad(loss, list(weights.values()), **how)
+        options = {"create_graph": True, "materialize_grads": True}
+        gradients = torch.autograd.grad(loss, list(weights.values()), **options)
         product = sum((g * g.detach()).sum() for g in gradients)
         curved = torch.autograd.grad(product, list(weights.values()), materialize_grads=True)
     scores = {name: torch.zeros_like(weight) for name, weight in every.items()}

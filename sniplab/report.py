@@ -119,13 +119,13 @@ def progress_of(profile: str, folder: Path) -> Iterator[None]:
         return
     stored = {run for name in PLANS for run in read_results(RESULTS / f"{name}.csv").run}
     runs = {c for plan in PLANS.values() for part in plan(profile).values() for c in part}
-    wanted = len({identity(config) for config in runs} - stored)
-    with tqdm(total=wanted, unit="run") as bar:
+    total = len({identity(config) for config in runs} - stored)
+    with tqdm(total=total, unit="run") as bar:
         ended = threading.Event()
 
         def watch() -> None:
             while not ended.wait(1):
-                bar.n = min(wanted, rows_there(folder, PLANS))
+                bar.n = min(total, rows_there(folder, PLANS))
                 bar.refresh()
 
         watcher = threading.Thread(target=watch, daemon=True)
@@ -147,15 +147,15 @@ def print_page(page: Path) -> Path:
                  f"{page.name} from any browser.")  # fmt: skip
     target.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as private:  # not the profile of a window that is open
-        how = [
+        options = [
             "--headless",
             "--disable-gpu",
             "--no-pdf-header-footer",
             f"--user-data-dir={private}",
         ]
         if hasattr(os, "geteuid") and os.geteuid() == 0:  # the browser's sandbox refuses root
-            how.append("--no-sandbox")
-        command = [browser, *how, f"--print-to-pdf={target.resolve()}", page.resolve().as_uri()]
+            options.append("--no-sandbox")
+        command = [browser, *options, f"--print-to-pdf={target.resolve()}", page.resolve().as_uri()]
         done = subprocess.run(command, capture_output=True, text=True)
     if not target.exists():
         sys.exit(f"No {target.name}: {browser} says:\n{done.stderr}")
@@ -180,9 +180,9 @@ def running_order() -> list[Path]:
 def waits_for(path: Path) -> list[Path]:
     """The notebooks that must have ended before one begins."""
     if path.stem.endswith(FRAME):
-        return [other for other in NOTEBOOKS if not other.stem.endswith(FRAME)]
+        return [notebook for notebook in NOTEBOOKS if not notebook.stem.endswith(FRAME)]
     if path.stem.endswith(PICTURES):
-        return [other for other in NOTEBOOKS if other.stem.endswith("sparsity_sweep")]
+        return [notebook for notebook in NOTEBOOKS if notebook.stem.endswith("sparsity_sweep")]
     return []
 
 
@@ -202,8 +202,8 @@ def run_notebooks(profile: str, pdf: bool) -> None:
     ended = {path: threading.Event() for path in NOTEBOOKS}
 
     def in_turn(path: Path) -> None:
-        for other in waits_for(path):
-            ended[other].wait()
+        for notebook in waits_for(path):
+            ended[notebook].wait()
         try:
             execute(path, folder, profile)
         finally:
@@ -253,24 +253,24 @@ def main() -> None:
     help_ += f"{', '.join(TABLES)}; default: all"
     parser.add_argument("names", nargs="*", metavar="name", help=help_)
     parser.add_argument("--pdf", action="store_true", help="print the page to report.pdf, too")
-    given = parser.parse_args()
-    known = {"rows": PLANS, "tables": TABLES}.get(given.what, {})
-    if unknown := set(given.names) - set(known):
-        parser.error(f"no {', '.join(sorted(unknown))}; known: {', '.join(known) or 'none'}")
-    if given.what == "page":
+    arguments = parser.parse_args()
+    registry = {"rows": PLANS, "tables": TABLES}.get(arguments.what, {})
+    if unknown := set(arguments.names) - set(registry):
+        parser.error(f"no {', '.join(sorted(unknown))}; known: {', '.join(registry) or 'none'}")
+    if arguments.what == "page":
         folder = output_folder(COMMITTED).parent / "page"
         folder.mkdir(exist_ok=True)
-        write_page(folder, NOTEBOOKS, "SNIP, re-run", COMMITTED, given.pdf)
-    elif given.what == "rows":
-        do_missing_rows(given.names or PLANS)
-    elif given.what == "tables":
-        measure_tables(given.names or TABLES)
-    elif given.what == "prose":
+        write_page(folder, NOTEBOOKS, "SNIP, re-run", COMMITTED, arguments.pdf)
+    elif arguments.what == "rows":
+        do_missing_rows(arguments.names or PLANS)
+    elif arguments.what == "tables":
+        measure_tables(arguments.names or TABLES)
+    elif arguments.what == "prose":
         renew_documents(NOTEBOOKS[0].parent.parent)
-    elif given.what == "order":
+    elif arguments.what == "order":
         print(*(os.path.relpath(path) for path in running_order()))
     else:
-        run_notebooks(given.what, given.pdf)
+        run_notebooks(arguments.what, arguments.pdf)
 
 
 if __name__ == "__main__":

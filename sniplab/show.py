@@ -54,8 +54,8 @@ def say_if_empty(axis: plt.Axes, table: pd.DataFrame) -> None:
 
 def handles_of(figure: plt.Figure) -> dict[str, Artist]:
     """What a legend of all panels lists: by label, each once."""
-    found = [axis.get_legend_handles_labels() for axis in figure.axes]
-    return {label: handle for pair in found for handle, label in zip(*pair, strict=True)}
+    legends = [axis.get_legend_handles_labels() for axis in figure.axes]
+    return {label: handle for pair in legends for handle, label in zip(*pair, strict=True)}
 
 
 def legend_above(figure: plt.Figure, columns: int) -> None:
@@ -71,18 +71,18 @@ def draw_forest(panels: Mapping[str, pd.DataFrame], label: str) -> plt.Figure:
         panels: by title, as from `paired` by method; label: what the differences are.
     """
     panels = panels or {"": pd.DataFrame(columns=["method"])}
-    there = {method for table in panels.values() for method in table.method}
-    names = [name for name in METHODS if name in there]
+    methods = {method for table in panels.values() for method in table.method}
+    names = [name for name in METHODS if name in methods]
     size = (1.5 + 3.5 * len(panels), 1.1 + 0.35 * max(1, len(names)))
     figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
     for axis, (title, table) in zip(axes.flat, panels.items(), strict=True):
         for row in table.itertuples():
             method = METHODS[row.method]
             apart = row.verdict in ("higher", "lower")
-            look = {"color": method.colour, "ms": 7, "capsize": 3}
-            look["mfc"] = method.colour if apart else "white"
+            style = {"color": method.colour, "ms": 7, "capsize": 3}
+            style["mfc"] = method.colour if apart else "white"
             half = 0 if pd.isna(row.half) else row.half
-            axis.errorbar(row.mean, names.index(row.method), xerr=half, fmt=method.marker, **look)
+            axis.errorbar(row.mean, names.index(row.method), xerr=half, fmt=method.marker, **style)
         axis.axvline(0, color="black", lw=1)
         axis.set(xlabel=label, title=title)
         axis.set_yticks(range(len(names)), [METHODS[name].label for name in names])

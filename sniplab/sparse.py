@@ -169,8 +169,8 @@ def sparse_linears(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[di
     """Inside the block, the linear layers of `model` hold their kept weights alone, but for those
     that share a parameter or have hooks: they stay, for training with masks.
 
-        with sparse_linears(model, masks) as rest:
-            train(model, data, recipe, rest)
+        with sparse_linears(model, masks) as inner_masks:
+            train(model, data, recipe, inner_masks)
 
     Gives the masks of the model as it is inside. After the block it is made as before, trained.
 
@@ -178,22 +178,22 @@ def sparse_linears(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[di
     """
     check_masks(model, masks)
     uses = Counter(id(weight) for _, weight in model.named_parameters(remove_duplicate=False))
-    swapped, rest = [], dict(masks)
+    swapped, inner_masks = [], dict(masks)
     for name, layer in list(model.named_modules()):
         alone = all(uses[id(weight)] == 1 for weight in layer.parameters())
-        hooks = any(key.endswith("_hooks") and some for key, some in vars(layer).items())
-        pruned = f"{name}.weight" in rest
+        hooks = any(key.endswith("_hooks") and value for key, value in vars(layer).items())
+        pruned = f"{name}.weight" in inner_masks
         if name and type(layer) is nn.Linear and alone and pruned and not hooks:
-            mask = rest.pop(f"{name}.weight").to(layer.weight.device)
+            mask = inner_masks.pop(f"{name}.weight").to(layer.weight.device)
             sparse = SparseLinear([layer], [mask])
-            rest[f"{name}.values"] = torch.ones_like(sparse.values, dtype=torch.bool)
+            inner_masks[f"{name}.values"] = torch.ones_like(sparse.values, dtype=torch.bool)
             swapped.append((name, layer, sparse))
     guards = []
     try:
         for name, layer, sparse in swapped:
             _put(model, name, sparse)
             guards.append(layer.register_forward_pre_hook(partial(_refuse, name)))
-        yield rest
+        yield inner_masks
     finally:
         for guard in guards:
             guard.remove()
@@ -300,13 +300,13 @@ def train_stacked(
     every = [
         {n: torch.ones_like(w, dtype=torch.bool) for n, w in prunable(m).items()} for m in models
     ]
-    masks = [whole | dict(mask) for whole, mask in zip(every, masks, strict=True)]
+    masks = [ones | dict(mask) for ones, mask in zip(every, masks, strict=True)]
     network, stacked_masks = _stack_networks(models, masks)
     # Not fused: on the CPU that rounds the last few numbers of a tensor otherwise, and a network at
     # the end of a stack would come out otherwise than in its middle. On CUDA it does not, and what
     # is not fused asks for the learning rate in mid-step.
-    how = {"fused": True} if device.type == "cuda" else {"foreach": True}
-    optimizer = make_optimizer(network, recipe, **how)
+    options = {"fused": True} if device.type == "cuda" else {"foreach": True}
+    optimizer = make_optimizer(network, recipe, **options)
     hold(optimizer, network, stacked_masks)
 
     def forward(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,23 +34,23 @@ def quoted(name: str, row: Mapping) -> dict[str, str]:
     the interval, "….low" and "….open", what it does not exclude. Of differences, too, the
     "….verdict"; "….span", from the least to the most of single pairs; and "….pairs", whether
     "all 3 higher"."""
-    found = {
+    numbers = {
         name: unsigned(row["text"]) or "–",
         f"{name}.mean": unsigned(points(row["mean"])),
         f"{name}.size": points(row["mean"]).lstrip("+−"),
         f"{name}.tenths": "–" if math.isnan(row["mean"]) else tenths(row["mean"]),
     }
     if not math.isnan(row["half"]):
-        found[f"{name}.low"] = unsigned(points(row["mean"] - row["half"]))
-        found[f"{name}.open"] = unsigned(points(row["mean"] + row["half"]))
+        numbers[f"{name}.low"] = unsigned(points(row["mean"] - row["half"]))
+        numbers[f"{name}.open"] = unsigned(points(row["mean"] + row["half"]))
     if "verdict" in row:
         low, high, n = row["least"], row["most"], row["n"]
         ends = sorted((abs(low), abs(high))) if low * high > 0 else (low, high)
         signs = {low > 0: f"all {n} higher", high < 0: f"all {n} lower"}
-        found[f"{name}.verdict"] = row["verdict"]
-        found[f"{name}.span"] = " to ".join(map(tenths, ends)) if n else "–"
-        found[f"{name}.pairs"] = signs.get(True, "mixed") if n else "–"
-    return found
+        numbers[f"{name}.verdict"] = row["verdict"]
+        numbers[f"{name}.span"] = " to ".join(map(tenths, ends)) if n else "–"
+        numbers[f"{name}.pairs"] = signs.get(True, "mixed") if n else "–"
+    return numbers
 
 
 def tenths(value: float) -> str:
@@ -61,13 +61,13 @@ def tenths(value: float) -> str:
 def quoted_table(kind: str, table: pd.DataFrame, by: Iterable[str]) -> dict[str, str]:
     """Every row of a table as `quoted`, named by `kind` and by its columns `by`, a sparsity in
     percent: "sweep_error.lenet-300-100.snip.95"."""
-    found: dict[str, str] = {}
+    numbers: dict[str, str] = {}
     for row in table.to_dict("records"):
         words = [
             f"{100 * row[column]:g}" if column == "sparsity" else str(row[column]) for column in by
         ]
-        found |= quoted(".".join([kind, *words]).replace(" ", "_"), row)
-    return found
+        numbers |= quoted(".".join([kind, *words]).replace(" ", "_"), row)
+    return numbers
 
 
 def t_interval(values: Iterable[float]) -> tuple[float, float]:
@@ -90,10 +90,10 @@ def refuse_repeated(rows: pd.DataFrame, by: list[str]) -> None:
         known_by = [name for name in rows if rows[name].map(pd.api.types.is_hashable).all()]
     repeated = rows[rows.duplicated([*by, *known_by])]
     if len(repeated):
-        said = dict.fromkeys([*by, "run", "model", "method", "sparsity", "seed"])
+        columns = dict.fromkeys([*by, "run", "model", "method", "sparsity", "seed"])
         first = repeated.iloc[0]
-        which = ", ".join(f"{name} {first[name]}" for name in said if name in rows)
-        raise ValueError(f"a run is twice in one group by {', '.join(by)}: {which}")
+        key = ", ".join(f"{name} {first[name]}" for name in columns if name in rows)
+        raise ValueError(f"a run is twice in one group by {', '.join(by)}: {key}")
 
 
 def summarize(rows: pd.DataFrame, by: list[str], value: str = "error") -> pd.DataFrame:
@@ -105,8 +105,8 @@ def summarize(rows: pd.DataFrame, by: list[str], value: str = "error") -> pd.Dat
     Raises ValueError where one run is in a group twice."""
     refuse_repeated(rows, by)
 
-    def described(good: np.ndarray, known: dict) -> dict:
-        mean, half, low, high, lost = known.values()
+    def described(good: np.ndarray, statistics: dict) -> dict:
+        mean, half, low, high, lost = statistics.values()
         text = "–" if math.isnan(mean) else f"{mean:.2f}"
         if low < 0 <= good.min(initial=math.inf):
             low, high = good.min(), good.max()
@@ -129,14 +129,14 @@ def _by_group(
     are not lost and these; columns as in `types`. On arrays, since `DataFrameGroupBy.apply` makes a
     frame of each group."""
     heads = groups.dropna().drop_duplicates(ignore_index=True)
-    found = []
+    lines = []
     for _, group in values.groupby([groups[name] for name in groups], sort=False):
         good = group.dropna().to_numpy()
         low, high = t_interval(good)
-        known = {"mean": good.mean() if len(good) else math.nan, "half": (high - low) / 2}
-        known |= {"low": low, "high": high, "lost": len(group) - len(good)}
-        found.append({**known, "n": len(good), **described(good, known)})
-    return heads.join(pd.DataFrame(found, columns=list(types)).astype(types))
+        statistics = {"mean": good.mean() if len(good) else math.nan, "half": (high - low) / 2}
+        statistics |= {"low": low, "high": high, "lost": len(group) - len(good)}
+        lines.append({**statistics, "n": len(good), **described(good, statistics)})
+    return heads.join(pd.DataFrame(lines, columns=list(types)).astype(types))
 
 
 def minus_twin(rows: pd.DataFrame, base: pd.DataFrame, on: list[str]) -> pd.DataFrame:
@@ -146,8 +146,8 @@ def minus_twin(rows: pd.DataFrame, base: pd.DataFrame, on: list[str]) -> pd.Data
     Raises ValueError where two runs of `base` share the same `on`.
     """
     twins = base.loc[base.status == "ok", [*on, "error"]].rename(columns={"error": "twin"})
-    found = rows.merge(twins, on=on, validate="many_to_one")
-    return found.assign(error=found.error - found.twin).drop(columns="twin")
+    pairs = rows.merge(twins, on=on, validate="many_to_one")
+    return pairs.assign(error=pairs.error - pairs.twin).drop(columns="twin")
 
 
 def paired(
@@ -182,11 +182,11 @@ def paired(
     shared = [*dict.fromkeys([*by, *on])]
     if pairs.duplicated(shared).any():
         first = pairs[pairs.duplicated(shared)].iloc[0]
-        which = ", ".join(f"{name} {first[name]}" for name in shared)
-        raise ValueError(f"two runs of a group by {', '.join(by)} share one of the base: {which}")
+        key = ", ".join(f"{name} {first[name]}" for name in shared)
+        raise ValueError(f"two runs of a group by {', '.join(by)} share one of the base: {key}")
 
-    def described(differences: np.ndarray, known: dict) -> dict:
-        mean, half, _, _, lost = known.values()
+    def described(differences: np.ndarray, statistics: dict) -> dict:
+        mean, half, _, _, lost = statistics.values()
         n, p = len(differences), math.nan
         if n > 1 and half > 1e-9:
             p = scipy.stats.ttest_1samp(differences, 0).pvalue

@@ -140,19 +140,19 @@ def settled_precision(recipe: Recipe, device: torch.device) -> str:
     return "bfloat16" if has_bfloat16(device) else "float32"
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe, **how) -> torch.optim.Optimizer:
-    """The optimiser of a recipe, with weight decay on prunable parameters alone; `how` says with
-    which of PyTorch's implementations."""
+def make_optimizer(model: nn.Module, recipe: Recipe, **options) -> torch.optim.Optimizer:
+    """The optimiser of a recipe, with weight decay on prunable parameters alone; `options` say
+    with which of PyTorch's implementations."""
     decayed = list(prunable(model).values())
-    rest = [p for p in model.parameters() if all(p is not weight for weight in decayed)]
+    undecayed = [p for p in model.parameters() if all(p is not weight for weight in decayed)]
     groups = [
         {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": rest, "weight_decay": 0.0},
+        {"params": undecayed, "weight_decay": 0.0},
     ]
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, recipe.lr, recipe.momentum, **how)
+        return torch.optim.SGD(groups, recipe.lr, recipe.momentum, **options)
     capturable = any(p.is_cuda for p in model.parameters())
-    return torch.optim.Adam(groups, recipe.lr, capturable=capturable, **how)
+    return torch.optim.Adam(groups, recipe.lr, capturable=capturable, **options)
 
 
 # ---------------------------------------------------------------------------------- the one loop
@@ -242,9 +242,9 @@ def fit(
         optimizer.zero_grad()
         loss.sum().backward()
         optimizer.step()
-        here = places == batches.counter
+        place = places == batches.counter
         for record, value in ((losses, loss.detach()), (wrong, mistakes(logits.detach(), y))):
-            torch.where(here, value, record, out=record)
+            torch.where(place, value, record, out=record)
         batches.counter.add_(1)
 
     def read() -> bool:
@@ -297,7 +297,7 @@ def fit(
             take_test()
         if graph:  # on batches of the first image: it is all undone
             step = captured(step, network, optimizer, dropout, batches.counter)
-        told = begun = time.perf_counter()
+        last_report = begun = time.perf_counter()
         steps = range(run.done, recipe.iterations)
         for i in progress(
             steps, initial=run.done, total=recipe.iterations, desc="training", unit="step"
@@ -319,8 +319,8 @@ def fit(
                     kept.save(whole_state())
                 take_test()
                 begun = time.perf_counter()
-            if watch and begun - told > 2:
-                told = begun
+            if watch and begun - last_report > 2:
+                last_report = begun
                 watch(run.done, run.step_seconds / run.done)
             if kept and kept.due():
                 kept.save(whole_state())
@@ -369,11 +369,11 @@ def train(
     check_training(model, data, recipe)
     optimizer = make_optimizer(model, recipe, fused=True)
     precision = settled_precision(recipe, device)
-    how = {"dtype": torch.bfloat16, "enabled": precision == "bfloat16"}
+    options = {"dtype": torch.bfloat16, "enabled": precision == "bfloat16"}
 
     def forward(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         # The cache of cast weights is not captured: its entries would be those of one step.
-        with torch.autocast(device.type, cache_enabled=device.type != "cuda", **how):
+        with torch.autocast(device.type, cache_enabled=device.type != "cuda", **options):
             logits = model(x).float()  # (B, classes)
         return F.cross_entropy(logits, y), logits
 
@@ -381,7 +381,7 @@ def train(
         return (logits.argmax(1) != y).sum()
 
     def test() -> float:
-        with torch.autocast(device.type, **how):
+        with torch.autocast(device.type, **options):
             return evaluate(model, data.x_test, data.y_test)
 
     keeping = hold(optimizer, model, masks) if masks is not None else None

@@ -66,7 +66,7 @@ def compare(
     recipe = recipe_for(network, steps, checkpoints=4)
     data = dataclasses.replace(data, x_test=data.x_test[:images], y_test=data.y_test[:images])
     networks = {"dense": None} if masks is None else {"dense": None, "pruned": masks}
-    found = []
+    courses = []
     with progress(None, total=len(networks) * steps, unit="step") as bar:
         for name, kept in networks.items():
             before = bar.n
@@ -78,17 +78,17 @@ def compare(
             history = train(model, data, recipe, kept, watch=watch)
             bar.update(before + steps - bar.n)
             course = {"iteration": history.iteration, "network": name, "error": history.test_error}
-            found.append(pd.DataFrame(course))
-    return pd.concat(found, ignore_index=True)
+            courses.append(pd.DataFrame(course))
+    return pd.concat(courses, ignore_index=True)
 
 
 def draw_course(course: pd.DataFrame, label: str = "test error (%)") -> plt.Figure:
     """Error while networks train; `course` as from `compare`."""
     figure, axis = plt.subplots(figsize=(6, 3))
-    look = {"hue": "network", "style": "network", "markers": {"dense": "s", "pruned": "o"}}
-    look["dashes"] = {"dense": "", "pruned": (4, 2)}
-    look["palette"] = {"dense": METHODS["dense"].colour, "pruned": METHODS["snip"].colour}
-    sns.lineplot(course, x="iteration", y="error", ax=axis, **look)
+    style = {"hue": "network", "style": "network", "markers": {"dense": "s", "pruned": "o"}}
+    style["dashes"] = {"dense": "", "pruned": (4, 2)}
+    style["palette"] = {"dense": METHODS["dense"].colour, "pruned": METHODS["snip"].colour}
+    sns.lineplot(course, x="iteration", y="error", ax=axis, **style)
     top = course.error.max()
     axis.set(ylabel=label, ylim=(-0.04 * top, 1.08 * top))  # whole markers at either end
     axis.xaxis.get_major_locator().set_params(integer=True)

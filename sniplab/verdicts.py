@@ -87,14 +87,14 @@ def judged(holds: Iterable[bool], fails: Iterable[bool] | None = None) -> tuple[
     holds = np.array(list(holds), dtype=bool)
     fails = ~holds if fails is None else np.array(list(fails), dtype=bool)
     undecided = (~holds & ~fails).sum()
-    how = f": {holds.sum()} of {len(holds)} hold" if len(holds) > 1 else ""
-    if how and undecided:
-        how += f", {undecided} undecided"
+    tally = f": {holds.sum()} of {len(holds)} hold" if len(holds) > 1 else ""
+    if tally and undecided:
+        tally += f", {undecided} undecided"
     if holds.any():
-        return "reproduced" if holds.all() else "in part", how
+        return "reproduced" if holds.all() else "in part", tally
     if fails.any():
-        return "not reproduced", how
-    return "inconclusive" if len(holds) else "untested", how
+        return "not reproduced", tally
+    return "inconclusive" if len(holds) else "untested", tally
 
 
 def new_claim(
@@ -140,12 +140,12 @@ def near(ours: pd.Series, published: float, best: float = math.nan) -> str:
             checkpoints, in the mean over seeds. The smallest over all of them would be lower, and
             easier to come near by, the more often a run is tested.
     """
-    away, half = abs(ours["mean"] - published), ours.half  # NaN of one seed: nothing holds
-    if close(away + half):
+    distance, half = abs(ours["mean"] - published), ours.half  # NaN of one seed: nothing holds
+    if close(distance + half):
         return "in part" if ours.lost else "reproduced"
-    if close(half) and (close(away) or close(best - published)):
+    if close(half) and (close(distance) or close(best - published)):
         return "in part"
-    if away > half and not close(away):
+    if distance > half and not close(distance):
         return "not reproduced"
     return "untested" if math.isnan(half) else "inconclusive"  # of one seed
 
@@ -167,23 +167,23 @@ def at(sparsity: float) -> str:
 def equal(claim: dict, table: pd.DataFrame, tolerance: float) -> dict:
     """A claim with the verdict on differences that are to be none, and how it came about. One that
     lost a pair is undecided."""
-    away, whole = table["mean"].abs(), table.lost == 0
-    within, beyond = away + table.half < tolerance, away - table.half > tolerance
-    verdict, how = judged(whole & within, whole & beyond)
+    distance, complete_pairs = table["mean"].abs(), table.lost == 0
+    within, beyond = distance + table.half < tolerance, distance - table.half > tolerance
+    verdict, tally = judged(complete_pairs & within, complete_pairs & beyond)
     if verdict == "inconclusive" and table.half.isna().any():  # of one seed
         verdict = "untested"
-    return claim | {"ours": claim["ours"] + how, "verdict": verdict}
+    return claim | {"ours": claim["ours"] + tally, "verdict": verdict}
 
 
 def directed(table: pd.DataFrame, sign: str) -> tuple[str, str]:
     """As from `judged`, of differences that are all to be "higher", or "lower". One fails by the
     other sign, or by an interval that excludes the `published` difference, where there is one; one
     that lost a pair is undecided."""
-    whole, way = table.lost == 0, 1 if sign == "lower" else -1
+    complete_pairs, way = table.lost == 0, 1 if sign == "lower" else -1
     fails = table.verdict == {"higher": "lower", "lower": "higher"}[sign]
     if "published" in table:
         fails |= way * (table["mean"] - table.published) > table.half
-    return judged(whole & (table.verdict == sign), whole & fails)
+    return judged(complete_pairs & (table.verdict == sign), complete_pairs & fails)
 
 
 def missing(rows: pd.DataFrame, configs: Iterable[Config]) -> str:
@@ -193,9 +193,9 @@ def missing(rows: pd.DataFrame, configs: Iterable[Config]) -> str:
     """
     if rows.run.duplicated().any():
         raise ValueError(f"two rows of one run: {rows.run[rows.run.duplicated()].iloc[0]}")
-    wanted = {identity(config) for config in configs}
-    left = len(wanted - set(rows.run))
-    return f"{left} of {len(wanted)} runs missing" if left else ""
+    planned_runs = {identity(config) for config in configs}
+    left = len(planned_runs - set(rows.run))
+    return f"{left} of {len(planned_runs)} runs missing" if left else ""
 
 
 def collected_claim(
@@ -217,13 +217,13 @@ def collected_claim(
         table: the comparisons, as from `paired`; difference: what they are, in words.
     """
     claim = new_claim(id, group, ADDED, text, "–", "direction", length_of(rows), fewest(table))
-    if why := missing(rows, configs):
-        return claim | {"verdict": f"untested: {why}"}
+    if reason := missing(rows, configs):
+        return claim | {"verdict": f"untested: {reason}"}
     if table.empty or (table.n < 2).any():
         return claim
-    verdict, how = directed(table, holds)
-    found = table.text.iloc[0] if len(table) == 1 else from_to(table["mean"])
-    return claim | {"ours": f"{difference}: {found} points{how}", "verdict": verdict}
+    verdict, tally = directed(table, holds)
+    numbers = table.text.iloc[0] if len(table) == 1 else from_to(table["mean"])
+    return claim | {"ours": f"{difference}: {numbers} points{tally}", "verdict": verdict}
 
 
 COLUMNS = [
@@ -249,8 +249,8 @@ def table_of(claims: Iterable[dict]) -> pd.DataFrame:
 
 def _answer(verdict: str) -> str:
     """The verdict on a question of this report: HOLDS, and the reason, if one is given."""
-    word, colon, why = verdict.partition(":")
-    return HOLDS.get(word, word) + colon + why
+    word, colon, reason = verdict.partition(":")
+    return HOLDS.get(word, word) + colon + reason
 
 
 def tally_of(claims: pd.DataFrame) -> pd.DataFrame:

@@ -24,17 +24,17 @@ def seconds_left(tasks: Iterable[Task], rows: pd.DataFrame, workers: int) -> flo
     """The seconds that unfinished tasks will take, by the steps that are done and by those of
     finished runs of the same kind; NaN while nothing is known."""
     trained = rows[rows.step_seconds.notna()]  # others failed, or only scored
-    known = trained.groupby(["model", "engine"]).step_seconds.median().to_dict()
+    medians = trained.groupby(["model", "engine"]).step_seconds.median().to_dict()
     open_steps, going = [], {}
     for task in tasks:
         kind, iterations = (task.configs[0].model, task.engine), task.configs[0].recipe.iterations
-        seconds, done = known.get(kind, math.nan) * len(task.configs), 0
+        seconds, done = medians.get(kind, math.nan) * len(task.configs), 0
         with contextlib.suppress(OSError, ValueError):  # not begun, or read in mid-writing
             words = task.file(".steps").read_text().split()
             done, seconds = int(words[0]), float(words[1])
             going[kind] = seconds
         open_steps.append((kind, iterations - done, seconds))
-    guess = statistics.fmean([*known.values(), *going.values()] or [math.nan])
+    guess = statistics.fmean([*medians.values(), *going.values()] or [math.nan])
     times = [
         steps * (going.get(kind, guess) if math.isnan(seconds) else seconds)
         for kind, steps, seconds in open_steps

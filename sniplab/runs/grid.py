@@ -68,9 +68,9 @@ def run_grid(
     """
     configs = list(configs)
     runs = [identity(config) for config in configs]
-    wanted = dict(zip(runs, configs, strict=True))
-    here = str(pick_device(device))
-    workers, place = _placed(n_jobs, device, here, checkpoint_seconds)
+    config_by_run = dict(zip(runs, configs, strict=True))
+    local_device = str(pick_device(device))
+    workers, place = _placed(n_jobs, device, local_device, checkpoint_seconds)
     results = Path(results).expanduser().resolve()  # a link's target has one lock
     results.parent.mkdir(parents=True, exist_ok=True)
     if known and not Path(known).expanduser().exists():
@@ -78,20 +78,20 @@ def run_grid(
     with alone(results):
         # Loaded here once, so that a download or a warning happens once, and so that rows of a
         # fallback are never taken for rows of the real data.
-        names = {config.dataset for config in wanted.values()}
-        data = {name: facts_of(load_data(name, device=here)) for name in names}
-        rows = _known_rows(wanted, data, results, known)
+        names = {config.dataset for config in config_by_run.values()}
+        data = {name: facts_of(load_data(name, device=local_device)) for name in names}
+        rows = _known_rows(config_by_run, data, results, known)
         done = set(rows.run[~rows.status.str.startswith("failed")])
-        left = {run: config for run, config in wanted.items() if run not in done}
+        left = {run: config for run, config in config_by_run.items() if run not in done}
         for config in left.values():
             check_fits(config, data[config.dataset])
         for path in (results, curves_of(results)) if left else ():  # now, not after hours
             if path.exists() and not os.access(path, os.W_OK):
                 raise PermissionError(f"{path} cannot be written: unlock it, or name another file")
-        _check_pairs(wanted, rows, left, place.threads, torch.device(here))
+        _check_pairs(config_by_run, rows, left, place.threads, torch.device(local_device))
         folder = results.with_name(f"{results.stem}.checkpoints")
         _clear(folder, done, {each.digest for each in data.values()})
-        tasks = tasks_of(left, data, folder, here, workers)
+        tasks = tasks_of(left, data, folder, local_device, workers)
         rows = _do(tasks, rows, results, place, workers)
         with contextlib.suppress(OSError):  # not there, or not empty
             folder.rmdir()
@@ -102,7 +102,7 @@ def run_grid(
 
 
 def _placed(
-    n_jobs: int, device: str | torch.device | None, here: str, checkpoint_seconds: float
+    n_jobs: int, device: str | torch.device | None, local_device: str, checkpoint_seconds: float
 ) -> tuple[int, Placement]:
     """The number of workers, and where and how they compute."""
     if n_jobs == 0:
@@ -113,15 +113,15 @@ def _placed(
             "joblib's backend 'threading' cannot do runs: they would share PyTorch's one generator "
             "and number of threads, and give other rows; use 'loky', its default"
         )
-    cores, gpus = joblib.cpu_count(), torch.cuda.device_count() if here == "cuda" else 1
-    workers = gpus if here != "cpu" and n_jobs < 0 else joblib.effective_n_jobs(n_jobs)
+    cores, gpus = joblib.cpu_count(), torch.cuda.device_count() if local_device == "cuda" else 1
+    workers = gpus if local_device != "cpu" and n_jobs < 0 else joblib.effective_n_jobs(n_jobs)
     if type(backend).__module__ != "joblib._parallel_backends":  # of another program: a cluster's
-        there = "" if device is None else here
-        return workers, Placement(there, 1, 0, None, checkpoint_seconds)
+        worker_device = "" if device is None else local_device
+        return workers, Placement(worker_device, 1, 0, None, checkpoint_seconds)
     # Not by how many runs are left: a resumed sweep is the same. The root is given, since workers
     # are used again, with the environment of their start.
     threads, root = max(1, cores // workers), data_root().absolute()
-    return workers, Placement(here, threads, os.getpid(), root, checkpoint_seconds)
+    return workers, Placement(local_device, threads, os.getpid(), root, checkpoint_seconds)
 
 
 @contextlib.contextmanager
@@ -162,29 +162,29 @@ def facts_of(data: Data) -> DataFacts:
 
 
 def _known_rows(
-    wanted: Mapping[str, Config], data: Mapping[str, DataFacts], results: Path, known
+    config_by_run: Mapping[str, Config], data: Mapping[str, DataFacts], results: Path, known
 ) -> pd.DataFrame:
     """The rows there are of the runs wanted, of the data at hand. One of our own that failed, by
     want of memory, say, gives way to a known one."""
     own = read_results(results)
-    given = read_results(known) if known else own.iloc[:0]
-    digests = {name: some.digest for name, some in data.items()}
-    of_wanted = given[given.run.isin(wanted)]
-    _say_what_other_data_know(of_wanted, digests)
-    rows = pd.concat([own, of_wanted])
-    rows = rows[rows.run.isin(wanted) & (rows.data == rows.dataset.map(digests))]
+    known_rows = read_results(known) if known else own.iloc[:0]
+    digests = {name: facts.digest for name, facts in data.items()}
+    candidates = known_rows[known_rows.run.isin(config_by_run)]
+    _say_what_other_data_know(candidates, digests)
+    rows = pd.concat([own, candidates])
+    rows = rows[rows.run.isin(config_by_run) & (rows.data == rows.dataset.map(digests))]
     failed = rows.status.str.startswith("failed")
     return pd.concat([rows[~failed], rows[failed]]).drop_duplicates("run")
 
 
-def _say_what_other_data_know(given: pd.DataFrame, digests: Mapping[str, str]) -> None:
+def _say_what_other_data_know(rows: pd.DataFrame, digests: Mapping[str, str]) -> None:
     """Warn where the very runs that are wanted are known, but of other data than those at hand."""
-    others = set(given.data[given.data != given.dataset.map(digests)])
-    if others:
-        here = ", ".join(f"{name} {digest}" for name, digest in digests.items())
+    other_digests = set(rows.data[rows.data != rows.dataset.map(digests)])
+    if other_digests:
+        digest_text = ", ".join(f"{name} {digest}" for name, digest in digests.items())
         warnings.warn(
-            f"the stored rows are of other data (digests {', '.join(sorted(others))}) than those "
-            f"here ({here}), so the runs are done anew",
+            f"the stored rows are of other data (digests {', '.join(sorted(other_digests))}) than "
+            f"those here ({digest_text}), so the runs are done anew",
             UserWarning,
             stacklevel=4,
         )
@@ -192,27 +192,31 @@ def _say_what_other_data_know(given: pd.DataFrame, digests: Mapping[str, str]) -
 
 def check_fits(config: Config, data: DataFacts) -> None:
     """Raise ValueError where a configuration cannot be right for its network and data."""
-    spec, what = MODELS[config.model], f"{config.model} on {config.dataset}"
+    spec, subject = MODELS[config.model], f"{config.model} on {config.dataset}"
     if tuple(spec.input_shape) != data.shape:
-        raise ValueError(f"{what}: it takes images of {spec.input_shape}, these are {data.shape}")
+        raise ValueError(
+            f"{subject}: it takes images of {spec.input_shape}, these are {data.shape}"
+        )
     if config.method != "dense":
         weights = prunable(shapes(config.model, config.width)).values()
         counted = [weight.numel() for weight in weights if config.biases or weight.ndim > 1]
         kept_count(sum(counted), config.sparsity)
     train = config.train_images or data.train + config.validation * data.val
     steps = config.pretrain + config.recipe.iterations
-    for number, there, of in (
+    for number, limit, field in (
         (config.scoring_batch, data.train, "scoring_batch"),
         (config.train_images, data.train + config.validation * data.val, "train_images"),
         (config.recipe.batch_size * (steps > 0), train, "batch_size"),
         (config.test_images, data.test if config.tested == "test" else data.val, "test_images"),
     ):
-        if number > there:
-            raise ValueError(f"{what}: {of} {number} is more than the {there} images there are")
+        if number > limit:
+            raise ValueError(
+                f"{subject}: {field} {number} is more than the {limit} images there are"
+            )
 
 
 def _check_pairs(
-    wanted: Mapping[str, Config],
+    config_by_run: Mapping[str, Config],
     rows: pd.DataFrame,
     left: Iterable[str],
     threads: int,
@@ -220,25 +224,27 @@ def _check_pairs(
 ) -> None:
     """Raise ValueError where trained runs of one pair differ, or would, in precision or threads."""
     ended = rows[rows.status == "ok"]
-    hows = dict(zip(ended.run, zip(ended.trained_in, ended.threads, strict=True), strict=True))
-    hows |= {run: (settled_precision(wanted[run].recipe, device), threads) for run in left}
-    recipes = {wanted[run].recipe for run in hows}
-    same = {recipe: dataclasses.replace(recipe, precision="auto") for recipe in recipes}
+    settings = dict(zip(ended.run, zip(ended.trained_in, ended.threads, strict=True), strict=True))
+    settings |= {
+        run: (settled_precision(config_by_run[run].recipe, device), threads) for run in left
+    }
+    recipes = {config_by_run[run].recipe for run in settings}
+    templates = {recipe: dataclasses.replace(recipe, precision="auto") for recipe in recipes}
     pairs = {}
-    for run, how in hows.items():
-        config = wanted[run]
+    for run, setting in settings.items():
+        config = config_by_run[run]
         if not config.recipe.iterations:
             continue
-        pair = (config.model, same[config.recipe], config.seed, config.dataset, config.labels)
-        other = pairs.setdefault((*pair, config.train_images), how)
-        if other != how:
-            both = " and some ".join(
+        pair = (config.model, templates[config.recipe], config.seed, config.dataset, config.labels)
+        first_setting = pairs.setdefault((*pair, config.train_images), setting)
+        if first_setting != setting:
+            text = " and some ".join(
                 f"in {precision} with {count} thread{'s' if count != 1 else ''}"
-                for precision, count in (other, how)
+                for precision, count in (first_setting, setting)
             )
             raise ValueError(
                 f"the runs of {config.model}, seed {config.seed}, would be compared, but some are "
-                f"{both}: name one precision in the recipe of all and give the same n_jobs, or "
+                f"{text}: name one precision in the recipe of all and give the same n_jobs, or "
                 "move away the rows of the other"
             )
 
@@ -264,10 +270,10 @@ def tasks_of(
 
     def task(configs: Sequence[Config], engine: str) -> Task:
         first, names = configs[0], {config.method for config in configs}
-        of = data[first.dataset]
+        facts = data[first.dataset]
         methods = tuple(METHODS[name] for name in sorted(names))
         return Task(
-            tuple(configs), engine, of.digest, of.source, folder, MODELS[first.model], methods
+            tuple(configs), engine, facts.digest, facts.source, folder, MODELS[first.model], methods
         )
 
     tasks, left = [], dict(left)
@@ -280,20 +286,22 @@ def tasks_of(
                 left = {run: config for run, config in left.items() if run not in runs}
     groups = {}
     for run, config in left.items():
-        how = engine(config)
-        alike = (config.model, config.recipe, config.seed, config.dataset, config.labels)
-        alike += (config.train_images, config.test_images, config.inputs, config.validation)
-        alike += (config.tested, config.width, config.pretrain)
+        engine_name = engine(config)
+        key = (config.model, config.recipe, config.seed, config.dataset, config.labels)
+        key += (config.train_images, config.test_images, config.inputs, config.validation)
+        key += (config.tested, config.width, config.pretrain)
         scored = config.recipe.iterations == 0  # and not trained
         if config.pretrain or scored:  # their network is made once for all of them
-            alike += (config.init, config.gates)
-        together = how == "stacked" or scored
-        groups.setdefault(alike if together else run, (how, []))[1].append(config)
-    stacked = sum(len(group) for how, group in groups.values() if how == "stacked")
+            key += (config.init, config.gates)
+        together = engine_name == "stacked" or scored
+        groups.setdefault(key if together else run, (engine_name, []))[1].append(config)
+    stacked = sum(len(group) for engine_name, group in groups.values() if engine_name == "stacked")
     size = min(STACK, max(4, -(-stacked // workers)))
-    for how, group in groups.values():
+    for engine_name, group in groups.values():
         group = sorted(group, key=lambda config: -config.sparsity)
-        tasks += [task(group[start : start + size], how) for start in range(0, len(group), size)]
+        tasks += [
+            task(group[start : start + size], engine_name) for start in range(0, len(group), size)
+        ]
     return tasks
 
 
@@ -334,8 +342,8 @@ def _do(
                 rows = pd.concat([rows[~rows.run.isin(new.run)], new])
                 task = todo.pop(key)
                 failed = new.status.str.startswith("failed").all()  # they are tried again
-                again = failed and _begun(task.file(""))
-                for suffix in (".steps", *(() if again else KEPT)):
+                retry = failed and _begun(task.file(""))
+                for suffix in (".steps", *(() if retry else KEPT)):
                     task.file(suffix).unlink(missing_ok=True)
                 bar.update(len(new))
     except TerminatedWorkerError as error:
@@ -353,11 +361,11 @@ def _do(
     return rows
 
 
-def _warn_of(rows: pd.DataFrame, which: pd.Series, what: str, column: str) -> None:
-    if which.any():
-        first = rows[which].iloc[0]
+def _warn_of(rows: pd.DataFrame, selection: pd.Series, trouble: str, column: str) -> None:
+    if selection.any():
+        first = rows[selection].iloc[0]
         warnings.warn(
-            f"{which.sum()} of {len(rows)} {what}, see the column {column}; the first: "
+            f"{selection.sum()} of {len(rows)} {trouble}, see the column {column}; the first: "
             f"{first.model}, {first.method}, {first[column]}",
             UserWarning,
             stacklevel=3,

@@ -55,8 +55,8 @@ def read_results(path: str | os.PathLike) -> pd.DataFrame:
         raise ValueError(f"{path} holds what is no result: {error}; move it away") from error
     failed = rows.status.str.startswith("failed") & rows.duplicated(KEY, keep="last")
     rows = rows[~failed]
-    if (again := rows.duplicated(KEY)).any():
-        n = again.idxmax() + 2
+    if (duplicates := rows.duplicated(KEY)).any():
+        n = duplicates.idxmax() + 2
         raise ValueError(f"line {n} of {path} is of a run that an earlier line is of: delete one")
     return _with_curves(rows.reset_index(drop=True), curves_of(path))
 
@@ -66,13 +66,13 @@ def _with_curves(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     if lines and heads != [*KEY, *CURVES]:
         raise ValueError(f"{path} is no file of curves; move it away")
     curves = {(run, data): texts for run, data, *texts in lines}  # the last of each run
-    found = [curves.get(key, [""] * len(CURVES)) for key in zip(rows.run, rows.data, strict=True)]
-    for name, texts in zip(CURVES, zip(*found, strict=True) if found else CURVES, strict=True):
-        rows[name] = pd.Series(list(texts) if found else [], rows.index, dtype=str)
+    cells = [curves.get(key, [""] * len(CURVES)) for key in zip(rows.run, rows.data, strict=True)]
+    for name, texts in zip(CURVES, zip(*cells, strict=True) if cells else CURVES, strict=True):
+        rows[name] = pd.Series(list(texts) if cells else [], rows.index, dtype=str)
     return rows
 
 
-def _read_lines(path: Path, what: str) -> tuple[list[str], list[list[str]]]:
+def _read_lines(path: Path, kind: str) -> tuple[list[str], list[list[str]]]:
     """The heads and the whole lines of a file; a line without an end is left out."""
     if not path.exists():
         return [], []
@@ -86,7 +86,7 @@ def _read_lines(path: Path, what: str) -> tuple[list[str], list[list[str]]]:
         ) from error
     # Of a file that was killed at its first line there is a beginning.
     if lines[0][:1] != ["run"] if lines else not "run,".startswith(text[:4]):
-        raise ValueError(f"{path} is no file of {what}; move it away, or write elsewhere")
+        raise ValueError(f"{path} is no file of {kind}; move it away, or write elsewhere")
     for number, line in enumerate(lines, 1):
         if len(line) != len(lines[0]):
             raise ValueError(
@@ -156,8 +156,8 @@ def _append(path: Path, heads: Sequence[str], rows: Sequence[Mapping]) -> None:
             os.fsync(file.fileno())
         except OSError as error:  # a full disk, say: what was there stays readable
             file.truncate(end)
-            what = f"{error.strerror}; a finished run could not be written"
-            raise OSError(error.errno, what, str(path)) from error
+            message = f"{error.strerror}; a finished run could not be written"
+            raise OSError(error.errno, message, str(path)) from error
 
 
 def _as_text(lines: Iterable[Iterable]) -> str:
@@ -180,14 +180,14 @@ def parts_of(rows: pd.DataFrame, plan: Mapping[str, Sequence[Config]]) -> pd.Dat
     """Rows of the runs of `plan`, one for each part that a run is in, named in column `part`, in
     the order of the plan; runs without a row are left out."""
     places = dict(zip(rows.run, range(len(rows)), strict=True))
-    found = [
+    pairs = [
         (part, places[run])
         for part, configs in plan.items()
         for run in map(identity, configs)
         if run in places
     ]
-    some = rows.iloc[[place for _, place in found]].reset_index(drop=True)
-    return some.assign(part=pd.Series([part for part, _ in found], dtype=str))
+    planned_rows = rows.iloc[[place for _, place in pairs]].reset_index(drop=True)
+    return planned_rows.assign(part=pd.Series([part for part, _ in pairs], dtype=str))
 
 
 def select(plan: Mapping[str, Sequence[Config]], *paths: str | os.PathLike) -> pd.DataFrame:
@@ -198,16 +198,16 @@ def select(plan: Mapping[str, Sequence[Config]], *paths: str | os.PathLike) -> p
     digests are never mixed: those of the first row stay, and a warning names the others.
     """
     rows = pd.concat([read_results(path) for path in paths], ignore_index=True)
-    wanted = {identity(config) for configs in plan.values() for config in configs}
-    rows = rows[rows.run.isin(wanted)]
+    runs = {identity(config) for configs in plan.values() for config in configs}
+    rows = rows[rows.run.isin(runs)]
     first = rows.drop_duplicates("dataset").set_index("dataset").data
-    others = rows.data != rows.dataset.map(first)
-    if others.any():
-        names = ", ".join(sorted(set(rows.dataset[others] + " " + rows.data[others])))
-        shown = ", ".join(f"{name} {digest}" for name, digest in first.items())
-        text = f"rows of other data are left out ({names}); those shown are of {shown}"
+    other_data = rows.data != rows.dataset.map(first)
+    if other_data.any():
+        names = ", ".join(sorted(set(rows.dataset[other_data] + " " + rows.data[other_data])))
+        digest_text = ", ".join(f"{name} {digest}" for name, digest in first.items())
+        text = f"rows of other data are left out ({names}); those shown are of {digest_text}"
         warnings.warn(text, UserWarning, stacklevel=2)
-    rows = rows[~others]
+    rows = rows[~other_data]
     failed = rows.status.str.startswith("failed")
     ended = pd.concat([rows[~failed], rows[failed]])  # a failed one hides no good one
     return parts_of(ended.drop_duplicates("run"), plan)

@@ -145,8 +145,8 @@ def prepare(
     model = _built(config, data) if dense is None else copy.deepcopy(dense)
     m = sum(weight.numel() for weight in prunable(model).values())
     x, y = draw_batch(data, config.scoring_batch or len(data.y_train), config.seed)
-    how = (config.method, config.sparsity, x, y, config.seed, config.norm, config.biases)
-    masks = make_masks(model, *how)
+    arguments = (config.method, config.sparsity, x, y, config.seed, config.norm, config.biases)
+    masks = make_masks(model, *arguments)
     outcome = {"m": m, "kept": m}
     if masks is not None:
         outcome["kept"] = sum(int(mask.sum()) for mask in masks.values())
@@ -339,8 +339,8 @@ def computing_with(threads: int, device: torch.device) -> Iterator[None]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
         torch.use_deterministic_algorithms(True)
         # TF32, of 10 bits a product, is PyTorch's default for convolutions.
-        how = {"benchmark": False, "deterministic": True, "allow_tf32": False}
-        cudnn = torch.backends.cudnn.flags(enabled=True, **how)
+        options = {"benchmark": False, "deterministic": True, "allow_tf32": False}
+        cudnn = torch.backends.cudnn.flags(enabled=True, **options)
     try:
         with cudnn:
             yield

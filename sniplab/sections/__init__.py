@@ -35,7 +35,7 @@ def collected(part: str) -> Callable[[Callable[[], list[Config]]], Callable[[str
     under other profiles. Rows of such a plan are collected over many days; no claim is judged
     before all of its own are there."""
 
-    def made(runs: Callable[[], list[Config]]) -> Callable[[str], Plan]:
+    def decorator(runs: Callable[[], list[Config]]) -> Callable[[str], Plan]:
         @wraps(runs)
         def plan(profile: str) -> Plan:
             check_profile(profile)
@@ -43,7 +43,7 @@ def collected(part: str) -> Callable[[Callable[[], list[Config]]], Callable[[str
 
         return plan
 
-    return made
+    return decorator
 
 
 def check_counts(**counts: int | None) -> None:
@@ -54,25 +54,25 @@ def check_counts(**counts: int | None) -> None:
             raise ValueError(f"{name} {value!r}: at least 1, and whole; None for the profile's own")
 
 
-def several(given: object) -> tuple | None:
+def several(values: object) -> tuple | None:
     """One name or number, as papermill's -p gives it, or several, as a tuple without repetitions;
     None: the profile's own."""
-    if given is None:
+    if values is None:
         return None
-    alone = isinstance(given, str) or not isinstance(given, Iterable)
-    return tuple(dict.fromkeys([given] if alone else given))
+    alone = isinstance(values, str) or not isinstance(values, Iterable)
+    return tuple(dict.fromkeys([values] if alone else values))
 
 
 def chosen(
-    given: str | Iterable[str] | None,
-    known: Iterable[str],
-    what: str,
+    choice: str | Iterable[str] | None,
+    known_names: Iterable[str],
+    kind: str,
     own: Iterable[str] | None = None,
 ) -> Iterable[str] | None:
     """The names that are asked for, or the profile's own. Raises ValueError for an unknown one."""
-    names = own if given is None else several(given)
+    names = own if choice is None else several(choice)
     for name in names or ():
-        check_known(name, known, what)
+        check_known(name, known_names, kind)
     return names
 
 
@@ -108,8 +108,8 @@ def rows_of(
     if profile == COMMITTED:
         return select(plan, stored)
     configs = list(dict.fromkeys(config for part in plan.values() for config in part))
-    known = stored if stored.exists() else None  # not before the first of its rows is in
-    rows = run_grid(configs, folder / f"{section}.csv", n_jobs, device, known)
+    known_rows = stored if stored.exists() else None  # not before the first of its rows is in
+    rows = run_grid(configs, folder / f"{section}.csv", n_jobs, device, known_rows)
     return parts_of(rows, plan)
 
 

@@ -172,14 +172,14 @@ def plan(
         ]
         length = _length_of(name, numbers, epochs)
         recipe = _recipe_of(name, numbers, length)
-        how = {
+        options = {
             "scoring_batch": numbers.scoring_batch or recipe.batch_size,
             "test_images": numbers.test_images,
         }
         for seed in range(length.seeds if seeds is None else seeds):
-            configs.append(Config(name, recipe, "dense", 0.0, seed, **how))
+            configs.append(Config(name, recipe, "dense", 0.0, seed, **options))
             for method, sparsity, norm in cells:
-                configs.append(Config(name, recipe, method, sparsity, seed, norm=norm, **how))
+                configs.append(Config(name, recipe, method, sparsity, seed, norm=norm, **options))
     return {"trained": sorted(configs, key=lambda config: config.seed)}
 
 
@@ -211,9 +211,11 @@ def survival_plan(profile: str) -> dict[str, list[Config]]:
             if numbers.only_small and name not in CUT and normalises(name):
                 continue
             size = numbers.scoring_batch or PROTOCOLS[spec.dataset].batch_size
-            how = {"scoring_batch": size, "sparsity": spec.sparsity, "seed": seed}
+            options = {"scoring_batch": size, "sparsity": spec.sparsity, "seed": seed}
             nothing = Recipe(0, checkpoints=0)
-            configs += [Config(name, nothing, norm=norm, **how) for norm in ("running", "batch")]
+            configs += [
+                Config(name, nothing, norm=norm, **options) for norm in ("running", "batch")
+            ]
     return {"scored": configs}
 
 
@@ -250,8 +252,8 @@ def within_a_point(rows: pd.DataFrame, kind: str) -> dict:
     theirs = [TABLE_2[name].pruned - TABLE_2[name].dense for name in names if name in TABLE_2]
     levels = spanned([100 * systems()[name].sparsity for name in names], "{:.0f}")
     table = paired(initial_runs(rows), dense_runs(rows), ["model"]).set_index("model")
-    behind, unknown = not_trained_out(rows, table.index)
-    trained = table.drop([*behind, *unknown])
+    untrained_errors, unknown = not_trained_out(rows, table.index)
+    trained = table.drop([*untrained_errors, *unknown])
     repeated, single = trained[trained.n > 1], trained[trained.n == 1]
     claim = new_claim(
         id=f"within_a_point.{kind}",
@@ -265,34 +267,34 @@ def within_a_point(rows: pd.DataFrame, kind: str) -> dict:
     )
     if table.empty:
         return claim
-    away, whole = repeated["mean"].abs(), repeated.lost == 0
-    holds = whole & (away + repeated.half < POINT)
-    fails = whole & (away - repeated.half > POINT)
-    verdict, how = judged(holds, fails)
-    found = []
+    distance, complete_pairs = repeated["mean"].abs(), repeated.lost == 0
+    holds = complete_pairs & (distance + repeated.half < POINT)
+    fails = complete_pairs & (distance - repeated.half > POINT)
+    verdict, tally = judged(holds, fails)
+    texts = []
     if len(repeated):
-        found.append(f"{from_to(repeated['mean'])} in {counted(len(repeated), 'network')}{how}")
+        texts.append(f"{from_to(repeated['mean'])} in {counted(len(repeated), 'network')}{tally}")
     if len(single):
-        found.append(f"{from_to(single['mean'])} in {len(single)} of one seed")
-    claim["ours"] = "; ".join(found) or "–"
-    asked = [name for name in names if dense_error(name) is not None]
+        texts.append(f"{from_to(single['mean'])} in {len(single)} of one seed")
+    claim["ours"] = "; ".join(texts) or "–"
+    published_names = [name for name in names if dense_error(name) is not None]
     if trained.empty:
-        verdict = f"untested: {_in_short(behind)}"
-        absent = len(set(asked) - set(table.index))
-        if behind and absent:
+        verdict = f"untested: {_in_short(untrained_errors)}"
+        absent = len(set(published_names) - set(table.index))
+        if untrained_errors and absent:
             verdict += f", {absent} not trained"
-    elif len(repeated) < len(asked) and not fails.any():
-        verdict = f"untested: {len(repeated)} of {len(asked)} networks have several seeds"
+    elif len(repeated) < len(published_names) and not fails.any():
+        verdict = f"untested: {len(repeated)} of {len(published_names)} networks have several seeds"
     return claim | {"verdict": verdict}
 
 
-def _in_short(behind: Mapping[str, float]) -> str:
+def _in_short(untrained_errors: Mapping[str, float]) -> str:
     """Why no network of a claim can be judged."""
-    if not behind:
+    if not untrained_errors:
         return "nothing published says whether the dense network is trained out"
-    if len(behind) > 1:
-        return f"{len(behind)} dense networks not trained out"
-    ((name, error),) = behind.items()
+    if len(untrained_errors) > 1:
+        return f"{len(untrained_errors)} dense networks not trained out"
+    ((name, error),) = untrained_errors.items()
     return undertrained(error, dense_error(name))
 
 
@@ -300,7 +302,7 @@ def connected(kept: pd.DataFrame) -> dict:
     """§5.3: no architecture of Table 2 needs tuning, with any seed. One refutes it; it takes all to
     confirm it. `kept`: as from `layer_counts`."""
     kept = kept[(kept.norm == "running") & kept.model.isin(TABLE_2)]
-    asked = kept.groupby("model").kept.min() > 0
+    outcomes = kept.groupby("model").kept.min() > 0
     claim = new_claim(
         id="connected",
         group="architectures",
@@ -309,15 +311,15 @@ def connected(kept: pd.DataFrame) -> dict:
         published="all",
         rule="count",
         runs="scored only",
-        seeds=int(kept.groupby("model").seed.nunique().min()) if len(asked) else 0,
+        seeds=int(kept.groupby("model").seed.nunique().min()) if len(outcomes) else 0,
     )
-    if asked.empty:
+    if outcomes.empty:
         return claim
-    claim["ours"] = f"{asked.sum()} of {len(asked)}"
-    absent = len(TABLE_2) - len(asked)
-    if absent and asked.all():
+    claim["ours"] = f"{outcomes.sum()} of {len(outcomes)}"
+    absent = len(TABLE_2) - len(outcomes)
+    if absent and outcomes.all():
         return claim | {"verdict": f"untested: {absent} of {len(TABLE_2)} networks not scored"}
-    return claim | {"verdict": judged(asked)[0]}
+    return claim | {"verdict": judged(outcomes)[0]}
 
 
 # ------------------------------------------------------------------------------ numbers for prose
@@ -328,11 +330,11 @@ def values(rows: pd.DataFrame, scored: pd.DataFrame | None = None) -> dict[str, 
     differences in points. Arguments as for `claims`."""
     kept = layer_counts(rows[:0] if scored is None else scored)
     counts = parameter_counts()
-    found = {"m.wrn-16-8": f"{counts.set_index('model').m['wrn-16-8'] / 1e6:.2f}"}
+    numbers = {"m.wrn-16-8": f"{counts.set_index('model').m['wrn-16-8'] / 1e6:.2f}"}
     for source in ("paper", "class_report"):
         printed = counts[[source, f"{source}_kept"]].ne("").to_numpy().sum()
         wrong = disagreeing(counts, source)
-        found[f"counts.{source}"] = str(printed)
-        found[f"counts.{source}.right"] = str(printed - len(wrong))
-        found[f"counts.{source}.wrong"] = ", ".join(wrong) or "none"
-    return found | survival_values(kept) | cost_values(rows)
+        numbers[f"counts.{source}"] = str(printed)
+        numbers[f"counts.{source}.right"] = str(printed - len(wrong))
+        numbers[f"counts.{source}.wrong"] = ", ".join(wrong) or "none"
+    return numbers | survival_values(kept) | cost_values(rows)

@@ -47,14 +47,14 @@ def not_trained_out(rows: pd.DataFrame, names: Iterable[str]) -> tuple[dict[str,
     those of which nothing published says whether they are trained out."""
     dense = dense_runs(rows)
     errors = dense[dense.status == "ok"].groupby("model").error.mean()
-    behind, unknown = {}, []
+    untrained_errors, unknown = {}, []
     for name in dict.fromkeys(names):
         error, published = errors.get(name, np.nan), dense_error(name)
         if published is None:
             unknown.append(name)
         elif undertrained(error, published):
-            behind[name] = error
-    return behind, unknown
+            untrained_errors[name] = error
+    return untrained_errors, unknown
 
 
 def share(model: str, iterations: int) -> float:
@@ -89,11 +89,11 @@ def differences(rows: pd.DataFrame) -> pd.DataFrame:
     table.insert(0, "network", [label(*cell) for cell in cells])
     lengths = rows.groupby("model").iterations.max()
     table["share"] = [share(model, lengths[model]) for model in table.model]
-    behind, unknown = not_trained_out(rows, table.model)
-    words = dict.fromkeys(behind, "no") | dict.fromkeys(unknown, "unknown")
+    untrained_errors, unknown = not_trained_out(rows, table.model)
+    words = dict.fromkeys(untrained_errors, "no") | dict.fromkeys(unknown, "unknown")
     table["trained_out"] = [words.get(model, "yes") for model in table.model]
-    for source, some in published_errors().groupby("source", sort=False):
-        changes = table.model.map(some.set_index("model").change)
+    for source, group in published_errors().groupby("source", sort=False):
+        changes = table.model.map(group.set_index("model").change)
         table[source.replace(" ", "_")] = changes.where(is_own(table))
     return table.reset_index(drop=True)
 
@@ -121,12 +121,12 @@ EXTREMES = ("squeezenet-vanilla", "squeezenet-bypass", "densenet-201", "densenet
 def correlations(rows: pd.DataFrame) -> dict[str, float]:
     """How our costs go along with the class report's (Pearson's r): over all networks that both
     have; and without EXTREMES, which cost most and least in both. NaN below three networks."""
-    both = costs(rows)[["mean", "class_report"]].dropna()
+    cost_pairs = costs(rows)[["mean", "class_report"]].dropna()
     left_out = {"all": (), "without_extremes": EXTREMES}
-    groups = {name: both.drop([*out], errors="ignore") for name, out in left_out.items()}
+    groups = {name: cost_pairs.drop([*out], errors="ignore") for name, out in left_out.items()}
     return {
-        name: some["mean"].corr(some.class_report) if len(some) > 2 else np.nan
-        for name, some in groups.items()
+        name: group["mean"].corr(group.class_report) if len(group) > 2 else np.nan
+        for name, group in groups.items()
     }
 
 
@@ -148,16 +148,18 @@ def error_table(rows: pd.DataFrame) -> pd.DataFrame:
     own = table.network == table.model.map({name: spec.title for name, spec in MODELS.items()})
     for source, errors in SOURCES.items():
         column = source.replace(" ", "_")
-        known = table.model.map(errors)
-        table[f"{column}_dense"] = [getattr(error, "dense", np.nan) for error in known]
-        table[f"{column}_pruned"] = [getattr(error, "pruned", np.nan) for error in known.where(own)]
+        published = table.model.map(errors)
+        table[f"{column}_dense"] = [getattr(error, "dense", np.nan) for error in published]
+        table[f"{column}_pruned"] = [
+            getattr(error, "pruned", np.nan) for error in published.where(own)
+        ]
     order = table.model.map(by_family().index).sort_values(kind="stable").index
     return table.loc[order].reset_index(drop=True)
 
 
 def error_text(table: pd.DataFrame) -> pd.DataFrame:
     """`error_table` as it is shown."""
-    shown = {
+    columns = {
         "network": table.network,
         "sparsity": table.sparsity.map(level),
         "dense": table.dense,
@@ -166,9 +168,9 @@ def error_text(table: pd.DataFrame) -> pd.DataFrame:
     }
     for source in SOURCES:
         dense, pruned = (table[f"{source.replace(' ', '_')}_{k}"] for k in ("dense", "pruned"))
-        shown[f"{source}, dense"] = [f"{e:.2f}" if e == e else "–" for e in dense]
-        shown[f"{source}, Δ"] = (pruned - dense).map(points)
-    return pd.DataFrame(shown)
+        columns[f"{source}, dense"] = [f"{e:.2f}" if e == e else "–" for e in dense]
+        columns[f"{source}, Δ"] = (pruned - dense).map(points)
+    return pd.DataFrame(columns)
 
 
 def batch_mask_table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -205,39 +207,39 @@ def cost_values(rows: pd.DataFrame) -> dict[str, str]:
     lengths, errors and differences, as "costs.mnist"; how our differences go along with the class
     report's."""
     cost = costs(rows)
-    found = {"networks_trained": str(len(cost)), "of_one_seed": str((cost.n == 1).sum())}
-    found |= quoted_table("cost", cost.reset_index(), ["model"])
-    found |= quoted_table("batch_minus_initial", between_statistics(rows), ["model"])
+    numbers = {"networks_trained": str(len(cost)), "of_one_seed": str((cost.n == 1).sum())}
+    numbers |= quoted_table("cost", cost.reset_index(), ["model"])
+    numbers |= quoted_table("batch_minus_initial", between_statistics(rows), ["model"])
     for dataset in ("cifar10", "mnist"):
-        found |= _of_data(rows[rows.dataset == dataset], cost, dataset)
-    found["class_report_correlation.networks"] = str(len(cost.class_report.dropna()))
+        numbers |= _of_data(rows[rows.dataset == dataset], cost, dataset)
+    numbers["class_report_correlation.networks"] = str(len(cost.class_report.dropna()))
     for name, r in correlations(rows).items():
-        found[f"class_report_correlation.{name}"] = (
+        numbers[f"class_report_correlation.{name}"] = (
             "–" if np.isnan(r) else f"{r:.2f}".replace("-", "−")
         )
-    return found
+    return numbers
 
 
 def _of_data(rows: pd.DataFrame, cost: pd.DataFrame, dataset: str) -> dict[str, str]:
     """Spans over the networks of a data set."""
-    some = cost[cost.index.isin(rows.model)]
-    rows = rows[rows.model.isin(some.index) & (rows.status == "ok")]
+    group = cost[cost.index.isin(rows.model)]
+    rows = rows[rows.model.isin(group.index) & (rows.status == "ok")]
     names = ("share", "dense_errors", "dense_train_errors", "pruned_train_errors", "costs")
-    if some.empty:
-        found = dict.fromkeys(names, "–")
+    if group.empty:
+        numbers = dict.fromkeys(names, "–")
     else:
         trained = [
             runs.groupby("model").train_error.mean()
             for runs in (dense_runs(rows), initial_runs(rows))
         ]
         errors = [dense_runs(rows).groupby("model").error.mean(), *trained]
-        texts = [spanned(values, "{:.1f}") for values in (some.share, *errors)]
-        found = dict(zip(names, [*texts, from_to(some["mean"])], strict=True))
-        found["costs"] = (
-            found["costs"].replace("+", "") if (some["mean"] > 0).all() else found["costs"]
+        texts = [spanned(values, "{:.1f}") for values in (group.share, *errors)]
+        numbers = dict(zip(names, [*texts, from_to(group["mean"])], strict=True))
+        numbers["costs"] = (
+            numbers["costs"].replace("+", "") if (group["mean"] > 0).all() else numbers["costs"]
         )
-    found["trained_out"] = str((some.trained_out == "yes").sum())
-    return {f"{name}.{dataset}": text for name, text in found.items()}
+    numbers["trained_out"] = str((group.trained_out == "yes").sum())
+    return {f"{name}.{dataset}": text for name, text in numbers.items()}
 
 
 # ----------------------------------------------------------------------------------------- figure
@@ -264,13 +266,13 @@ def draw_delta(changes: pd.DataFrame) -> plt.Figure:
     changes = changes[(changes.norm == "running") & (changes.n > 0)]
     families = changes.model.map(lambda name: MODELS[name].family)
     groups = dict(list(changes.groupby(families, sort=False))) or {"": changes}
-    heights = [0.3 + len(some) for some in groups.values()]
+    heights = [0.3 + len(group) for group in groups.values()]
     size = (8, 1.6 + 0.32 * sum(heights) + 0.2 * len(groups))
     figure, axes = plt.subplots(
         len(groups), 1, figsize=size, sharex=True, squeeze=False, height_ratios=heights
     )
-    for axis, (family, some) in zip(axes.flat, groups.items(), strict=True):
-        _draw_family(axis, some.reset_index(drop=True))
+    for axis, (family, group) in zip(axes.flat, groups.items(), strict=True):
+        _draw_family(axis, group.reset_index(drop=True))
         axis.set_title(FAMILIES.get(family, family), loc="left", fontsize=10, pad=3)
     axes[0, 0].set_title("length", loc="right", fontsize=9, pad=3, weight="normal", x=1.08)
     axes[-1, 0].set_xlabel("test error, pruned − dense (points)")
@@ -284,15 +286,15 @@ def draw_delta(changes: pd.DataFrame) -> plt.Figure:
 
 def _draw_family(axis: plt.Axes, changes: pd.DataFrame) -> None:
     """Ours a little above the published ones of the same network."""
-    for (state, several), some in changes.groupby(["trained_out", changes.n > 1], sort=False):
-        look = {"fmt": "o", "ms": 6.5, "capsize": 3, "zorder": 6, "label": OURS[state, several]}
-        look["color"] = METHODS["snip"].colour if state == "yes" else "0.55"
-        look["mfc"] = look["color"] if several else "white"
-        axis.errorbar(some["mean"], some.index - 0.17, xerr=some.half.fillna(0), **look)
+    for (state, several), group in changes.groupby(["trained_out", changes.n > 1], sort=False):
+        style = {"fmt": "o", "ms": 6.5, "capsize": 3, "zorder": 6, "label": OURS[state, several]}
+        style["color"] = METHODS["snip"].colour if state == "yes" else "0.55"
+        style["mfc"] = style["color"] if several else "white"
+        axis.errorbar(group["mean"], group.index - 0.17, xerr=group.half.fillna(0), **style)
     for source, marker in PUBLISHED_MARKERS.items():
-        look = {"marker": marker, "s": 90, **PUBLISHED}
+        style = {"marker": marker, "s": 90, **PUBLISHED}
         text = f"published: {source.replace('_', ' ')}"
-        axis.scatter(changes[source], changes.index + 0.17, label=text, **look)
+        axis.scatter(changes[source], changes.index + 0.17, label=text, **style)
     axis.axvline(0, color="0.3", lw=1)
     where = {"transform": axis.get_yaxis_transform(), "va": "center", "fontsize": 9}
     for y, length in changes["share"].items():

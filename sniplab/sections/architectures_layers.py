@@ -102,8 +102,8 @@ def towards_input(kept: pd.DataFrame) -> pd.Series:
         key: part.number.corr(part.fraction, "spearman")
         for key, part in kept.groupby(["model", "norm"], sort=False)
     }
-    both = [name for name, norm in slope if norm == "batch" and (name, "running") in slope]
-    lower = {n: slope[n, "batch"] < slope[n, "running"] for n in both if normalises(n)}
+    names = [name for name, norm in slope if norm == "batch" and (name, "running") in slope]
+    lower = {n: slope[n, "batch"] < slope[n, "running"] for n in names if normalises(n)}
     return pd.Series(lower, dtype=bool)
 
 
@@ -128,21 +128,21 @@ def survival_values(kept: pd.DataFrame) -> dict[str, str]:
     survived = survival(kept)
     initial, batch = (survived[survived.norm == norm] for norm in ("running", "batch"))
     towards = towards_input(kept)
-    found = {
+    numbers = {
         "towards_input": str(towards.sum()),
         "smallest_kept": "–",
         "smallest_in": "–",
     }
     for name, part in (("initial", initial), ("batch", batch)):
-        found[f"scored_{name}"] = str(len(part))
-        found[f"whole_{name}"] = str((part.lost == 0).sum())
-    found["path_batch"] = str((batch.paths == batch.seeds).sum())
-    found["cut_by_batch"] = listed_titles(batch.model[batch.paths < batch.seeds])
+        numbers[f"scored_{name}"] = str(len(part))
+        numbers[f"whole_{name}"] = str((part.lost == 0).sum())
+    numbers["path_batch"] = str((batch.paths == batch.seeds).sum())
+    numbers["cut_by_batch"] = listed_titles(batch.model[batch.paths < batch.seeds])
     if len(initial):
         least = initial.loc[initial.smallest.idxmin()]
-        found["smallest_kept"] = f"{100 * least.smallest:.2f}"
-        found["smallest_in"] = listed_titles([least.model])
-    return found
+        numbers["smallest_kept"] = f"{100 * least.smallest:.2f}"
+        numbers["smallest_in"] = listed_titles([least.model])
+    return numbers
 
 
 def draw_smallest(survived: pd.DataFrame) -> plt.Figure:
@@ -155,21 +155,21 @@ def draw_smallest(survived: pd.DataFrame) -> plt.Figure:
     names = [name for name in by_family() if name in set(survived.model)]
     size = (7.5, 1.2 + 0.24 * len(names))
     figure, axis = plt.subplots(figsize=size)
-    found = survived[survived.lost == 0].smallest
-    floor = 0.3 * (found.min() if len(found) else 1)  # where "nothing" stands on the log axis
+    shares = survived[survived.lost == 0].smallest
+    floor = 0.3 * (shares.min() if len(shares) else 1)  # where "nothing" stands on the log axis
     at = survived.assign(
         y=survived.model.map(names.index), x=survived.smallest.where(survived.lost == 0, floor)
     )
     for _, pair in at.groupby("model"):
         axis.plot(pair.x, pair.y, color="0.7", lw=2, zorder=1)
     for norm, (label, colour, marker) in STATISTICS.items():
-        some = at[at.norm == norm]
-        look = {"c": colour, "marker": marker, "s": 42, "zorder": 3, "label": label}
-        axis.scatter(some.x, some.y, **look)
+        group = at[at.norm == norm]
+        style = {"c": colour, "marker": marker, "s": 42, "zorder": 3, "label": label}
+        axis.scatter(group.x, group.y, **style)
     cut = at[~at.path.astype(bool)]
     if len(cut):
-        look = {"c": "black", "marker": "x", "s": 42, "zorder": 4, "label": "no path left"}
-        axis.scatter(cut.x, cut.y, **look)
+        style = {"c": "black", "marker": "x", "s": 42, "zorder": 4, "label": "no path left"}
+        axis.scatter(cut.x, cut.y, **style)
     axis.set(xscale="log", xlabel="smallest fraction kept of any layer", xlim=(0.6 * floor, 0.15))
     ticks = [10**-k for k in (1, 2, 3, 4) if 10**-k > 2 * floor]
     axis.set_xticks([*ticks, floor], [*(f"{100 * tick:g} %" for tick in ticks), "nothing"])

@@ -58,11 +58,11 @@ def errors(runs: pd.DataFrame) -> pd.DataFrame:
     """Errors on test images and, as they were in the last tenth of the run, on training images, by
     model, method, epochs and `images` ("test", "training"), as from `summarize`."""
     by = ["model", "method", "epochs"]
-    found = [
+    tables = [
         summarize(runs, by, value).assign(images=images)
         for images, value in (("test", "error"), ("training", "train_error"))
     ]
-    return pd.concat(found, ignore_index=True).sort_values([*by, "images"], ignore_index=True)
+    return pd.concat(tables, ignore_index=True).sort_values([*by, "images"], ignore_index=True)
 
 
 def draw_lengths(runs: pd.DataFrame) -> plt.Figure:
@@ -72,14 +72,14 @@ def draw_lengths(runs: pd.DataFrame) -> plt.Figure:
     size = (1.5 + 3.5 * len(models), 6.2)
     figure, axes = plt.subplots(2, len(models), figsize=size, sharex="col", squeeze=False)
     for (above, below), model in zip(axes.T, models, strict=True):
-        some = runs[runs.model == model]
-        _draw_errors(above, some)
-        _draw_costs(below, some)
+        group = runs[runs.model == model]
+        _draw_errors(above, group)
+        _draw_costs(below, group)
         if model:
             _draw_published(above, below, model)
             above.set_title(MODELS[model].title)
         below.set(xscale="log", xlabel="training (epochs, logarithmic)")
-        ticks = [*sorted(some.epochs.unique()), *([published_epochs(model)] if model else [])]
+        ticks = [*sorted(group.epochs.unique()), *([published_epochs(model)] if model else [])]
         below.set_xticks(ticks, ticks)
         below.minorticks_off()
     handles = handles_of(figure)
@@ -96,54 +96,56 @@ def published_epochs(model: str) -> int:
 
 
 def _draw_errors(axis: plt.Axes, runs: pd.DataFrame) -> None:
-    for (method, images), some in errors(runs).groupby(["method", "images"], sort=False):
-        of = METHODS[method]
-        look = {"color": of.colour, "marker": of.marker, "capsize": 3}
-        look["ls"] = "-" if images == "test" else ":"
-        text = f"{of.label}, {images} images"
-        axis.errorbar(some.epochs, some["mean"], some.half.fillna(0), label=text, **look)
+    for (method, images), group in errors(runs).groupby(["method", "images"], sort=False):
+        spec = METHODS[method]
+        style = {"color": spec.colour, "marker": spec.marker, "capsize": 3}
+        style["ls"] = "-" if images == "test" else ":"
+        text = f"{spec.label}, {images} images"
+        axis.errorbar(group.epochs, group["mean"], group.half.fillna(0), label=text, **style)
 
 
 def _draw_costs(axis: plt.Axes, runs: pd.DataFrame) -> None:
     pruned = minus_twin(initial_runs(runs), dense_runs(runs), [*BY, "seed"])
     table, colour = costs(runs), METHODS["snip"].colour
     table = table[table.n > 2]  # of fewer seeds there are the points: their interval is too wide
-    look = {"mfc": "white", "mec": colour, "label": "SNIP − dense, a seed"}
-    axis.plot(pruned.epochs, pruned.error, "o", **look)
-    look = {"color": colour, "marker": "_", "ms": 14, "mew": 2, "lw": 1.5, "capsize": 3}
-    look["label"] = "SNIP − dense, mean"
-    axis.errorbar(table.epochs, table["mean"], table.half, **look)
+    style = {"mfc": "white", "mec": colour, "label": "SNIP − dense, a seed"}
+    axis.plot(pruned.epochs, pruned.error, "o", **style)
+    style = {"color": colour, "marker": "_", "ms": 14, "mew": 2, "lw": 1.5, "capsize": 3}
+    style["label"] = "SNIP − dense, mean"
+    axis.errorbar(table.epochs, table["mean"], table.half, **style)
     axis.axhline(0, color="0.3", lw=1)
 
 
 def _draw_published(above: plt.Axes, below: plt.Axes, model: str) -> None:
     """At the full length; of two sources one a little to the left, one to the right."""
-    there = [source for source, published in SOURCES.items() if model in published]
-    for source, shift in zip(there, (0.93, 1.075) if len(there) > 1 else (1,), strict=True):
-        epochs, known = shift * published_epochs(model), SOURCES[source][model]
-        look = PUBLISHED | {"marker": PUBLISHED_MARKERS[source.replace(" ", "_")], "s": 100}
-        for error, method in ((known.dense, "dense"), (known.pruned, "snip")):
+    sources = [source for source, published in SOURCES.items() if model in published]
+    for source, shift in zip(sources, (0.93, 1.075) if len(sources) > 1 else (1,), strict=True):
+        epochs, entry = shift * published_epochs(model), SOURCES[source][model]
+        style = PUBLISHED | {"marker": PUBLISHED_MARKERS[source.replace(" ", "_")], "s": 100}
+        for error, method in ((entry.dense, "dense"), (entry.pruned, "snip")):
             ink = {"c": METHODS[method].colour, "ec": PUBLISHED["c"]}
             label = f"{source}, {METHODS[method].label}"
-            above.scatter([epochs], [error], label=label, **(look | ink))
-        difference = known.pruned - known.dense
-        below.scatter([epochs], [difference], label=f"{source}, SNIP − dense", **look)
+            above.scatter([epochs], [error], label=label, **(style | ink))
+        difference = entry.pruned - entry.dense
+        below.scatter([epochs], [difference], label=f"{source}, SNIP − dense", **style)
 
 
 def claims(other_lengths: pd.DataFrame, rows: pd.DataFrame, plan: Plan) -> list[dict]:
     """A row of the table of claims for each network, untested while runs of `plan` are missing.
     `other_lengths` and `rows` as for `by_length`."""
-    runs, found = by_length(other_lengths, rows), []
+    runs, judged_claims = by_length(other_lengths, rows), []
     table = changes(runs)
     for model in dict.fromkeys(config.model for config in plan["lengths"]):
         configs = [config for config in plan["lengths"] if config.model == model]
-        there, some = (of[of.model == model] for of in (runs, table))
+        stored, comparisons = (frame[frame.model == model] for frame in (runs, table))
         text = f"{MODELS[model].title}: SNIP costs less after longer training"
         name, difference = f"longer.{model}", "cost minus that of the shortest runs"
-        found.append(
-            collected_claim(name, "architectures", text, there, configs, some, difference, "lower")
+        judged_claims.append(
+            collected_claim(
+                name, "architectures", text, stored, configs, comparisons, difference, "lower"
+            )
         )
-    return found
+    return judged_claims
 
 
 def values(other_lengths: pd.DataFrame, rows: pd.DataFrame) -> dict[str, str]:

@@ -40,17 +40,21 @@ def draw_methods(table: pd.DataFrame) -> plt.Figure:
 def claims(rows: pd.DataFrame, built: pd.DataFrame, plan: Plan) -> list[dict]:
     """A row of the table of claims for each network and each of QUESTIONS, untested while its
     planned runs are missing; `rows`, `built` as for `compared`."""
-    table, found = compared(rows, built), []
+    table, judged_claims = compared(rows, built), []
     for model in dict.fromkeys(config.model for config in plan["methods"]):
         for method, question in QUESTIONS.items():
             configs = [c for c in plan["methods"] if (c.model, c.method) == (model, method)]
-            there, some = (of[(of.model == model) & (of.method == method)] for of in (rows, table))
+            stored, comparisons = (
+                frame[(frame.model == model) & (frame.method == method)] for frame in (rows, table)
+            )
             text = f"{MODELS[model].title} on CIFAR-10: {question}"
             name, difference = f"over_{method}.{model}", "control − SNIP"
-            found.append(
-                collected_claim(name, "which connections", text, there, configs, some, difference)
+            judged_claims.append(
+                collected_claim(
+                    name, "which connections", text, stored, configs, comparisons, difference
+                )
             )
-    return found
+    return judged_claims
 
 
 def values(rows: pd.DataFrame, built: pd.DataFrame) -> dict[str, str]:

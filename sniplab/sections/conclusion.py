@@ -101,8 +101,8 @@ def effects(rows: pd.DataFrame) -> pd.DataFrame:
     """The test error by each other choice minus that by the usual one, as from `paired`, for each
     `choice` and sparsity. Rows as from `rows_of`."""
     usual = rows[rows.part == USUAL]
-    others = rows[rows.part != USUAL].rename(columns={"part": "choice"})
-    return paired(others, usual, ["choice", "sparsity"], ("model", "sparsity", "seed"))
+    other_choices = rows[rows.part != USUAL].rename(columns={"part": "choice"})
+    return paired(other_choices, usual, ["choice", "sparsity"], ("model", "sparsity", "seed"))
 
 
 # ------------------------------------------------------------------ what is measured in no run
@@ -115,8 +115,8 @@ def measure_overlaps(data: Data) -> pd.DataFrame:
     x, y = draw_batch(data, 100, seed=0)
     for name, changed in CHOICES.items():
         model = build_model(NETWORK, seed=0).to(device)
-        how = {"method": changed.get("method", "snip"), "biases": changed.get("biases", True)}
-        masks[name] = make_masks(model, sparsity=0.95, x=x, y=y, seed=0, **how)
+        options = {"method": changed.get("method", "snip"), "biases": changed.get("biases", True)}
+        masks[name] = make_masks(model, sparsity=0.95, x=x, y=y, seed=0, **options)
     rows = [(name, jaccard(mask, masks[USUAL])) for name, mask in masks.items()]
     table = pd.DataFrame(rows, columns=["choice", "overlap"])
     return table.assign(source=data.source, hardware=hardware(device))
@@ -239,13 +239,13 @@ def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -
         folder: of the profile, where tables are that were measured in no run.
     """
     of_pictures = connections.read_tables(RESULTS if profile == COMMITTED else folder)
-    found = architectures.claims(rows["2_architectures"], rows["2_layers"])
-    found += connections.claims(of_pictures)
+    claims = architectures.claims(rows["2_architectures"], rows["2_layers"])
+    claims += connections.claims(of_pictures)
     for module, name in MAIN:
-        found += module.claims(rows[name], PLANS[name](profile))
+        claims += module.claims(rows[name], PLANS[name](profile))
     for module, names in COLLECTED:
-        found += module.claims(*(rows[name] for name in names), PLANS[names[0]](profile))
-    return table_of(found)
+        claims += module.claims(*(rows[name] for name in names), PLANS[names[0]](profile))
+    return table_of(claims)
 
 
 # ------------------------------------------------------------------------------- runs and data
@@ -254,13 +254,13 @@ def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -
 def runs_and_data(rows: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """What was run, by file of rows: a line for each data set and machine, with networks, runs,
     seeds, iterations and hours of training."""
-    found = []
-    for name, some in rows.items():
-        runs = some.drop_duplicates(["run", "data"])
+    lines = []
+    for name, rows_of_file in rows.items():
+        runs = rows_of_file.drop_duplicates(["run", "data"])
         # Older rows say "1 cores".
         runs = runs.assign(hardware=runs.hardware.str.replace(r"\b1 cores", "1 core", regex=True))
         for (source, machine), group in runs.groupby(["source", "hardware"], sort=False):
-            found.append(
+            lines.append(
                 {
                     "rows": name,
                     "networks": group.model.nunique(),
@@ -272,7 +272,7 @@ def runs_and_data(rows: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
                     "machine": machine,
                 }
             )
-    return pd.DataFrame(found)
+    return pd.DataFrame(lines)
 
 
 # ------------------------------------------------------------------------------ numbers for prose
@@ -288,19 +288,19 @@ def values(rows: pd.DataFrame, claims: pd.DataFrame) -> dict[str, str]:
     A name has no spaces: "in_part.pruned_beside_dense", "effect.new_weights_under_the_mask.95".
     """
     of_paper = claims[claims.section != ADDED]
-    found = {"claims": str(len(of_paper))}
+    numbers = {"claims": str(len(of_paper))}
     words = of_paper.verdict.str.partition(":")[0]
-    found |= {f"{verdict}.all": str((words == verdict).sum()) for verdict in VERDICTS}
+    numbers |= {f"{verdict}.all": str((words == verdict).sum()) for verdict in VERDICTS}
     for row in tally_of(claims).to_dict("records"):
-        found |= {f"{word}.{row['group']}": str(row[word]) for word in VERDICTS}
+        numbers |= {f"{word}.{row['group']}": str(row[word]) for word in VERDICTS}
     for claim in claims.itertuples():
-        found[f"verdict.{claim.id}"] = claim.verdict
+        numbers[f"verdict.{claim.id}"] = claim.verdict
     for row in effects(rows).itertuples():
         name = f"{row.choice}.{100 * row.sparsity:.0f}"
-        found |= {f"effect.{name}": row.text, f"effect_verdict.{name}": row.verdict}
+        numbers |= {f"effect.{name}": row.text, f"effect_verdict.{name}": row.verdict}
     for row in stored_table("6_overlaps").itertuples():
-        found[f"overlap.{row.choice}"] = f"{row.overlap:.2f}"
+        numbers[f"overlap.{row.choice}"] = f"{row.overlap:.2f}"
     leaks = stored_table("6_leak")
-    found["leak_difference"] = unsigned(leak_difference(leaks)) if len(leaks) else "–"
-    found["leak_alive"] = spanned(leaks.alive) if len(leaks) else "–"
-    return {name.replace(" ", "_"): text for name, text in found.items()}
+    numbers["leak_difference"] = unsigned(leak_difference(leaks)) if len(leaks) else "–"
+    numbers["leak_alive"] = spanned(leaks.alive) if len(leaks) else "–"
+    return {name.replace(" ", "_"): text for name, text in numbers.items()}

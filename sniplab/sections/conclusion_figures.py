@@ -56,8 +56,8 @@ def _draw_costs(axis: plt.Axes, costs: pd.DataFrame, published: pd.DataFrame) ->
     axis.axhspan(-CLOSE, CLOSE, color="0.9", lw=0, label=f"within {CLOSE} points of dense")
     axis.axhline(0, color="black", lw=1)
     method = METHODS["snip"]
-    look = {"fmt": f"{method.marker}-", "color": method.colour, "label": "SNIP, ours"}
-    axis.errorbar(100 * (1 - costs.sparsity), costs["mean"], costs.half.fillna(0), **look)
+    style = {"fmt": f"{method.marker}-", "color": method.colour, "label": "SNIP, ours"}
+    axis.errorbar(100 * (1 - costs.sparsity), costs["mean"], costs.half.fillna(0), **style)
     star = {"s": 130, "marker": "*", "label": "published", **PUBLISHED}
     axis.scatter(100 * (1 - published.sparsity), published.published, **star)
     axis.set(ylabel="test error, pruned − dense (points)", xlabel="sparsity (%)")

@@ -125,9 +125,9 @@ def tiles_of(tables: Tables, title: str) -> dict[str, np.ndarray]:
     """The rows of the figure of pictures, (10, 28, 28) each: fractions kept at three sparsities,
     and at CHECKED with wrong labels, the mean images, as normalised, and their magnitudes."""
     means = means_of(tables, title)
-    shown = {level(sparsity): pictures_of(tables, title, sparsity) for sparsity in DRAWN}
-    shown[f"{level(CHECKED)}, {WRONG_LABELS}"] = pictures_of(tables, title, CHECKED, "wrong_labels")
-    return {**shown, MEAN_IMAGE: means, MAGNITUDE: np.abs(means)}
+    tiles = {level(sparsity): pictures_of(tables, title, sparsity) for sparsity in DRAWN}
+    tiles[f"{level(CHECKED)}, {WRONG_LABELS}"] = pictures_of(tables, title, CHECKED, "wrong_labels")
+    return {**tiles, MEAN_IMAGE: means, MAGNITUDE: np.abs(means)}
 
 
 def rows_of_scorings(tables: Tables) -> pd.DataFrame:
@@ -175,10 +175,10 @@ def beyond_luck(correlations: pd.DataFrame) -> pd.DataFrame:
     comparison and sparsity."""
     table = correlations[BY].drop_duplicates(ignore_index=True)
     cells = table.itertuples(index=False, name=None)
-    found = [against_luck(matrix(correlations, *key, "nearest")) for key in cells]
-    table["p"] = [p for p, _ in found]
+    outcomes = [against_luck(matrix(correlations, *key, "nearest")) for key in cells]
+    table["p"] = [p for p, _ in outcomes]
     table["q"] = scipy.stats.false_discovery_control(table.p)
-    table["verdict"] = ["higher" if more else "lower" for _, more in found]
+    table["verdict"] = ["higher" if more else "lower" for _, more in outcomes]
     table.loc[table.q >= 0.05, "verdict"] = "undecided"
     return table
 
@@ -263,8 +263,8 @@ def mixed_changes(mixed: pd.DataFrame) -> pd.DataFrame:
 def kernel_text(inside: pd.DataFrame) -> pd.DataFrame:
     """`inner_and_border` as it is shown."""
     heads = {"inner": "inner 3×3 (%)", "border": "border (%)", "text": "inner − border"}
-    shown = inside.assign(sparsity=inside.sparsity.map(level)).rename(columns=heads)
-    return shown[["data", "sparsity", *heads.values(), "verdict"]]
+    table = inside.assign(sparsity=inside.sparsity.map(level)).rename(columns=heads)
+    return table[["data", "sparsity", *heads.values(), "verdict"]]
 
 
 # ----------------------------------------------------------------------------------------- numbers
@@ -286,10 +286,10 @@ def levels(sparsities: Iterable[float]) -> str:
     has = np.isin(SPARSITIES, list(sparsities))
     if has.all():
         return "every sparsity"
-    told = [f"{100 * s:.0f}" for s in np.array(SPARSITIES)[has]]
-    if len(told) > 2 and np.diff(np.flatnonzero(has)).max() == 1:
-        told = [f"{told[0]} to {told[-1]}"]
-    return f"{', '.join(told)} %" if told else ""
+    percents = [f"{100 * s:.0f}" for s in np.array(SPARSITIES)[has]]
+    if len(percents) > 2 and np.diff(np.flatnonzero(has)).max() == 1:
+        percents = [f"{percents[0]} to {percents[-1]}"]
+    return f"{', '.join(percents)} %" if percents else ""
 
 
 def values(tables: Tables) -> dict[str, str]:
@@ -305,53 +305,53 @@ def values(tables: Tables) -> dict[str, str]:
     changed = changed[(changed.scored == WRONG_LABELS) & (changed.verdict != "undecided")]
     layers, inside = layer_shares(tables), inner_and_border(tables["kernel"])
     first = layers[(layers.layer == "fc1") & (layers.sparsity == CHECKED)]
-    found = {
+    numbers = {
         "pictures.wrong_labels.changes": str(len(changed)),
         "pictures.first_layer.kept": span(100 * first.share, "{:.0f}"),
         "pictures.first_layer.size": f"{100 * first['size'].max() / scorings.scores.max():.0f}",
     }
     for claim in claims(tables):
-        found[f"pictures.verdict.{claim['id'].removeprefix('drawn.')}"] = claim["verdict"]
+        numbers[f"pictures.verdict.{claim['id'].removeprefix('drawn.')}"] = claim["verdict"]
     for title, name in zip(tables["data"].data, tables["data"].name, strict=True):
         for kind, ending in ((MEAN_IMAGE, ""), (MAGNITUDE, ".magnitude")):
             mean = hits[title, kind]
-            found[f"pictures.nearest.{name}{ending}"] = tens(mean)
+            numbers[f"pictures.nearest.{name}{ending}"] = tens(mean)
             for sparsity in DRAWN:
                 key = f"pictures.nearest.{name}{ending}.{100 * sparsity:.0f}"
-                found[key] = tens([mean[sparsity]])
-            same = luck[(luck.data == title) & (luck["with"] == kind)]
-            told = levels(same.sparsity[same.verdict == "higher"])
-            found[f"pictures.beyond_chance.{name}{ending}"] = told or "–"
-        of = scorings[scorings.data == title]
-        found[f"pictures.wrong_labels.{name}"] = f"{of.r_wrong_labels.mean():.2f}"
-        found[f"pictures.unit_pixels.{name}"] = tens([checked[title, UNIT_PIXELS, MEAN_IMAGE]])
+                numbers[key] = tens([mean[sparsity]])
+            rows = luck[(luck.data == title) & (luck["with"] == kind)]
+            text = levels(rows.sparsity[rows.verdict == "higher"])
+            numbers[f"pictures.beyond_chance.{name}{ending}"] = text or "–"
+        group = scorings[scorings.data == title]
+        numbers[f"pictures.wrong_labels.{name}"] = f"{group.r_wrong_labels.mean():.2f}"
+        numbers[f"pictures.unit_pixels.{name}"] = tens([checked[title, UNIT_PIXELS, MEAN_IMAGE]])
         own = matrix(tables["correlations"], title, MEAN_IMAGE, CHECKED).diagonal()
         for label, r in zip(classes(title), own, strict=True):
-            found[f"pictures.own.{name}.{label}"] = span([r], "{:.2f}")
-        found |= _ties(of, name) | _kernel(inside[inside.data == title], name)
+            numbers[f"pictures.own.{name}.{label}"] = span([r], "{:.2f}")
+        numbers |= _ties(group, name) | _kernel(inside[inside.data == title], name)
     names = {title: name for name, title in TITLES.items()}
     endings = {OTHER_IMAGES: "other_images", OTHER_LABEL: "wrong_label"}
-    again = stored_table("3_kept_again").groupby(["data", "change"])["kept again"].mean()
-    for (title, change), share in again.items():
+    shares = stored_table("3_kept_again").groupby(["data", "change"])["kept again"].mean()
+    for (title, change), share in shares.items():
         if change in endings:
             name = f"pictures.kept_again.{names[title]}.{endings[change]}"
-            found[name] = f"{100 * share:.0f}"
-    return found | _mixed(tables["mixed"], names)
+            numbers[name] = f"{100 * share:.0f}"
+    return numbers | _mixed(tables["mixed"], names)
 
 
 def _mixed(mixed: pd.DataFrame, names: Mapping[str, str]) -> dict[str, str]:
     """What a batch of all classes keeps again of the first layer, in percent, and r of its
     pictures, by the data's name: "pictures.mixed.mnist.labels" and "….labels.r", "….images"; and
     "pictures.mixed_change.mnist", labels minus images in points."""
-    found: dict[str, str] = {}
+    numbers: dict[str, str] = {}
     endings = {MIXED_IMAGES: "images", MIXED_LABELS: "labels"}
-    for (title, change), some in mixed.groupby(["data", "change"]):
+    for (title, change), group in mixed.groupby(["data", "change"]):
         name = f"pictures.mixed.{names[title]}.{endings[change]}"
-        found[name] = f"{100 * some['kept again'].mean():.0f}"
-        found[f"{name}.r"] = f"{some.r.mean():.2f}"
+        numbers[name] = f"{100 * group['kept again'].mean():.0f}"
+        numbers[f"{name}.r"] = f"{group.r.mean():.2f}"
     for row in mixed_changes(mixed).to_dict("records"):
-        found |= quoted(f"pictures.mixed_change.{names[row['data']]}", row)
-    return found
+        numbers |= quoted(f"pictures.mixed_change.{names[row['data']]}", row)
+    return numbers
 
 
 def _ties(scorings: pd.DataFrame, name: str) -> dict[str, str]:

@@ -53,9 +53,9 @@ def draw_correlations(tables: Tables) -> plt.Figure:
     for axis, title in zip(axes, titles, strict=True):
         r, names = matrix(tables["correlations"], title, MEAN_IMAGE, CHECKED), classes(title)
         cells = [[_short(value) for value in row] for row in r]
-        look = {"cmap": "vlag", "vmin": -1.7, "vmax": 1.7, "cbar": False}  # light: the text is dark
+        fill = {"cmap": "vlag", "vmin": -1.7, "vmax": 1.7, "cbar": False}  # light: the text is dark
         text = {"annot": cells, "fmt": "", "annot_kws": {"size": 7.5, "color": "black"}}
-        sns.heatmap(r, ax=axis, square=True, xticklabels=names, yticklabels=names, **look, **text)
+        sns.heatmap(r, ax=axis, square=True, xticklabels=names, yticklabels=names, **fill, **text)
         axis.tick_params("x", rotation=90 if len(names[0]) > 1 else 0)
         axis.tick_params("y", rotation=0)
         axis.set(title=title, xlabel="mean image of", ylabel="scored on")
@@ -74,15 +74,15 @@ def draw_hits(tables: Tables) -> plt.Figure:
     95 % intervals, a panel for each data set."""
     hits, titles = hits_of(tables["likeness"]), tables["data"].data
     figure, axes = plt.subplots(1, len(titles), figsize=(8, 3.1), sharey=True)
-    looks = (  # the curves of MNIST coincide
+    styles = (  # the curves of MNIST coincide
         {"color": METHODS["snip"].colour, "marker": "o", "ms": 9, "mfc": "white", "ls": "-"},
         {"color": METHODS["gradient"].colour, "marker": "s", "ms": 4, "ls": "--"},
     )
     for axis, title in zip(axes, titles, strict=True):
-        for kind, look in zip(reversed(WITH), looks, strict=True):
+        for kind, style in zip(reversed(WITH), styles, strict=True):
             part = hits.loc[title, kind]
             x, half = 100 * part.index, part.half.fillna(0)
-            axis.errorbar(x, part["mean"], half, label=kind, capsize=2, zorder=3, **look)
+            axis.errorbar(x, part["mean"], half, label=kind, capsize=2, zorder=3, **style)
         axis.axhline(CHANCE, color="0.4", ls=":", label="chance")
         axis.set(title=title, xlabel="sparsity (%)", ylim=(0, 10.6), xticks=range(10, 100, 20))
     axes[0].set_ylabel("nearest, of 10")
@@ -97,7 +97,7 @@ def draw_picture(picture: pd.DataFrame) -> plt.Figure:
     heads = {"kept": "kept", "mean_image": MEAN_IMAGE, "magnitude": MAGNITUDE}
     for axis, (column, head) in zip(axes, heads.items(), strict=True):
         tile = picture.pivot(index="row", columns="column", values=column)
-        look = {"cmap": "gray_r", "square": True, "cbar_kws": {"shrink": 0.6}}
-        sns.heatmap(tile, ax=axis, xticklabels=False, yticklabels=False, **look)
+        style = {"cmap": "gray_r", "square": True, "cbar_kws": {"shrink": 0.6}}
+        sns.heatmap(tile, ax=axis, xticklabels=False, yticklabels=False, **style)
         axis.set(title=head, xlabel="", ylabel="")
     return figure

@@ -52,10 +52,10 @@ def draw_labels(table: pd.DataFrame) -> plt.Figure:
     figure, axis = plt.subplots(figsize=(6.5, 3.4))
     ticks = sorted(table.sparsity.unique())
     for shift, (name, (colour, marker)) in zip((-0.04, 0.04), DATA_LOOKS.items(), strict=True):
-        some = table[table.dataset == name].sort_values("sparsity")
-        look = {"color": colour, "marker": marker, "ms": 6, "lw": 1.5, "capsize": 3}
-        x = [ticks.index(sparsity) + shift for sparsity in some.sparsity]  # side by side
-        axis.errorbar(x, some["mean"], some.half, label=DATA_TITLES[name], **look)
+        group = table[table.dataset == name].sort_values("sparsity")
+        style = {"color": colour, "marker": marker, "ms": 6, "lw": 1.5, "capsize": 3}
+        x = [ticks.index(sparsity) + shift for sparsity in group.sparsity]  # side by side
+        axis.errorbar(x, group["mean"], group.half, label=DATA_TITLES[name], **style)
     axis.axhline(0, color="black", lw=1)
     axis.set_xticks(range(len(ticks)), [f"{100 * sparsity:g}" for sparsity in ticks])
     axis.set(xlabel="sparsity (%)", ylabel="error minus SNIP's (points)")
@@ -68,16 +68,16 @@ def claims(
 ) -> list[dict]:
     """A row of the table of claims for each data set, untested while its planned runs are missing;
     `rows`, `swept`, `fashion` as for `compared`."""
-    table, found = compared(rows, swept, fashion), []
+    table, judged_claims = compared(rows, swept, fashion), []
     for name in LEVELS:
         configs = [config for config in plan["labels"] if config.dataset == name]
-        there, some = (of[of.dataset == name] for of in (rows, table))
+        stored, pairs = (frame[frame.dataset == name] for frame in (rows, table))
         text = (
             f"LeNet-300-100 on {DATA_TITLES[name]}, 90 % and above: right labels beat permuted ones"
         )
         id, group, difference = f"labels.{name}", "which connections", "permuted − SNIP"
-        found.append(collected_claim(id, group, text, there, configs, some, difference))
-    return found
+        judged_claims.append(collected_claim(id, group, text, stored, configs, pairs, difference))
+    return judged_claims
 
 
 def values(rows: pd.DataFrame, swept: pd.DataFrame, fashion: pd.DataFrame) -> dict[str, str]:

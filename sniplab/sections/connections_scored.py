@@ -138,11 +138,11 @@ def kept_again(
         }
     else:
         x, y = class_batch(data, label, seed)
-        other = (label + 1) % 10
+        next_class = (label + 1) % 10
         batches = {
             OTHER_IMAGES: class_batch(data, label, seed + 1),
-            OTHER_LABEL: (x, torch.full_like(y, other)),
-            "images of the next class": class_batch(data, other, seed),
+            OTHER_LABEL: (x, torch.full_like(y, next_class)),
+            "images of the next class": class_batch(data, next_class, seed),
         }
     masks = {
         change: snip.keep_top(snip.sensitivity(model, *batch), sparsity)["fc1.weight"]
@@ -152,24 +152,24 @@ def kept_again(
     rows = []
     for change, mask in masks.items():
         pictures = np.stack([m.double().mean(0).cpu().numpy() for m in (plain, mask)])
-        again = float((plain & mask).sum() / plain.sum())
-        rows.append((change, again, float(correlate(*pictures[:, None])[0, 0])))
+        share = float((plain & mask).sum() / plain.sum())
+        rows.append((change, share, float(correlate(*pictures[:, None])[0, 0])))
     return pd.DataFrame(rows, columns=["change", "kept again", "r"])
 
 
 def write_kept_again(folder: Path) -> None:
     """Measure `kept_again` at CHECKED for every class of both data sets, from two seeds each, into
     3_kept_again.csv of a folder, on the CPU: data, class, seed and its columns."""
-    found = []
+    tables = []
     for name, title in TITLES.items():
         data = load_data(name, device="cpu")
         for seed in range(2):
             model = snip.build_model("lenet-300-100", seed=seed)
             for label in range(10):
                 table = kept_again(model, data, label, CHECKED, seed)
-                found.append(table.assign(data=title, label=label, seed=seed))
+                tables.append(table.assign(data=title, label=label, seed=seed))
     columns = {"label": "class"}
-    table = pd.concat(found, ignore_index=True).rename(columns=columns)
+    table = pd.concat(tables, ignore_index=True).rename(columns=columns)
     table.to_csv(folder / "3_kept_again.csv", index=False)
 
 
@@ -184,10 +184,10 @@ def _score_classes(data: Data, seeds: range) -> Tables:
     pictures, scorings, layers = [], [], []
     low, high = data.x_train.min(), data.x_train.max()
 
-    def keep(scores: Mapping[str, Tensor], sparsity: float, what: str, seed: int, label: int):
+    def keep(scores: Mapping[str, Tensor], sparsity: float, scored: str, seed: int, label: int):
         masks = snip.keep_top(scores, sparsity)
         kept = masks["fc1.weight"].sum(0).cpu().numpy()
-        pictures.append((what, sparsity, seed, label, kept))
+        pictures.append((scored, sparsity, seed, label, kept))
         return masks
 
     for seed in seeds:
@@ -202,8 +202,8 @@ def _score_classes(data: Data, seeds: range) -> Tables:
                     size, count = sum(p.numel() for p in parts), sum(int(p.sum()) for p in parts)
                     layers.append((sparsity, layer, size, count))
             unit = (x - low) / (high - low)
-            for what, batch in ((WRONG_LABELS, (x, (y + 1) % 10)), (UNIT_PIXELS, (unit, y))):
-                keep(snip.sensitivity(model, *batch), CHECKED, what, seed, label)
+            for scored, batch in ((WRONG_LABELS, (x, (y + 1) % 10)), (UNIT_PIXELS, (unit, y))):
+                keep(snip.sensitivity(model, *batch), CHECKED, scored, seed, label)
             size = sum(score.numel() for score in scores.values())
             zeros = sum(int((score == 0).sum()) for score in scores.values())
             zeros_kept = max(0, snip.kept_count(size, SPARSITIES[0]) - (size - zeros))
@@ -231,18 +231,18 @@ def _compare(pictures: pd.DataFrame, means: np.ndarray) -> tuple[pd.DataFrame, p
     likeness, matrices = [], {}  # by comparison and sparsity: (10, 10) of each seed
     for kind, reference in WITH.items():
         images = reference(means)
-        for (what, sparsity, seed), ten in compared.groupby(["scored", "sparsity", "seed"]):
+        for (scored, sparsity, seed), ten in compared.groupby(["scored", "sparsity", "seed"]):
             r = correlate(np.stack(ten.sort_values("class").kept) / UNITS, images)
-            key = {"scored": what, "with": kind, "sparsity": sparsity, "seed": seed}
+            key = {"scored": scored, "with": kind, "sparsity": sparsity, "seed": seed}
             likeness.append(key | likeness_of(r))
-            if what == PLAIN:
+            if scored == PLAIN:
                 matrices.setdefault((kind, sparsity), []).append(r)
     correlations = []
     for (kind, sparsity), of_seeds in matrices.items():
         r, hits = np.stack(of_seeds).mean(0), sum(nearest(r).astype(int) for r in of_seeds)
         correlations += [
-            (kind, sparsity, shown, image, r[shown, image], hits[shown, image])
-            for shown in range(10)
+            (kind, sparsity, picture, image, r[picture, image], hits[picture, image])
+            for picture in range(10)
             for image in range(10)
         ]
     heads = ["with", "sparsity", "picture", "mean_image", "r", "nearest"]
@@ -259,8 +259,8 @@ def _measure_classes(data: Data, title: str, seeds: range) -> Tables:
     tables["correlations"], tables["likeness"] = _compare(tables["pictures"], means)
     single = tables["pictures"]
     for name, scored in (("pictures", PLAIN), ("wrong_labels", WRONG_LABELS)):
-        shown = single[single.scored == scored].groupby(["class", "sparsity"]).kept
-        summed = shown.agg(lambda kept: _text(sum(kept))).reset_index()
+        groups = single[single.scored == scored].groupby(["class", "sparsity"]).kept
+        summed = groups.agg(lambda kept: _text(sum(kept))).reset_index()
         tables[name] = summed.assign(connections=UNITS * len(seeds))
     layers = tables["layers"].groupby(["sparsity", "layer", "size"]).kept
     tables["layers"] = layers.agg(["size", "sum"]).set_axis(["masks", "kept"], axis=1).reset_index()
@@ -317,12 +317,12 @@ def measure_connections(
             "background": float(data.x_train.min()), "seeds": len(chosen),
             "hardware": hardware(device),
         }  # fmt: skip
-        found = _measure_classes(data, title, chosen)
-        found["data"] = pd.DataFrame([about])
-        found["mixed"] = _measure_mixed(data, title, chosen)
-        found["kernel"] = _measure_kernel(data, title, chosen)
+        tables_of_data = _measure_classes(data, title, chosen)
+        tables_of_data["data"] = pd.DataFrame([about])
+        tables_of_data["mixed"] = _measure_mixed(data, title, chosen)
+        tables_of_data["kernel"] = _measure_kernel(data, title, chosen)
         for table in TABLES:
-            parts[table].append(found[table])
+            parts[table].append(tables_of_data[table])
     return {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
 
 

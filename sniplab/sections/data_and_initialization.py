@@ -117,8 +117,8 @@ def plan(
     """
     check_profile(profile)
     numbers = NUMBERS[profile]
-    known = dict.fromkeys((NETWORK, *numbers.initializers, GRU))
-    models = chosen(models, known, "network of this section", known)
+    networks = dict.fromkeys((NETWORK, *numbers.initializers, GRU))
+    models = chosen(models, networks, "network of this section", networks)
     check_counts(seeds=seeds, iterations=iterations)
 
     def length(own: Length) -> Length:
@@ -152,8 +152,8 @@ def _adam(model: str, iterations: int) -> Recipe:
     """Table 3's optimiser. The paper gives no schedule: three stages, but for recurrent networks on
     a short run, which need all of the rate."""
     constant = MODELS[model].family == "Recurrent" and iterations < 5000
-    how = {"optimizer": "adam", "lr": 0.001, "weight_decay": 0.0, "stages": 1 if constant else 3}
-    return Recipe(iterations, **how, checkpoints=min(10, max(1, iterations // 60)))
+    adam = {"optimizer": "adam", "lr": 0.001, "weight_decay": 0.0, "stages": 1 if constant else 3}
+    return Recipe(iterations, **adam, checkpoints=min(10, max(1, iterations // 60)))
 
 
 def _by_initializer(model: str, length: Length, dataset: str) -> list[Config]:
@@ -177,12 +177,12 @@ def more_seeds_plan() -> list[Config]:
         ("lenet-5-caffe", 5, ("vs-h", "vs-x")),
         (GRU, 7, ("rn", "tn", "vs-x")),
     ):
-        there = NUMBERS[COMMITTED].initializers[model]
-        wanted = _by_initializer(model, Length(there.iterations, there.seeds + more), "mnist")
+        length = NUMBERS[COMMITTED].initializers[model]
+        configs = _by_initializer(model, Length(length.iterations, length.seeds + more), "mnist")
         runs += [
             config
-            for config in wanted
-            if config.seed >= there.seeds and config.method == "snip" and config.init in inits
+            for config in configs
+            if config.seed >= length.seeds and config.method == "snip" and config.init in inits
         ]
     return runs
 

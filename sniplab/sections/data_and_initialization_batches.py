@@ -35,15 +35,15 @@ BY = ["batch_size", "sparsity"]
 @collected("batches")
 def batches_plan() -> list[Config]:
     """NETWORK, dense and by SNIP, at the sparsities of LOOKS in batches of SIZES, five seeds."""
-    plain, found = recipe_for(NETWORK, PROTOCOLS["mnist"].iterations, 75), []
+    plain, configs = recipe_for(NETWORK, PROTOCOLS["mnist"].iterations, 75), []
     for size in SIZES:
         recipe = dataclasses.replace(plain, batch_size=size, iterations=IMAGES_SEEN // size)
-        found += [
+        configs += [
             Config(NETWORK, recipe, "snip" if s else "dense", s, seed, scoring_batch=size)
             for seed in range(5)
             for s in LOOKS
         ]
-    return found
+    return configs
 
 
 def costs(rows: pd.DataFrame) -> pd.DataFrame:
@@ -68,18 +68,18 @@ def draw_batches(rows: pd.DataFrame) -> plt.Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.8))
     for axis, table in ((left, summarize(rows, BY)), (right, costs(rows))):
         for sparsity, (colour, marker) in LOOKS.items():
-            some = table[table.sparsity == sparsity].sort_values("batch_size")
-            if len(some):
-                look = {"color": colour, "marker": marker, "capsize": 3}
+            group = table[table.sparsity == sparsity].sort_values("batch_size")
+            if len(group):
+                style = {"color": colour, "marker": marker, "capsize": 3}
                 label = level(sparsity) if sparsity else "dense"
-                axis.errorbar(some.batch_size, some["mean"], some.half, label=label, **look)
+                axis.errorbar(group.batch_size, group["mean"], group.half, label=label, **style)
         axis.set(xscale="log", xlabel="images in a batch")
         axis.set_xticks(SIZES, SIZES)
         axis.minorticks_off()
     for sparsity, errors in CLASS_REPORT.items():
-        look = PUBLISHED | {"marker": "*", "s": 90, "c": LOOKS[sparsity][0]}
+        style = PUBLISHED | {"marker": "*", "s": 90, "c": LOOKS[sparsity][0]}
         label = f"class report, {level(sparsity)}"
-        left.scatter(SIZES, errors, label=label, **look)
+        left.scatter(SIZES, errors, label=label, **style)
     right.axhline(0, color="black", lw=1)
     left.set_ylabel("test error (%)")
     right.set_ylabel("SNIP − dense (points)")

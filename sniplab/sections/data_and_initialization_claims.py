@@ -85,12 +85,12 @@ def scoring_batch(rows: pd.DataFrame, plan: Plan) -> list[dict]:
     `batch_differences`, over all of which the correction is: so none of its runs may be missing. A
     comparison that lost a pair is undecided."""
     configs = plan["scoring_batch"]
-    asked = {*FEWER, MANY} <= {config.scoring_batch for config in configs}
+    planned = {*FEWER, MANY} <= {config.scoring_batch for config in configs}
     batches = of_part(rows, "scoring_batch")
     absent = missing(batches, configs)
     table = batch_differences(rows)
     table = table[table.scoring_batch == MANY].set_index("minus")
-    found = []
+    judged_claims = []
     for size in FEWER:
         n = int(table.n.get(size, 0))
         claim = new_claim(
@@ -103,17 +103,17 @@ def scoring_batch(rows: pd.DataFrame, plan: Plan) -> list[dict]:
             runs=length_of(batches),
             seeds=n,
         )
-        found.append(claim)
+        judged_claims.append(claim)
         if n == 0:
             continue
         row = table.loc[size]
         claim["ours"] = row.text + (f"; {absent}" if absent else "")
-        if absent or not asked:
+        if absent or not planned:
             continue
         claim["verdict"], _ = directed(table.loc[[size]], "lower")
         if claim["verdict"] == "reproduced" and row["mean"] - row.half > row.published:
             claim["ours"] += ", smaller than published"
-    return found
+    return judged_claims
 
 
 def of_table_3(
@@ -126,8 +126,8 @@ def of_table_3(
     scored = scored_rows(rows)
     scored = scored[scored.model.isin(models) & scored.init.isin(inits)]
     absent = missing(scored, configs)
-    asked = {(config.model, config.init) for config in configs} == cells
-    return scored, f"; {absent}" if absent else "", asked and not absent
+    planned = {(config.model, config.init) for config in configs} == cells
+    return scored, f"; {absent}" if absent else "", planned and not absent
 
 
 def initializers(rows: pd.DataFrame, plan: Plan) -> dict:
@@ -170,7 +170,7 @@ def compared(
     """
     configs = [config for config in plan["initializers"] if config.method == "snip"]
     needed = {*cells, *((model, PLAIN) for model, _ in cells)}
-    asked = needed <= {(config.model, config.init) for config in configs}
+    planned = needed <= {(config.model, config.init) for config in configs}
     scored, table = scored_rows(rows), initializer_differences(rows)
     absent = missing(scored, configs)
     table = table.loc[[cell in cells for cell in zip(table.model, table.init, strict=True)]]
@@ -190,10 +190,10 @@ def compared(
     claim["ours"] = f"{from_to(table['mean'].dropna())} points against VS-X"
     if absent:
         claim["ours"] += f"; {absent}"
-    if absent or not asked:
+    if absent or not planned:
         return claim
-    verdict, how = directed(table, sign)
-    return claim | {"ours": claim["ours"] + how, "verdict": verdict}
+    verdict, tally = directed(table, sign)
+    return claim | {"ours": claim["ours"] + tally, "verdict": verdict}
 
 
 def ruined(rows: pd.DataFrame, plan: Plan) -> dict:
@@ -203,8 +203,8 @@ def ruined(rows: pd.DataFrame, plan: Plan) -> dict:
     scored, note, complete = of_table_3(rows, plan, (GRU,), (*inits, PLAIN))
     plain = scored[scored.init == PLAIN].set_index("seed").error
     pairs = scored[(scored.init != PLAIN) & scored.seed.isin(plain.dropna().index)]
-    told = pairs[~pairs.status.str.startswith("failed")]
-    seeds = int(told.groupby("init").size().reindex(inits, fill_value=0).min())
+    decided = pairs[~pairs.status.str.startswith("failed")]
+    seeds = int(decided.groupby("init").size().reindex(inits, fill_value=0).min())
     claim = new_claim(
         id=f"ruined.{GRU}",
         group=GROUP,
@@ -215,20 +215,20 @@ def ruined(rows: pd.DataFrame, plan: Plan) -> dict:
         runs=length_of(scored),
         seeds=seeds,
     )
-    if told.empty:
+    if decided.empty:
         return claim
-    differences = told.error - told.seed.map(plain)
+    differences = decided.error - decided.seed.map(plain)
     diverged = differences.isna()
     if not diverged.all():
         claim["ours"] = f"{from_to(differences.dropna())} points against VS-X"
     if diverged.any():
-        claim["ours"] += f", {diverged.sum()} of {len(told)} diverged"
+        claim["ours"] += f", {diverged.sum()} of {len(decided)} diverged"
     claim["ours"] += note
     # An error under VS-X that is NaN, of a lost run, is no trained network either.
     if not complete or seeds < 2 or not (plain <= UNTRAINED).all():
         return claim
     holds = diverged | (differences >= RUINED)
-    undecided = [False] * (len(pairs) - len(told))
+    undecided = [False] * (len(pairs) - len(decided))
     verdict, _ = judged([*holds, *undecided], [*~holds, *undecided])
     return claim | {"verdict": verdict}
 
@@ -253,7 +253,7 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     by_batch, by_init = batch_differences(rows), initializer_differences(rows)
     sizes = {column: {0: "all"} for column in ("minus", "scoring_batch")}
     cells, starts = ["model", "method", "init"], ["gates", "reinit_gates", "init"]
-    found = {
+    numbers = {
         **quoted_table("batch_minus", by_batch.replace(sizes), ["minus", "scoring_batch"]),
         **quoted_table("init_error", summarize(started, cells), cells),
         **quoted_table("init_minus", by_init, ["model", "init"]),
@@ -261,28 +261,28 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
         **quoted_table("gates_error", summarize(gated, starts), starts),
         **quoted_table("gates_minus", gate_steps(rows), ["step", "init"]),
     }
-    many = by_batch[(by_batch.minus == 100) & (by_batch.scoring_batch == MANY)]
-    excluded = many.half - many["mean"]
-    found["batch_gain_excluded"] = f"{excluded.mean():.2f}" if len(many) else "–"
+    gain = by_batch[(by_batch.minus == 100) & (by_batch.scoring_batch == MANY)]
+    excluded = gain.half - gain["mean"]
+    numbers["batch_gain_excluded"] = f"{excluded.mean():.2f}" if len(gain) else "–"
     for model, table in by_init.groupby("model"):
-        found[f"init_widest.{model}"] = f"{(table['mean'].abs() + table.half).max():.2f}"
-    found["ruined_verdict"] = ruined(rows, plan)["verdict"]
-    return found | mask_values(stored())
+        numbers[f"init_widest.{model}"] = f"{(table['mean'].abs() + table.half).max():.2f}"
+    numbers["ruined_verdict"] = ruined(rows, plan)["verdict"]
+    return numbers | mask_values(stored())
 
 
 def mask_values(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """Those of `values` that are measured without training; `tables` as from `stored`."""
     initial = tables["initial_masks"]
     overlaps = mean_overlaps(tables["overlaps"])["mean"]
-    found = {f"overlap_whole.{size}": f"{overlap:.2f}" for size, overlap in overlaps.items()}
-    found["overlap_whole.other_weights"] = f"{reference_overlaps(tables['overlaps'])[OTHER]:.2f}"
-    found["initial_masks_cut"] = str((initial.collapsed != "").sum())
+    numbers = {f"overlap_whole.{size}": f"{overlap:.2f}" for size, overlap in overlaps.items()}
+    numbers["overlap_whole.other_weights"] = f"{reference_overlaps(tables['overlaps'])[OTHER]:.2f}"
+    numbers["initial_masks_cut"] = str((initial.collapsed != "").sum())
     for row in recurrent_cells(initial).itertuples():
-        found[f"units_reached.{row.model}.{row.init}"] = f"{row.units_reached:.0f}"
-        found[f"units_by_chance.{row.model}.{row.init}"] = f"{row.by_chance:.0f}"
+        numbers[f"units_reached.{row.model}.{row.init}"] = f"{row.units_reached:.0f}"
+        numbers[f"units_by_chance.{row.model}.{row.init}"] = f"{row.by_chance:.0f}"
     kept = mean_shares(tables["layers"])["kept"]
     shares = 100 * kept / kept.groupby(["model", "init"]).transform("sum")
     for (model, init, layer), share in shares.items():
         if layer == "cell recurrent":
-            found[f"recurrent_share.{model}.{init}"] = f"{share:.0f}"
-    return found
+            numbers[f"recurrent_share.{model}.{init}"] = f"{share:.0f}"
+    return numbers

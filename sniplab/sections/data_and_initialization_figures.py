@@ -36,12 +36,12 @@ def draw_pictures(tables: Mapping[str, pd.DataFrame]) -> plt.Figure:
         axis.set(xticks=[], yticks=[])
     axes[1, -1].axis("off")
     top = pictures[:1].max(initial=0) or 1
-    look = {"cmap": "gray_r", "vmin": 0, "vmax": top, "interpolation": "nearest"}
+    style = {"cmap": "gray_r", "vmin": 0, "vmax": top, "interpolation": "nearest"}
     for column, name in enumerate(names):
-        axes[0, column].imshow(pictures[0, column], **look)
-        axes[1, column].imshow(pictures.mean(0)[column], **look)
+        axes[0, column].imshow(pictures[0, column], **style)
+        axes[1, column].imshow(pictures.mean(0)[column], **style)
         axes[0, column].set_title(name.replace("all ", "all\n"), fontsize=10)
-    drawn = axes[0, -1].imshow(top * (image - image.min()) / np.ptp(image), **look)
+    drawn = axes[0, -1].imshow(top * (image - image.min()) / np.ptp(image), **style)
     axes[0, -1].set_title("mean train\nimage", fontsize=10)
     axes[0, 0].set_ylabel(f"seed {seeds[0]}" if seeds else "")
     axes[1, 0].set_ylabel(f"mean of {len(seeds)}" if seeds else "")
@@ -58,14 +58,14 @@ def draw_batches(summary: pd.DataFrame, overlaps: pd.DataFrame) -> plt.Figure:
         summary: as from `batch_summary`; overlaps: as from `measure_overlaps`.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.8))
-    some = summary[summary.overlap.notna()]
-    look = OURS | {"label": "the same initial weights"}
-    left.errorbar(some.index, some.overlap, some.overlap_half.fillna(0), **look)
+    rows = summary[summary.overlap.notna()]
+    style = OURS | {"label": "the same initial weights"}
+    left.errorbar(rows.index, rows.overlap, rows.overlap_half.fillna(0), **style)
     for label, level in reference_overlaps(overlaps).items():
         left.axhline(level, color="0.25", ls=LEVELS[label], label=label)
     left.set(title="Overlap with the mask of all images", ylabel="overlap", ylim=(0, 1))
-    some = summary[summary.difference.notna()]
-    right.errorbar(some.index - 0.1, some.difference, some.difference_half.fillna(0), **OURS)
+    rows = summary[summary.difference.notna()]
+    right.errorbar(rows.index - 0.1, rows.difference, rows.difference_half.fillna(0), **OURS)
     theirs = summary.difference_published.dropna()
     right.errorbar(theirs.index + 0.1, theirs, **PAPER)
     right.axhline(0, color="black", lw=1)
@@ -76,7 +76,7 @@ def draw_batches(summary: pd.DataFrame, overlaps: pd.DataFrame) -> plt.Figure:
         )
         axis.set(xlabel="images in the scoring batch", xlim=(-0.5, max(1, len(summary)) - 0.5))
         axis.legend(loc="best", fontsize=9)
-    say_if_empty(right, some)
+    say_if_empty(right, rows)
     return figure
 
 
@@ -94,10 +94,10 @@ def draw_initializers(errors: pd.DataFrame) -> plt.Figure:
         published["mean"], y + 0.22, xerr=std, **(PAPER | {"label": "published (20 runs)"})
     )
     for name, shift in (("snip", -0.22), ("shuffled", 0.0)):
-        some, method = errors[errors.method == name], METHODS[name]
-        place = [cells.index(cell) + shift for cell in zip(some.model, some.init, strict=True)]
-        look = {"color": method.colour, "marker": method.marker, "alpha": 0.7, "zorder": 6}
-        axis.scatter(some.error, place, s=28, lw=0, label=method.label, **look)
+        runs, method = errors[errors.method == name], METHODS[name]
+        place = [cells.index(cell) + shift for cell in zip(runs.model, runs.init, strict=True)]
+        style = {"color": method.colour, "marker": method.marker, "alpha": 0.7, "zorder": 6}
+        axis.scatter(runs.error, place, s=28, lw=0, label=method.label, **style)
     for edge in range(len(INITS), len(cells), len(INITS)):
         axis.axhline(edge - 0.5, color="0.5", lw=1)
     names = [f"{MODELS[m].title}   {INITS[i]}" if i == "rn" else INITS[i] for m, i in cells]

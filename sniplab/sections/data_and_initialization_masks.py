@@ -48,9 +48,9 @@ def rescaling(name: str, init: str, x: Tensor, y: Tensor) -> tuple[float, float,
     """By what product the layers of an initialiser are larger than those of VS-X; how far its mask
     and that of VS-X overlap; and how far when the last layer of VS-X is multiplied by that product.
     Seed 0, double precision, biases of the gates at 0."""
-    model, other = (build_model(name, i, seed=0, gates=0).double() for i in ("vs-x", init))
-    before, theirs = (make_masks(m, "snip", 0.9, x, y, seed=0) for m in (model, other))
-    pairs = zip(prunable(model).values(), prunable(other).values(), strict=True)
+    model, other_model = (build_model(name, i, seed=0, gates=0).double() for i in ("vs-x", init))
+    before, theirs = (make_masks(m, "snip", 0.9, x, y, seed=0) for m in (model, other_model))
+    pairs = zip(prunable(model).values(), prunable(other_model).values(), strict=True)
     factor = torch.stack([(b / a).detach().median() for a, b in pairs if a.ndim > 1]).prod()
     last = [weight for weight in prunable(model).values() if weight.ndim > 1][-1]
     with torch.no_grad():
@@ -185,10 +185,10 @@ def _inside(mask: Masks) -> dict[str, int]:
     candidate state), recurrent weights, units to which one of them leads, and units that the
     classifier reads."""
     # (gates, to, from); in both cells the third is the candidate state
-    given = mask["cell.weight_ih_l0"].view(-1, CELLS, CELLS)
+    input_weights = mask["cell.weight_ih_l0"].view(-1, CELLS, CELLS)
     recurrent = mask["cell.weight_hh_l0"].view(-1, CELLS, CELLS)
     counts = (
-        sum(part.sum() - part[2].sum() for part in (given, recurrent)),
+        sum(part.sum() - part[2].sum() for part in (input_weights, recurrent)),
         recurrent.sum(),
         recurrent.any(2).any(0).sum(),
         mask["classify.weight"].any(0).sum(),
@@ -214,10 +214,10 @@ def measure_initializers(
         scores = sensitivity(model, x, y)
         mask = keep_top(scores, c.sparsity)
         key = {"model": name, "init": init, "seed": seed}
-        found = {"masks": digest(mask), "collapsed": "; ".join(collapsed(model, mask, x))}
+        fields = {"masks": digest(mask), "collapsed": "; ".join(collapsed(model, mask, x))}
         if MODELS[name].family == "Recurrent":
-            found |= _inside(mask)
-        drawn.append(key | found)
+            fields |= _inside(mask)
+        drawn.append(key | fields)
         for part, kept in mask.items():
             of_part = {"layer": _layer(part), "size": kept.numel(), "kept": int(kept.sum())}
             layers.append(key | of_part)
@@ -246,8 +246,8 @@ def measure_gate_biases(configs: Iterable[Config], data: Data) -> pd.DataFrame:
 
 def mean_overlaps(overlaps: pd.DataFrame) -> pd.DataFrame:
     """Mean overlap with the whole split's mask by scoring batch, as from `summarize`."""
-    whole = overlaps[overlaps.level == WHOLE].assign(status="ok")
-    return summarize(whole, ["scoring_batch"], "overlap").set_index("scoring_batch")
+    rows = overlaps[overlaps.level == WHOLE].assign(status="ok")
+    return summarize(rows, ["scoring_batch"], "overlap").set_index("scoring_batch")
 
 
 CHANCE = 0.1 / (2 - 0.1)  # overlap of two masks that keep a tenth, each at random
@@ -256,8 +256,8 @@ CHANCE = 0.1 / (2 - 0.1)  # overlap of two masks that keep a tenth, each at rand
 def reference_overlaps(overlaps: pd.DataFrame) -> dict[str, float]:
     """What overlaps may be judged by: OTHER (if there are two seeds), SHUFFLED, and chance."""
     means = overlaps.groupby("level").overlap.mean()
-    found = {level: float(means[level]) for level in (OTHER, SHUFFLED) if level in means.index}
-    return found | {"chance": CHANCE}
+    references = {level: float(means[level]) for level in (OTHER, SHUFFLED) if level in means.index}
+    return references | {"chance": CHANCE}
 
 
 def pictures_of(pictures: pd.DataFrame) -> np.ndarray:
@@ -279,9 +279,9 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 def batch_names(tables: Mapping[str, pd.DataFrame]) -> dict[int, str]:
     """Sizes of the scoring batches in words: "1", "10,000", "all 54,000"."""
-    whole = f"all {tables['data'].train_images[0]:,}"
+    whole_split = f"all {tables['data'].train_images[0]:,}"
     sizes = dict.fromkeys(tables["pictures"].scoring_batch)
-    return {size: f"{size:,}" if size else whole for size in sizes}
+    return {size: f"{size:,}" if size else whole_split for size in sizes}
 
 
 def picture_correlations(tables: Mapping[str, pd.DataFrame]) -> pd.Series:

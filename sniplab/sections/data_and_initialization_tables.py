@@ -76,12 +76,12 @@ def batch_differences(rows: pd.DataFrame) -> pd.DataFrame:
     batches = of_part(rows, "scoring_batch")
     tables = []
     for base in BASES:
-        which = batches.scoring_batch == base
-        table = paired(batches[~which], batches[which], ["scoring_batch"])
+        baseline = batches.scoring_batch == base
+        table = paired(batches[~baseline], batches[baseline], ["scoring_batch"])
         published = table.scoring_batch.map(FIG_3) - FIG_3.get(base, np.nan)
         tables.append(table.assign(published=published, minus=base))
-    many, one = (batches[batches.scoring_batch == size] for size in (MANY, 1))
-    table = paired(many, one, ["scoring_batch"])
+    many_images, one_image = (batches[batches.scoring_batch == size] for size in (MANY, 1))
+    table = paired(many_images, one_image, ["scoring_batch"])
     tables.append(table.assign(published=FIG_3[MANY] - FIG_3[1], minus=1))
     filled = [table for table in tables if len(table)] or tables[:1]  # empty ones have no types
     return corrected(pd.concat(filled, ignore_index=True))
@@ -120,8 +120,8 @@ def gate_steps(rows: pd.DataFrame) -> pd.DataFrame:
         tables = []
         for step, pair in STEPS.items():
             scored, trained = pair[side]
-            which = (gated.gates == scored) & (gated.reinit_gates == trained)
-            tables.append(gated[which].assign(step=step))
+            cell = (gated.gates == scored) & (gated.reinit_gates == trained)
+            tables.append(gated[cell].assign(step=step))
         return pd.concat(tables)
 
     return paired(begun(0), begun(1), ["step", "init"], on=("step", "init", "seed"))

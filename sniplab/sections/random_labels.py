@@ -132,26 +132,26 @@ def plan(
     return {part: sorted(configs, key=lambda c: c.seed) for part, configs in parts.items()}
 
 
-def _add_runs(parts, model, of, dataset, seeds, iterations, train_images) -> None:
-    """Put the runs of one network into the parts of a plan; `of`: its Numbers."""
-    length = of.iterations if iterations is None else iterations
+def _add_runs(parts, model, numbers, dataset, seeds, iterations, train_images) -> None:
+    """Put the runs of one network into the parts of a plan; `numbers`: its Numbers."""
+    length = numbers.iterations if iterations is None else iterations
     checkpoints = min(10, max(1, length // 60))  # a test takes as long as some steps
     recipe = recipe_for(model, length, checkpoints)
-    recipe = dataclasses.replace(recipe, lr=of.rate, weight_decay=0.0)
+    recipe = dataclasses.replace(recipe, lr=numbers.rate, weight_decay=0.0)
     if model == SECOND:  # at any length as its rates were tried
         recipe = dataclasses.replace(recipe, schedule="linear")
     cells = [("dense", 0.0, "random"), ("dense", 0.0, "true")]
-    cells += [(method, s, "random") for s in of.on_random for method in PRUNED]
-    cells += [(method, s, "true") for s in of.on_true for method in PRUNED]
-    what = {"dataset": dataset, "train_images": of.train_images}
+    cells += [(method, s, "random") for s in numbers.on_random for method in PRUNED]
+    cells += [(method, s, "true") for s in numbers.on_true for method in PRUNED]
+    fields = {"dataset": dataset, "train_images": numbers.train_images}
     if train_images is not None:
-        what["train_images"] = train_images
-    for seed in range(of.seeds if seeds is None else seeds):
+        fields["train_images"] = train_images
+    for seed in range(numbers.seeds if seeds is None else seeds):
         parts["usual"] += [
-            Config(model, recipe, method, sparsity, seed, labels=labels, **what)
+            Config(model, recipe, method, sparsity, seed, labels=labels, **fields)
             for method, sparsity, labels in cells
         ]
-        on_random = {"labels": "random", **what}
+        on_random = {"labels": "random", **fields}
         if model == NETWORK:
             decayed = dataclasses.replace(recipe, weight_decay=DECAY)
             parts["decayed"].append(Config(model, decayed, "dense", 0.0, seed, **on_random))
@@ -193,7 +193,7 @@ class Curve:
     method: str
     sparsity: float
     labels: str
-    said: str
+    statement: str
     fits: bool = True  # by the paper
 
     def of(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -226,8 +226,8 @@ CLAIMED = ("dense_random", "dense_random_l2", "pruned_true", "pruned_random")
 def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
     """The rows of the table of claims. Where a run that `plan` asks for is missing, the claim is
     untested."""
-    found = [memory(rows, plan, key) for key in CLAIMED]
-    return [*found, held_back(rows, plan)]
+    judged_claims = [memory(rows, plan, key) for key in CLAIMED]
+    return [*judged_claims, held_back(rows, plan)]
 
 
 def memory(rows: pd.DataFrame, plan: Plan, key: str) -> dict:
@@ -236,8 +236,8 @@ def memory(rows: pd.DataFrame, plan: Plan, key: str) -> dict:
     curve = CURVES[key]
     dense = rows[(rows.part == "usual") & (rows.model == NETWORK) & (rows.method == "dense")]
     dense = dense[dense.labels == curve.labels].set_index("seed").train_error
-    what = (NETWORK, curve.method, curve.sparsity, curve.labels)
-    planned = [c for c in plan[curve.part] if (c.model, c.method, c.sparsity, c.labels) == what]
+    cell = (NETWORK, curve.method, curve.sparsity, curve.labels)
+    planned = [c for c in plan[curve.part] if (c.model, c.method, c.sparsity, c.labels) == cell]
     rows = curve.of(rows)
     absent = missing(rows, planned)
     does = "learns" if curve.fits else "fails to learn"
@@ -286,8 +286,8 @@ def held_back(rows: pd.DataFrame, plan: Plan) -> dict:
 
 def published_runs(rows: pd.DataFrame) -> pd.DataFrame:
     """The runs of the five curves, seed by seed, named in column `curve`."""
-    found = pd.concat([curve.of(rows).assign(curve=curve.name) for curve in CURVES.values()])
-    return found.sort_index().sort_values("seed", kind="stable")
+    runs = pd.concat([curve.of(rows).assign(curve=curve.name) for curve in CURVES.values()])
+    return runs.sort_index().sort_values("seed", kind="stable")
 
 
 def curve_points(published: pd.DataFrame) -> pd.DataFrame:
@@ -297,8 +297,8 @@ def curve_points(published: pd.DataFrame) -> pd.DataFrame:
     for run in published[published.status == "ok"].itertuples():
         loss, error = (np.array(t.split(), dtype=float) for t in (run.loss_curve, run.error_curve))
         step = (np.arange(len(loss)) + 0.5) * run.iterations / len(loss)
-        which = {"curve": run.curve, "seed": run.seed}
-        parts.append(pd.DataFrame({**which, "iteration": step, "loss": loss, "error": error}))
+        key = {"curve": run.curve, "seed": run.seed}
+        parts.append(pd.DataFrame({**key, "iteration": step, "loss": loss, "error": error}))
     columns = ["curve", "seed", "iteration", "loss", "error"]
     return pd.concat(parts) if parts else pd.DataFrame(columns=columns)
 
@@ -307,8 +307,8 @@ def beside_published(rows: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     """What the paper says of the five curves, how ours end, and whether they agree."""
     published = published_runs(rows)
     names = [curve.name for curve in CURVES.values()]
-    said = [curve.said for curve in CURVES.values()]
-    table = pd.DataFrame({"curve": names, "published, for MNIST": said})
+    statements = [curve.statement for curve in CURVES.values()]
+    table = pd.DataFrame({"curve": names, "published, for MNIST": statements})
     heads = {"train_loss": "training loss", "train_error": "training error (%)"}
     for column, head in {**heads, "error": "test error (%)"}.items():
         text = summarize(published, ["curve"], column).set_index("curve").text
@@ -339,14 +339,14 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     usual, longer = usual_runs(rows), longer_minus_usual(rows)
     errors = summarize(usual, [*KIND, "method"], "train_error")
     controls, by = other_choices(usual), ["model", "method", "labels", "sparsity"]
-    found = quoted_table("memory.error", errors, by)
-    found |= quoted_table("memory.control", controls, by)
+    numbers = quoted_table("memory.error", errors, by)
+    numbers |= quoted_table("memory.control", controls, by)
     on_random = controls[controls.labels == "random"]
-    told = on_random[on_random.verdict.isin(JUDGED)]
-    found |= {f"memory.controls.{word}": str((told.verdict == word).sum()) for word in JUDGED}
-    return found | {
-        "memory.controls.compared": str(len(told)),
-        "memory.controls.span": spanned(told["mean"], "{:.1f}") if len(told) else "–",
+    judged = on_random[on_random.verdict.isin(JUDGED)]
+    numbers |= {f"memory.controls.{word}": str((judged.verdict == word).sum()) for word in JUDGED}
+    return numbers | {
+        "memory.controls.compared": str(len(judged)),
+        "memory.controls.span": spanned(judged["mean"], "{:.1f}") if len(judged) else "–",
         "memory.snip_first": snip_first(usual),
         "memory.longer.gain": f"{-longer['mean'][0]:.1f}" if len(longer) else "–",
         "memory.longer.verdict": longer.verdict[0] if len(longer) else "–",
@@ -357,16 +357,16 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
 def _capacity(usual: pd.DataFrame, plan: Plan) -> dict[str, str]:
     """Iterations of each network, what counting says of HARDEST, and the most that was learned."""
     images = images_seen(plan, COMMITTED)
-    found = {"memory.images": f"{images:,}"}
+    numbers = {"memory.images": f"{images:,}"}
     most = bits_per_parameter(usual, images)[list(TRIED)].max(axis=None)
-    found["memory.bits.learned"] = "–" if pd.isna(most) else f"{most:.2f}"
+    numbers["memory.bits.learned"] = "–" if pd.isna(most) else f"{most:.2f}"
     for model, iterations in {c.model: c.recipe.iterations for c in plan["usual"]}.items():
         kept = kept_count(parameter_count(model), HARDEST)
-        found[f"memory.iterations.{model}"] = f"{iterations:,}"
-        found[f"memory.kept.{model}"] = f"{kept:,}"
-        found[f"memory.bits.needed.{model}"] = f"{images * np.log2(10) / kept:.1f}"
+        numbers[f"memory.iterations.{model}"] = f"{iterations:,}"
+        numbers[f"memory.kept.{model}"] = f"{kept:,}"
+        numbers[f"memory.bits.needed.{model}"] = f"{images * np.log2(10) / kept:.1f}"
         for name, bits in (("all_bits", BITS), ("learned_bits", most)):
             known = not pd.isna(bits)
             least = f"{least_error(kept, images, bits):.1f}" if known else "–"
-            found[f"memory.least_error.{name}.{model}"] = least
-    return found
+            numbers[f"memory.least_error.{name}.{model}"] = least
+    return numbers

@@ -30,11 +30,11 @@ def usual_runs(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows.part == "usual"]
     rows = rows.assign(network=[MODELS[name].title for name in rows.model])
     dense = rows[rows.method == "dense"].groupby(["network", "labels"]).train_error
-    why = {key: "" if (e <= LEARNED).all() else "dense does not fit" for key, e in dense}
+    reasons = {key: "" if (e <= LEARNED).all() else "dense does not fit" for key, e in dense}
     labels = zip(rows.network, rows.labels, strict=True)
     return rows.assign(
         level=rows.groupby([*KIND, "method"]).train_error.transform("mean"),
-        why_not=[why.get(key, "dense not run") for key in labels],
+        why_not=[reasons.get(key, "dense not run") for key in labels],
     )
 
 
@@ -51,16 +51,16 @@ def other_choices(usual: pd.DataFrame) -> pd.DataFrame:
     snip = usual[usual.method == "snip"]
     controls = usual[~usual.method.isin(("dense", "snip")) & ~cut_in_two(usual)]
     twin = controls.join(snip.set_index(TWIN).level.rename("twin"), on=TWIN).twin
-    why = controls.why_not.mask(np.minimum(controls.level, twin) >= FAILED, BOTH_FAIL)
-    how = {"by": [*KIND, "method"], "on": TWIN, "value": "train_error"}
+    reasons = controls.why_not.mask(np.minimum(controls.level, twin) >= FAILED, BOTH_FAIL)
+    options = {"by": [*KIND, "method"], "on": TWIN, "value": "train_error"}
     tables = []
-    for reason, part in controls.groupby(why.mask(controls.why_not != "", controls.why_not)):
-        table = paired(part, snip, **how)
+    for reason, part in controls.groupby(reasons.mask(controls.why_not != "", controls.why_not)):
+        table = paired(part, snip, **options)
         if reason:
             table = table.assign(q=math.nan, verdict=reason)
         if len(table):
             tables.append(table)
-    return pd.concat(tables, ignore_index=True) if tables else paired(controls[:0], snip, **how)
+    return pd.concat(tables, ignore_index=True) if tables else paired(controls[:0], snip, **options)
 
 
 def snip_first(usual: pd.DataFrame) -> str:
@@ -74,11 +74,11 @@ def shown_pairs(pairs: pd.DataFrame) -> dict:
     """What `Section.table` shows of comparisons of controls with SNIP."""
     columns = {"network": "network", "sparsity": "sparsity", "method": "control"}
     columns |= {"text": "points", "n": "pairs", "verdict": "verdict"}
-    some = pairs.sort_values(["network", "sparsity"], ascending=[False, True], kind="stable")
+    rows = pairs.sort_values(["network", "sparsity"], ascending=[False, True], kind="stable")
     labels = {name: method.label for name, method in METHODS.items()}
-    some = some.assign(method=some.method.map(labels))
-    shown = some[some.sparsity.isin((0.9, 0.99))][list(columns)].rename(columns=columns)
-    return {"shown": shown, "form": {"sparsity": "{:.0%}"}}
+    rows = rows.assign(method=rows.method.map(labels))
+    table = rows[rows.sparsity.isin((0.9, 0.99))][list(columns)].rename(columns=columns)
+    return {"shown": table, "form": {"sparsity": "{:.0%}"}}
 
 
 def bits_per_parameter(usual: pd.DataFrame, images: int) -> pd.DataFrame:
@@ -96,6 +96,6 @@ def bits_per_parameter(usual: pd.DataFrame, images: int) -> pd.DataFrame:
 
 def shown_bits(bits: pd.DataFrame) -> dict:
     """What `Section.table` shows of `bits_per_parameter`: the paper's network first."""
-    shown = bits.sort_values(["network", "sparsity"], ascending=[False, True])
-    shown = shown.rename(columns={"kept": "κ", "need": "needed", "snip": "SNIP"})
-    return {"shown": shown, "form": {"sparsity": "{:.0%}", "κ": "{:,}"}}
+    table = bits.sort_values(["network", "sparsity"], ascending=[False, True])
+    table = table.rename(columns={"kept": "κ", "need": "needed", "snip": "SNIP"})
+    return {"shown": table, "form": {"sparsity": "{:.0%}", "κ": "{:,}"}}

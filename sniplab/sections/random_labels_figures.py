@@ -53,9 +53,9 @@ def draw_memory(runs: pd.DataFrame) -> plt.Figure:
     size = (8.4, 1 + len(networks) * (0.6 + 0.42 * len(methods)))
     figure, axes = plt.subplots(len(networks), figsize=size, sharex=True, squeeze=False)
     for axis, network in zip(axes[:, 0], networks, strict=True):
-        here = runs[runs.network == network]
+        group = runs[runs.network == network]
         for row, method in enumerate(methods):
-            _draw_row(axis, row, method, here[here.method == method.name])
+            _draw_row(axis, row, method, group[group.method == method.name])
         axis.axvline(GUESSING, color="0.5", ls=":", lw=1.2, zorder=0)
         axis.set_yticks(range(len(methods)), [method.label for method in methods])
         axis.set(xlim=(-2, 100), ylim=(len(methods) - 0.4, -0.6), title=network)
@@ -77,9 +77,9 @@ def _draw_row(axis: plt.Axes, row: int, method: Method, runs: pd.DataFrame) -> N
         spread = [errors["mean"] - errors["min"], errors["max"] - errors["mean"]]
         true = labels == "true"
         height = row + 0.2 if true else row
-        look = {"fmt": method.marker, "color": method.colour, "ms": 6, "lw": 1.2}
-        look["mfc"] = "white" if true else method.colour
-        axis.errorbar(errors["mean"], [height] * len(errors), xerr=spread, **look)
+        style = {"fmt": method.marker, "color": method.colour, "ms": 6, "lw": 1.2}
+        style["mfc"] = "white" if true else method.colour
+        axis.errorbar(errors["mean"], [height] * len(errors), xerr=spread, **style)
         if true or method.name == "dense":
             continue
         axis.plot(errors["mean"], [row] * len(errors), color=method.colour, lw=0.8, zorder=1)

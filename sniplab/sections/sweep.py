@@ -185,7 +185,7 @@ def plan(
     """
     check_profile(profile)
     check_counts(seeds=seeds, iterations=iterations)
-    of = PROFILES[profile]
+    settings = PROFILES[profile]
     models = chosen(models, MODELS, "model")
     methods = chosen(methods, METHODS, "method")
     sparsities = several(sparsities)
@@ -196,7 +196,7 @@ def plan(
     def swept(part: Mapping[str, Numbers]) -> dict[str, Numbers]:
         """The networks of a sweep, with methods and sparsities as asked for."""
         names = list(part) if models is None else models
-        found = {}
+        networks = {}
         for name in names if part else ():
             numbers = part.get(name, part[LENET_300])
             cells = numbers.sparsities
@@ -205,8 +205,8 @@ def plan(
                 cells = {method: cells.get(method, own) for method in methods if method != "dense"}
             if sparsities is not None:
                 cells = dict.fromkeys(cells, sparsities)
-            found[name] = dataclasses.replace(numbers, sparsities=cells)
-        return found
+            networks[name] = dataclasses.replace(numbers, sparsities=cells)
+        return networks
 
     def runs(
         numbers: Numbers, model: str, recipe: Recipe, changes: Mapping | None = None
@@ -214,22 +214,22 @@ def plan(
         cells = [DENSE_CELL]
         cells += [(method, s) for method, levels in numbers.sparsities.items() for s in levels]
         above = [cell for cell in cells if cell == DENSE_CELL or cell[1] in ABOVE]
-        few, many = numbers.seeds, max(numbers.seeds, numbers.seeds_above)
+        count, count_above = numbers.seeds, max(numbers.seeds, numbers.seeds_above)
         if seeds is not None:
-            few = many = seeds
+            count = count_above = seeds
         return [
             Config(model, recipe, *cell, seed, dataset, **(changes or {}))
-            for seed in range(many)
-            for cell in (cells if seed < few else above)
+            for seed in range(count_above)
+            for cell in (cells if seed < count else above)
         ]
 
     def protocol(model: str, numbers: Numbers) -> Recipe:
         return recipe_for(model, iterations or numbers.iterations, numbers.checkpoints)
 
     parts = {"sweep": [], "defaults": [], "table_1": []}
-    for model, numbers in swept(of.sweep).items():
+    for model, numbers in swept(settings.sweep).items():
         parts["sweep"] += runs(numbers, model, protocol(model, numbers))
-    for model, numbers in swept(of.defaults).items():
+    for model, numbers in swept(settings.defaults).items():
         length = protocol(model, numbers)
         lengths = {"iterations": length.iterations, "checkpoints": length.checkpoints}
         recipe = dataclasses.replace(REFERENCE, **lengths)
@@ -238,17 +238,19 @@ def plan(
         parts[part].sort(key=lambda config: config.seed)
     # What was published is of SNIP at sparsities of its own.
     own_cells = methods is None and sparsities is None
-    for model, numbers in of.table_1.items():
+    for model, numbers in settings.table_1.items():
         if own_cells and (models is None or model in models):
             parts["table_1"] += runs(numbers, model, protocol(model, numbers))
     if own_cells and (models is None or LENET_300 in models):
         # As many checkpoints as Table 1's, so that unchanged runs are those of it.
-        numbers = dataclasses.replace(of.variants, checkpoints=of.table_1[LENET_300].checkpoints)
+        numbers = dataclasses.replace(
+            settings.variants, checkpoints=settings.table_1[LENET_300].checkpoints
+        )
         plain = protocol(LENET_300, numbers)
-        for name in of.variant_names:
-            recipe, rest = VARIANTS[name]
+        for name in settings.variant_names:
+            recipe, config_changes = VARIANTS[name]
             changed = dataclasses.replace(plain, **recipe)
-            parts[VARIANT + name] = runs(numbers, LENET_300, changed, rest)
+            parts[VARIANT + name] = runs(numbers, LENET_300, changed, config_changes)
     return parts
 
 
@@ -256,7 +258,7 @@ def rates_plan(profile: str, dataset: str = "mnist") -> dict[str, list[Config]]:
     """Trials of dense LeNet-5-Caffe, in part "trials": at which rates it diverges, with momentum
     and without, and whether by the scale of its initial weights or of its inputs."""
     check_profile(profile)
-    of = PROFILES[profile]
+    settings = PROFILES[profile]
     return {
         "trials": [
             Config(
@@ -270,8 +272,8 @@ def rates_plan(profile: str, dataset: str = "mnist") -> dict[str, list[Config]]:
                 **changed,
             )
             for momentum in (0.9, 0.0)
-            for changed in of.starts
-            for lr in of.rates
-            for seed in range(of.rate_seeds)
+            for changed in settings.starts
+            for lr in settings.rates
+            for seed in range(settings.rate_seeds)
         ]
     }

@@ -66,12 +66,12 @@ def main_curve(rows: pd.DataFrame, plan: Plan, model: str) -> pd.DataFrame:
 def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
     """The rows of the table of claims; `rows` as from `rows_of`. A claim whose runs, by `plan`, are
     not all there, or that stands beside an undertrained dense network, is untested."""
-    table_1, found = rows[rows.part == "table_1"], []
+    table_1, judged_claims = rows[rows.part == "table_1"], []
 
     def add(claim: dict, part: str, model: str, cells: Iterable[tuple[str, float]]) -> None:
-        why = missing_cells(rows, plan, part, model, cells)
-        there = claim["ours"] != "–"
-        found.append(claim | _verdict(why if there else "", claim["verdict"]))
+        reason = missing_cells(rows, plan, part, model, cells)
+        measured = claim["ours"] != "–"
+        judged_claims.append(claim | _verdict(reason if measured else "", claim["verdict"]))
 
     for model in (LENET_300, LENET_5):
         claim = every_level(main_curve(rows, plan, model), model)
@@ -88,7 +88,7 @@ def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
             cells = [(name, s) for name in ("snip", method) for s in ABOVE]
             claim = over_control(rows, compared, plan, model, method)
             add(claim, main_part(plan, model), model, cells)
-    return found
+    return judged_claims
 
 
 def missing_cells(
@@ -98,8 +98,8 @@ def missing_cells(
     yet: as from `missing`, or that the plan does not ask for one: "not run at 95 %"; else ""."""
     cells = set(cells)
     configs = [c for c in plan[part] if c.model == model and (c.method, c.sparsity) in cells]
-    if why := missing(rows[(rows.part == part) & (rows.model == model)], configs):
-        return why
+    if reason := missing(rows[(rows.part == part) & (rows.model == model)], configs):
+        return reason
     never = sorted({sparsity for _, sparsity in cells - {(c.method, c.sparsity) for c in configs}})
     return f"not run at {', '.join(map(level, never))}" if never else ""
 
@@ -110,16 +110,16 @@ def _untrained(rows: pd.DataFrame, model: str) -> str:
     return undertrained(dense.error.mean(), PUBLISHED[model, 0.0])
 
 
-def _name(what: str, model: str, sparsity: float | None = None) -> str:
+def _name(kind: str, model: str, sparsity: float | None = None) -> str:
     """The id of a claim: "error.lenet-300-100.95"."""
     ending = "" if sparsity is None else f".{100 * sparsity:g}"
-    return f"{what}.{model}{ending}"
+    return f"{kind}.{model}{ending}"
 
 
 def number(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
     """A cell of Table 1: the error of a dense network (sparsity 0) or of SNIP's."""
     published = PUBLISHED[model, sparsity]
-    why = _untrained(rows, model)
+    reason = _untrained(rows, model)
     method, group = ("snip", PRUNED) if sparsity else ("dense", DENSE)
     cell = (rows.model == model) & (rows.sparsity == sparsity) & (rows.method == method)
     rows = rows[cell]
@@ -139,12 +139,12 @@ def number(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
     if last["mean"] + CLOSE < published:
         ours += ", lower than published"
     claim |= {"ours": ours, "seeds": int(last.n)}
-    return claim | _verdict(why, near(last, published, best["mean"]))
+    return claim | _verdict(reason, near(last, published, best["mean"]))
 
 
-def _verdict(why: str, verdict: str) -> dict:
+def _verdict(reason: str, verdict: str) -> dict:
     """A verdict, or that and why there is none."""
-    return {"verdict": f"untested: {why}" if why else verdict}
+    return {"verdict": f"untested: {reason}" if reason else verdict}
 
 
 def change(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
@@ -176,17 +176,17 @@ def every_level(rows: pd.DataFrame, model: str) -> dict:
         _name("every_level", model), PRUNED, "§5.1, Fig. 1", text, "by eye", "equality",
         length_of(rows), fewest(table),
     )  # fmt: skip
-    there = table[table.n > 0]  # the others are lost
-    if there.empty:
+    present_rows = table[table.n > 0]  # the others are lost
+    if present_rows.empty:
         return claim
-    levels = spanned(100 * there.sparsity, "{:g}")
-    claim["ours"] = f"{from_to(there['mean'])} at {levels} %"
-    if claim["seeds"] < 2 or set(FIG_1) > set(there.sparsity):
+    levels = spanned(100 * present_rows.sparsity, "{:g}")
+    claim["ours"] = f"{from_to(present_rows['mean'])} at {levels} %"
+    if claim["seeds"] < 2 or set(FIG_1) > set(present_rows.sparsity):
         return claim
     if table.lost.any():
         return claim | _verdict(f"{table.lost.sum()} of {len(snips)} pairs lost", "")
-    if why := _untrained(rows, model):
-        return claim | _verdict(why, "")
+    if reason := _untrained(rows, model):
+        return claim | _verdict(reason, "")
     return equal(claim, table, CLOSE)
 
 
@@ -220,51 +220,51 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     """
     rows = with_curves(rows)
     full, swept, variants = rows[rows.part == "table_1"], swept_rows(rows), variants_of(rows)
-    found = quoted_table("error", summarize(full, BY), BY)
-    found |= quoted_table("best_of_last_five", summarize(full, BY, "error_last_five"), BY)
-    found |= quoted_table("cost", costs(full, "model"), BY)
+    numbers = quoted_table("error", summarize(full, BY), BY)
+    numbers |= quoted_table("best_of_last_five", summarize(full, BY, "error_last_five"), BY)
+    numbers |= quoted_table("cost", costs(full, "model"), BY)
     names = {curve_name(model, part): (model, part) for model in MODELS for part in ENDING}
     errors = summarize(swept, ["curve", "method", "sparsity"])
     for kind, table in (("error", errors), ("cost", costs(swept)), ("control", controls(swept))):
         by = ["model", *(["method"] if "method" in table else []), "sparsity"]
-        for curve, some in table.groupby("curve"):
+        for curve, group in table.groupby("curve"):
             model, part = names[curve]
-            found |= quoted_table(f"{part}_{kind}", some.assign(model=model), by)
+            numbers |= quoted_table(f"{part}_{kind}", group.assign(model=model), by)
     by = ["part", "sparsity"]
-    found |= quoted_table("variant", summarize(variants, by), by)
-    found |= quoted_table("variant_cost", variant_costs(variants), by)
+    numbers |= quoted_table("variant", summarize(variants, by), by)
+    numbers |= quoted_table("variant_cost", variant_costs(variants), by)
     for model in (LENET_300, LENET_5):
         table = costs(main_curve(rows, plan, model))
         costly = table[table.verdict == "higher"]
-        found[f"first_costly.{model}"] = level(costly.sparsity.min()) if len(costly) else "–"
+        numbers[f"first_costly.{model}"] = level(costly.sparsity.min()) if len(costly) else "–"
     pruned = variant_costs(variants)
     pruned = pruned[pruned.sparsity == 0.95].set_index("part")["mean"]
     near = recipes_near(variants)
-    found["recipes"] = str(len(near))
-    found["recipes_near"] = str(int(near["all"].sum()))
-    found["recipes_near_when_pruned"] = ", ".join(near.part[near.pruned]) or "–"
-    found["least_cost_of_recipes"] = unsigned(points(pruned.min()))
+    numbers["recipes"] = str(len(near))
+    numbers["recipes_near"] = str(int(near["all"].sum()))
+    numbers["recipes_near_when_pruned"] = ", ".join(near.part[near.pruned]) or "–"
+    numbers["least_cost_of_recipes"] = unsigned(points(pruned.min()))
     gains = full.assign(gain=full.error - full.error_best)  # of the best of all checkpoints
-    found["largest_gain"] = unsigned(points(summarize(gains, BY, "gain")["mean"].max()))
-    found["pooled_shuffle.lenet-5-caffe"] = pooled_shuffle(main_curve(rows, plan, LENET_5))
+    numbers["largest_gain"] = unsigned(points(summarize(gains, BY, "gain")["mean"].max()))
+    numbers["pooled_shuffle.lenet-5-caffe"] = pooled_shuffle(main_curve(rows, plan, LENET_5))
     for row in lost_trials(
         trials(stored_rows("1_learning_rates", rates_plan(COMMITTED), RESULTS))
     ).itertuples():
         if row.momentum == 0.9:
-            found[f"diverged.{row.start.replace(' ', '_')}.{row.lr:g}"] = row.text
+            numbers[f"diverged.{row.start.replace(' ', '_')}.{row.lr:g}"] = row.text
     speed = stored_table("1_time").groupby(["engine", "sparsity"]).speed.median()
-    found |= {f"speed.{engine}.{100 * s:g}": f"{v:.1f}" for (engine, s), v in speed.items()}
-    return found
+    numbers |= {f"speed.{engine}.{100 * s:g}": f"{v:.1f}" for (engine, s), v in speed.items()}
+    return numbers
 
 
 def pooled_shuffle(curve: pd.DataFrame) -> str:
     """What shuffling changes in the mean over the sparsities ABOVE, in points, over seeds; `curve`
     as from `main_curve`."""
-    some = curve[curve.sparsity.isin(ABOVE) & curve.method.isin(("shuffled", "snip"))]
-    if set(some.method) != {"shuffled", "snip"}:
+    runs = curve[curve.sparsity.isin(ABOVE) & curve.method.isin(("shuffled", "snip"))]
+    if set(runs.method) != {"shuffled", "snip"}:
         return "–"
-    some = some.assign(error=some.error.where(some.status == "ok"))
-    cells = some.pivot(index="seed", columns=["method", "sparsity"], values="error")
+    runs = runs.assign(error=runs.error.where(runs.status == "ok"))
+    cells = runs.pivot(index="seed", columns=["method", "sparsity"], values="error")
     cells = cells.dropna()  # a seed that lost a run would be a mean of other sparsities
     difference = cells["shuffled"].mean(axis=1) - cells["snip"].mean(axis=1)
     low, high = t_interval(difference)

@@ -110,8 +110,8 @@ def defaults_plan() -> list[Config]:
     after those of the committed sweep."""
     numbers = sweep.PROFILES[COMMITTED].defaults[LENET_5]
     methods, levels = ("snip", *sweep.CONTROLS), numbers.sparsities["random"]
-    wanted = sweep.plan(COMMITTED, "mnist", LENET_5, methods, levels, seeds=numbers.seeds + 5)
-    return [c for c in wanted["defaults"] if c.method != "dense" and c.seed >= numbers.seeds]
+    parts = sweep.plan(COMMITTED, "mnist", LENET_5, methods, levels, seeds=numbers.seeds + 5)
+    return [c for c in parts["defaults"] if c.method != "dense" and c.seed >= numbers.seeds]
 
 
 @collected("fashion")

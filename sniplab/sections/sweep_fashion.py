@@ -45,10 +45,10 @@ def draw_costs(table: pd.DataFrame) -> plt.Figure:
     """What SNIP costs by sparsity, a line for each data set; `table` as from `costs_on_both`."""
     figure, axis = plt.subplots(figsize=(6.5, 3.4))
     for name, (colour, marker) in DATA_LOOKS.items():
-        some = table[table.dataset == name]
-        look = {"color": colour, "marker": marker, "ms": 6, "lw": 1.5, "capsize": 3}
+        group = table[table.dataset == name]
+        style = {"color": colour, "marker": marker, "ms": 6, "lw": 1.5, "capsize": 3}
         axis.errorbar(
-            100 - 100 * some.sparsity, some["mean"], some.half, label=DATA_TITLES[name], **look
+            100 - 100 * group.sparsity, group["mean"], group.half, label=DATA_TITLES[name], **style
         )
     axis.axhline(0, color="black", lw=1)
     sparsity_axis(axis)

@@ -56,39 +56,39 @@ def draw_curves(means: pd.DataFrame, models: Mapping[str, str]) -> plt.Figure:
         errors = np.array([0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50])
         errors = errors[(errors > bottom) & (errors <= top)]
         for axis, (curve, model) in zip(axes, (models or {"": ""}).items(), strict=True):
-            here = means[means.curve == curve]
+            group = means[means.curve == curve]
             _draw_published(axis, model)
             sparsity_axis(axis)
             axis.set(yscale="log", ylim=(bottom, top), title=curve)
             axis.set_yticks(errors, [f"{error:g}" for error in errors])
             axis.minorticks_off()
-            _draw_methods(axis, here, top)
-            for dense in here[here.method == "dense"].itertuples():
+            _draw_methods(axis, group, top)
+            for dense in group[group.method == "dense"].itertuples():
                 axis.axhline(dense.mean, color="black", ls=":", lw=1)
                 if dense.lost:
                     text = f"dense: {dense.lost} of {dense.n + dense.lost} runs lost"
                     place = {"transform": axis.transAxes, "fontsize": 8, "ha": "right"}
                     axis.text(0.98, 0.03, text, **place)
-            say_if_empty(axis, here)
+            say_if_empty(axis, group)
         axes[0].set_ylabel("test error (%)")
         legend_above(figure, 3)
     return figure
 
 
 def _draw_methods(axis: plt.Axes, means: pd.DataFrame, top: float) -> None:
-    there = [name for name in METHODS if name != "dense" and (means.method == name).any()]
+    names = [name for name in METHODS if name != "dense" and (means.method == name).any()]
     high = 0.97  # of the axis, where the next value beyond it is written
     # SNIP above its controls, and the dense square above the star of the published error.
-    for name in [*reversed(there), "dense"]:
+    for name in [*reversed(names), "dense"]:
         method = METHODS[name]
-        some = means[means.method.isin(["dense", name])].sort_values("sparsity")
-        kept, mean = 100 * (1 - some.sparsity), some["mean"]
-        low, upper = some.low.fillna(mean), some.high.fillna(mean)
-        look = {"color": method.colour, "marker": method.marker, "mew": 0, "label": method.label}
-        look["ls"] = "none" if name == "dense" else method.line
-        axis.plot(kept, mean, zorder=6 if name == "dense" else 2, **look)
+        group = means[means.method.isin(["dense", name])].sort_values("sparsity")
+        kept, mean = 100 * (1 - group.sparsity), group["mean"]
+        low, upper = group.low.fillna(mean), group.high.fillna(mean)
+        style = {"color": method.colour, "marker": method.marker, "mew": 0, "label": method.label}
+        style["ls"] = "none" if name == "dense" else method.line
+        axis.plot(kept, mean, zorder=6 if name == "dense" else 2, **style)
         axis.fill_between(kept, low, upper, color=method.colour, alpha=0.15, lw=0)
-        beyond = some[mean > top]
+        beyond = group[mean > top]
         if len(beyond):
             cells = zip(beyond["mean"], beyond.sparsity, strict=True)
             text = ", ".join(f"{error:.0f} % at {level(sparsity)}" for error, sparsity in cells)
@@ -101,13 +101,13 @@ def _draw_published(axis: plt.Axes, model: str) -> None:
     """Stars and crosses of the published errors."""
     star = {"s": 130, "marker": "*", **PUBLISHED}
     cross = {"s": 22, "c": "0.45", "marker": "x", "lw": 1.2, "zorder": 3}
-    for table, label, look in (
+    for table, label, style in (
         (published_table(), "published: dense and SNIP", star),
         (OTHERS, "published: pruned after training", cross),
     ):
-        some = table[table.model == model]
-        if len(some):
-            axis.scatter(100 * (1 - some.sparsity), some.error, label=label, **look)
+        group = table[table.model == model]
+        if len(group):
+            axis.scatter(100 * (1 - group.sparsity), group.error, label=label, **style)
 
 
 def draw_controls(controls: pd.DataFrame, cut: Collection[tuple[str, float, str]]) -> plt.Figure:
@@ -139,20 +139,20 @@ def draw_differences(
     """One panel of `draw_controls`; `cut`: sparsity and method of masks that leave no path; `looks`
     of the methods by name."""
     ticks = sorted(table.sparsity.unique())
-    there = [name for name in looks if (table.method == name).any()]
-    shifts = 0.2 * (np.arange(len(there)) - (len(there) - 1) / 2)  # side by side at each sparsity
-    for shift, name in zip(shifts, there, strict=True):
-        method, some = looks[name], table[table.method == name]
-        look = {"fmt": method.marker, "color": method.colour, "ms": 6, "mec": method.colour}
-        for apart, part in some.groupby(some.verdict.isin(["higher", "lower"])):
+    names = [name for name in looks if (table.method == name).any()]
+    shifts = 0.2 * (np.arange(len(names)) - (len(names) - 1) / 2)  # side by side at each sparsity
+    for shift, name in zip(shifts, names, strict=True):
+        method, group = looks[name], table[table.method == name]
+        style = {"fmt": method.marker, "color": method.colour, "ms": 6, "mec": method.colour}
+        for apart, part in group.groupby(group.verdict.isin(["higher", "lower"])):
             x = [ticks.index(sparsity) + shift for sparsity in part.sparsity]
             face = method.colour if apart else "white"
-            axis.errorbar(x, part["mean"], part.half.fillna(0), mfc=face, **look)
-        axis.errorbar([], [], [], label=method.label, mfc=method.colour, **look)
+            axis.errorbar(x, part["mean"], part.half.fillna(0), mfc=face, **style)
+        axis.errorbar([], [], [], label=method.label, mfc=method.colour, **style)
     crossed = [
-        (ticks.index(one.sparsity) + shifts[there.index(one.method)], one.mean)
-        for one in table.itertuples()
-        if (one.sparsity, one.method) in cut
+        (ticks.index(row.sparsity) + shifts[names.index(row.method)], row.mean)
+        for row in table.itertuples()
+        if (row.sparsity, row.method) in cut
     ]
     if crossed:
         cross = {"color": "black", "ms": 9, "label": "no path left: guessing", "zorder": 5}
@@ -174,21 +174,21 @@ def draw_variants(errors: pd.DataFrame, costs: pd.DataFrame) -> plt.Figure:
         errors: as from `summarize` by part and sparsity; costs: as from `variant_costs`.
     """
     names = list(dict.fromkeys(errors.part))
-    looks = {0: ("black", "s", "-"), 0.95: ("#0072b2", "o", "--"), 0.98: ("#d55e00", "^", ":")}
+    styles = {0: ("black", "s", "-"), 0.95: ("#0072b2", "o", "--"), 0.98: ("#d55e00", "^", ":")}
     published = published_table()
     published = published[published.model == "lenet-300-100"].set_index("sparsity").error
     lost = guessing(errors)
     with plt.rc_context(SMALL):
         figure, axes = plt.subplots(1, 2, figsize=(7.5, 5.2), sharey=True, width_ratios=(3, 2))
         learned = errors[~errors.index.isin(lost.index)]
-        _draw_by_variant(axes[0], learned, names, published, looks)
+        _draw_by_variant(axes[0], learned, names, published, styles)
         beside = {"transform": axes[0].get_yaxis_transform(), "ha": "right", "va": "center"}
         beside |= {"fontsize": 8, "bbox": {"fc": "white", "ec": "none", "pad": 1}}
         for part, sparsity in zip(lost.part, lost.sparsity, strict=True):
-            what = level(sparsity) if sparsity else "dense"
-            axes[0].text(0.98, names.index(part), f"{what} only guesses", color="0.35", **beside)
-        del looks[0]  # what follows is beside the dense network
-        _draw_by_variant(axes[1], costs, names, published - published[0], looks)
+            label = level(sparsity) if sparsity else "dense"
+            axes[0].text(0.98, names.index(part), f"{label} only guesses", color="0.35", **beside)
+        del styles[0]  # what follows is beside the dense network
+        _draw_by_variant(axes[1], costs, names, published - published[0], styles)
         axes[0].set_yticks(range(len(names)), names)
         axes[0].set_ylim(len(names) - 0.5, -0.5)
         axes[0].set_xlabel("test error (%)")
@@ -197,14 +197,14 @@ def draw_variants(errors: pd.DataFrame, costs: pd.DataFrame) -> plt.Figure:
     return figure
 
 
-def _draw_by_variant(axis, table, names, lines, looks) -> None:
-    for sparsity, (colour, marker, dash) in looks.items():
-        some = table[table.sparsity == sparsity]
-        y = [names.index(name) for name in some.part]
-        what = level(sparsity) if sparsity else "dense"
-        half, look = some.half.fillna(0), {"fmt": marker, "color": colour, "ms": 5}
-        axis.errorbar(some["mean"], y, xerr=half, label=what, **look)
-        axis.axvline(lines[sparsity], color=colour, ls=dash, lw=1.2, label=f"{what}, published")
+def _draw_by_variant(axis, table, names, lines, styles) -> None:
+    for sparsity, (colour, marker, dash) in styles.items():
+        group = table[table.sparsity == sparsity]
+        y = [names.index(name) for name in group.part]
+        label = level(sparsity) if sparsity else "dense"
+        half, style = group.half.fillna(0), {"fmt": marker, "color": colour, "ms": 5}
+        axis.errorbar(group["mean"], y, xerr=half, label=label, **style)
+        axis.axvline(lines[sparsity], color=colour, ls=dash, lw=1.2, label=f"{label}, published")
     axis.grid(axis="x", visible=False)
 
 
@@ -219,11 +219,11 @@ def draw_speeds(costs: pd.DataFrame) -> plt.Figure:
     speed, levels = speeds(costs), sorted(costs.sparsity.unique())
     with plt.rc_context(SMALL):
         figure, axis = plt.subplots(figsize=(7.5, 3.4))
-        for shift, (engine, look) in zip((-0.12, 0, 0.12), ENGINE_LOOKS.items(), strict=True):
-            label, colour, marker = look
+        for shift, (engine, style) in zip((-0.12, 0, 0.12), ENGINE_LOOKS.items(), strict=True):
+            label, colour, marker = style
             low, middle, high = speed.loc[engine].to_numpy().T
-            x, how = np.arange(len(levels)) + shift, {"fmt": f"{marker}-", "color": colour}
-            axis.errorbar(x, middle, [middle - low, high - middle], label=label, **how)
+            x, options = np.arange(len(levels)) + shift, {"fmt": f"{marker}-", "color": colour}
+            axis.errorbar(x, middle, [middle - low, high - middle], label=label, **options)
         axis.axhline(1, color="black", lw=1, ls="--", label="dense")
         axis.set_yscale("log", base=2)
         axis.yaxis.set_major_formatter("{x:g}")

@@ -85,19 +85,19 @@ def claims(rows: pd.DataFrame, swept: pd.DataFrame, plan: Plan) -> list[dict]:
     planned = pd.DataFrame({"config": plan["methods"]}, dtype=object)
     for column in ("method", "sparsity", "width", "pretrain", "rewind"):
         planned[column] = [getattr(config, column) for config in plan["methods"]]
-    planned, there, table = beside(planned), beside(rows), compared(rows, swept)
-    found = []
+    planned, runs, table = beside(planned), beside(rows), compared(rows, swept)
+    judged_claims = []
     for method, (question, holds) in QUESTIONS.items():
-        configs, some, of_method = (
-            frame[frame.method == method] for frame in (planned, there, table)
+        configs, stored, of_method = (
+            frame[frame.method == method] for frame in (planned, runs, table)
         )
         text = f"LeNet-300-100, 90 % and above: {question}"
         name, group = f"beside_{method}.{LENET_300}", "which connections"
         difference = f"{BESIDE[method].label} − SNIP"
-        found.append(
-            collected_claim(name, group, text, some, configs.config, of_method, difference, holds)
+        judged_claims.append(
+            collected_claim(name, group, text, stored, configs.config, of_method, difference, holds)
         )
-    return found
+    return judged_claims
 
 
 def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:

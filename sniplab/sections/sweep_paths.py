@@ -21,18 +21,20 @@ def on_paths(rows: pd.DataFrame) -> pd.DataFrame:
 def draw_paths(runs: pd.DataFrame) -> plt.Figure:
     """Share of kept weights on a path by sparsity, a line for each method; bars are 95 % intervals.
     `runs` as from `on_paths`."""
-    there = [name for name in METHODS if (runs.method == name).any()]
-    labels = [METHODS[name].label for name in there]
-    shown = runs.assign(
-        method=runs.method.map(dict(zip(there, labels, strict=True))),
+    names = [name for name in METHODS if (runs.method == name).any()]
+    labels = [METHODS[name].label for name in names]
+    table = runs.assign(
+        method=runs.method.map(dict(zip(names, labels, strict=True))),
         sparsity=(100 * runs.sparsity).map("{:g}".format),
     ).sort_values("sparsity")
-    look = {"hue_order": labels, "style_order": labels, "dashes": False, "err_style": "bars"}
-    look["seed"] = 0  # of the bootstrap: the same figure each time
-    look |= {"palette": [METHODS[name].colour for name in there]}
-    look |= {"markers": [METHODS[name].marker for name in there]}
+    options = {"hue_order": labels, "style_order": labels, "dashes": False, "err_style": "bars"}
+    options["seed"] = 0  # of the bootstrap: the same figure each time
+    options |= {"palette": [METHODS[name].colour for name in names]}
+    options |= {"markers": [METHODS[name].marker for name in names]}
     figure, axis = plt.subplots(figsize=(6.5, 3.2))
-    sns.lineplot(shown, x="sparsity", y="on_a_path", hue="method", style="method", ax=axis, **look)
+    sns.lineplot(
+        table, x="sparsity", y="on_a_path", hue="method", style="method", ax=axis, **options
+    )
     axis.set(xlabel="sparsity (%)", ylabel="kept weights on a path (%)", ylim=(-3, 103))
     axis.legend(loc="lower left")
     return figure

@@ -103,8 +103,8 @@ def controls(rows: pd.DataFrame) -> pd.DataFrame:
     """Each control − SNIP at equal sparsity within seeds, as from `paired`, along each curve."""
     along = ["curve", "sparsity"]
     snips = rows[rows.method == "snip"]
-    others = rows[~rows.method.isin(("dense", "snip"))]
-    table = paired(others, snips, [*along, "method"], (*along, "seed"))
+    control_rows = rows[~rows.method.isin(("dense", "snip"))]
+    table = paired(control_rows, snips, [*along, "method"], (*along, "seed"))
     return table.sort_values([*along, "method"], ignore_index=True)
 
 
@@ -129,9 +129,9 @@ def beside_published(rows: pd.DataFrame) -> pd.DataFrame:
     cells = published_table().merge(last, "left", on=BY)
     cells = cells.merge(best[[*BY, "mean", "text"]], "left", on=BY, suffixes=("", "_best"))
     cells["n"] = cells.n.fillna(0).astype(int)
-    found = close(cells[["mean", "mean_best"]].sub(cells.error, axis=0))
+    agreement = close(cells[["mean", "mean_best"]].sub(cells.error, axis=0))
     cells["near"] = np.select(
-        [cells.n == 0, found.all(axis=1), found["mean"], found.mean_best],
+        [cells.n == 0, agreement.all(axis=1), agreement["mean"], agreement.mean_best],
         ["not run yet", "both", "last iteration", "best of last five"],
         "neither",
     )
@@ -151,31 +151,31 @@ HEADLINE = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # sparsities of the tables th
 
 def shown_pairs(pairs: pd.DataFrame, curves: Collection[str]) -> dict:
     """What `Section.table` shows of paired differences along curves: the headline sparsities."""
-    some = pairs[pairs.curve.isin(list(curves)) & pairs.sparsity.isin(HEADLINE)]
+    lines = pairs[pairs.curve.isin(list(curves)) & pairs.sparsity.isin(HEADLINE)]
     names = {"curve": "network", "text": "points", "n": "pairs"}
-    some = some[["curve", "sparsity", "text", "n", "verdict"]].rename(columns=names)
-    return {"shown": some, "form": {"sparsity": level}}
+    lines = lines[["curve", "sparsity", "text", "n", "verdict"]].rename(columns=names)
+    return {"shown": lines, "form": {"sparsity": level}}
 
 
 def published_text(cells: pd.DataFrame) -> pd.DataFrame:
     """`beside_published` as it is shown."""
-    some = cells[cells.n > 0]
+    lines = cells[cells.n > 0]
     return pd.DataFrame(
         {
-            "network": some.model.map(title),
-            "sparsity": some.sparsity.map(level),
-            "published": some.error.map("{:.1f}".format),
-            "ours, last iteration": some.text,
-            "ours, best of the last five": some.text_best,
-            "seeds": some.n,
+            "network": lines.model.map(title),
+            "sparsity": lines.sparsity.map(level),
+            "published": lines.error.map("{:.1f}".format),
+            "ours, last iteration": lines.text,
+            "ours, best of the last five": lines.text_best,
+            "seeds": lines.n,
         }
     )
 
 
 def variants_of(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of the variants, with the name of the change alone as their part."""
-    some = rows[rows.part.str.startswith(VARIANT)]
-    return some.assign(part=some.part.str.removeprefix(VARIANT))
+    variants = rows[rows.part.str.startswith(VARIANT)]
+    return variants.assign(part=variants.part.str.removeprefix(VARIANT))
 
 
 def variant_costs(rows: pd.DataFrame) -> pd.DataFrame:
@@ -195,10 +195,10 @@ def recipes_near(rows: pd.DataFrame) -> pd.DataFrame:
     published = {s: error for (model, s), error in PUBLISHED.items() if model == LENET_300}
     errors = summarize(rows, ["part", "sparsity"])
     errors = errors[(errors.part != UNCHANGED) & (errors.n > 1)]
-    errors = errors.groupby("part").filter(lambda one: len(one) == len(published))
-    found = close(errors["mean"] - errors.sparsity.map(published)).astype(bool)
-    every = found.groupby(errors.part, sort=False).all()
-    pruned = found[errors.sparsity > 0].groupby(errors.part, sort=False).all()
+    errors = errors.groupby("part").filter(lambda group: len(group) == len(published))
+    agreement = close(errors["mean"] - errors.sparsity.map(published)).astype(bool)
+    every = agreement.groupby(errors.part, sort=False).all()
+    pruned = agreement[errors.sparsity > 0].groupby(errors.part, sort=False).all()
     return pd.DataFrame({"all": every, "pruned": pruned}).rename_axis("part").reset_index()
 
 

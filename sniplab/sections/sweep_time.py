@@ -48,8 +48,8 @@ def values() -> dict[str, str]:
     """Ratios of `make bench` that prose may quote, medians: "bench.scoring" and so on."""
     table = pd.read_csv(RESULTS.parent / "figures" / "benchmark.csv").set_index("what").ratio
     return {
-        f"bench.{name}": f"{table[what]:.0f}" if table[what] >= 10 else f"{table[what]:.2g}"
-        for name, what in QUOTED.items()
+        f"bench.{name}": f"{table[key]:.0f}" if table[key] >= 10 else f"{table[key]:.2g}"
+        for name, key in QUOTED.items()
     }
 
 
