@@ -151,6 +151,16 @@ def test_a_section_reads_no_other(room):
     assert room in READERS or not names & set(READERS)
 
 
+FILLERS = {"found", "how", "look", "made", "said", "some", "there", "told", "what", "which", "why"}
+
+
+@pytest.mark.parametrize("room", [*ROOMS, *SECTIONS, *AFTER])
+def test_names_are_nouns(room):
+    nodes = list(ast.walk(ast.parse(source(room).read_text())))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    assert not FILLERS & (names | {node.arg for node in nodes if isinstance(node, ast.arg)})
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """Built from a copy, so that nothing is left in the checkout."""

@@ -134,15 +134,15 @@ def draw_differences(
     axis: plt.Axes,
     table: pd.DataFrame,
     cut: Collection[tuple[float, str]] = (),
-    looks: Mapping[str, Method] = METHODS,
+    methods: Mapping[str, Method] = METHODS,
 ) -> None:
-    """One panel of `draw_controls`; `cut`: sparsity and method of masks that leave no path; `looks`
-    of the methods by name."""
+    """One panel of `draw_controls`; `cut`: sparsity and method of masks that leave no path;
+    `methods`: by name."""
     ticks = sorted(table.sparsity.unique())
-    names = [name for name in looks if (table.method == name).any()]
+    names = [name for name in methods if (table.method == name).any()]
     shifts = 0.2 * (np.arange(len(names)) - (len(names) - 1) / 2)  # side by side at each sparsity
     for shift, name in zip(shifts, names, strict=True):
-        method, group = looks[name], table[table.method == name]
+        method, group = methods[name], table[table.method == name]
         style = {"fmt": method.marker, "color": method.colour, "ms": 6, "mec": method.colour}
         for apart, part in group.groupby(group.verdict.isin(["higher", "lower"])):
             x = [ticks.index(sparsity) + shift for sparsity in part.sparsity]

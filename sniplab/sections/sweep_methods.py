@@ -71,7 +71,7 @@ def draw_methods(table: pd.DataFrame) -> plt.Figure:
     """Each method's error minus SNIP's by sparsity; `table` as from `compared`."""
     figure, axes = plt.subplots(1, len(PANELS), figsize=(12, 3.8), sharey=True)
     for axis, (name, methods) in zip(axes, PANELS.items(), strict=True):
-        draw_differences(axis, table[table.method.isin(methods)], looks=BESIDE)
+        draw_differences(axis, table[table.method.isin(methods)], methods=BESIDE)
         axis.set(title=name, xlabel="sparsity (%)")
         if axis.get_legend_handles_labels()[0]:
             axis.legend(loc="upper left", bbox_to_anchor=(-0.05, -0.2), frameon=False)
