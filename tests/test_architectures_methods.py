@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+import torch
 from conftest import rows_for
 
 from sniplab.recipe import Recipe
@@ -79,3 +80,20 @@ def test_a_panel_for_each_network():
     plt.close(methods.draw_methods(methods.compared(ROWS[:0], BUILT)))  # of a profile without them
     (planned,) = methods_plan(COMMITTED).values()
     assert {c.model for c in planned} == set(LEVELS) and len(planned) == 36
+
+
+def test_erk_keeps_more_in_linear_layers_than_snip():
+    masks = {
+        "0.0.weight": torch.ones(6),
+        "8.weight": torch.tensor([1, 1, 0]),
+        "8.bias": torch.zeros(2),
+    }
+    assert methods.linear_share("alexnet-s", masks) == 25
+    # By hand: ε · Σ dims of the layers of AlexNet-s, the last of which is whole.
+    convolutions = [96 + 3 + 22, 256 + 96 + 10, 384 + 256 + 6, 768 + 6, 640 + 6]
+    linear = [1024 + 256, 2048]
+    shares = methods.linear_shares("alexnet-s")
+    whole = 10_240 / 507_022
+    part = (1 - whole) * sum(linear) / sum(linear + convolutions)
+    assert shares["erk"] == pytest.approx(100 * (whole + part), abs=0.2)  # but for biases
+    assert 20 < shares["snip"] < 30

@@ -4,11 +4,17 @@ The runs are those of `architectures_collected.methods_plan`; SNIP's, of the sam
 are the section's own. LeNet-300-100 is asked the same in `sweep_methods`.
 """
 
+from collections.abc import Mapping
+from functools import lru_cache
+
 import matplotlib.pyplot as plt
 import pandas as pd
+from torch import Tensor, nn
 
-from snipcore import MODELS
-from sniplab.sections import Plan
+from snipcore import MODELS, build_model, load_masks
+from sniplab.methods import make_masks
+from sniplab.runs.config import shapes
+from sniplab.sections import RESULTS, Plan
 from sniplab.sections.architectures_costs import initial_runs
 from sniplab.show import draw_forest
 from sniplab.stats import paired, quoted_table
@@ -28,6 +34,23 @@ def compared(rows: pd.DataFrame, built: pd.DataFrame) -> pd.DataFrame:
     """
     on = ("model", "sparsity", "iterations", "seed")
     return paired(rows, initial_runs(built), ["model", "method"], on)
+
+
+def linear_share(model: str, masks: Mapping[str, Tensor]) -> float:
+    """Percent of the kept parameters that lie in linear layers; the others are convolutions'."""
+    modules = shapes(model).named_modules()
+    linear = {name for name, module in modules if isinstance(module, nn.Linear)}
+    counts = {name: int(mask.sum()) for name, mask in masks.items()}
+    kept = sum(n for name, n in counts.items() if name.rpartition(".")[0] in linear)
+    return 100 * kept / sum(counts.values())
+
+
+@lru_cache
+def linear_shares(model: str) -> dict[str, float]:
+    """The `linear_share` of ERK, and of SNIP by its stored mask of seed 0."""
+    erk = make_masks(build_model(model), "erk", MODELS[model].sparsity, None, None, seed=0)
+    stored = load_masks(RESULTS / "masks" / f"{model}.npz")
+    return {"erk": linear_share(model, erk), "snip": linear_share(model, stored)}
 
 
 def draw_methods(table: pd.DataFrame) -> plt.Figure:
@@ -58,6 +81,11 @@ def claims(rows: pd.DataFrame, built: pd.DataFrame, plan: Plan) -> list[dict]:
 
 
 def values(rows: pd.DataFrame, built: pd.DataFrame) -> dict[str, str]:
-    """The differences for prose: "beside_conv.alexnet-s.shuffled", with ".mean", ".verdict" and so
-    on."""
-    return quoted_table("beside_conv", compared(rows, built), ["model", "method"])
+    """The numbers for prose: differences ("beside_conv.alexnet-s.shuffled", with ".mean",
+    ".verdict" and so on), and the percent of what a mask keeps that lies in linear layers
+    ("linear_share.alexnet-s.erk")."""
+    shares = linear_shares("alexnet-s")
+    return {
+        **quoted_table("beside_conv", compared(rows, built), ["model", "method"]),
+        **{f"linear_share.alexnet-s.{name}": f"{share:.0f}" for name, share in shares.items()},
+    }
