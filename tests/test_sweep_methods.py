@@ -106,7 +106,7 @@ def test_every_planned_method_has_its_panel():
     pruned = [config for config in runs_planned if config.method != "dense"]
     later = [config for config in pruned if not config.pretrain]
     assert shown == {config.method for config in later} | {"narrow", "trained", "rewound"}
-    assert len(later) == 9 * 4 * 5 + 4 * 4 * 15 and len(pruned) - len(later) == 2 * 4 * 5
+    assert len(later) == 9 * 4 * 5 + 5 * 4 * 15 and len(pruned) - len(later) == 2 * 4 * 5
     widths = {(c.width, c.recipe.lr) for c in runs_planned if c.width < 1}
     assert widths == {(0.111, 0.1), (0.056, 0.1), (0.022, 0.02), (0.011, 0.02)}
     trained = [config for config in runs_planned if config.pretrain]

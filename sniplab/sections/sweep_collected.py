@@ -18,7 +18,7 @@ LATER = (  # methods after SNIP, fair random masks, and shuffles that keep more 
 )
 SCORED = ("snip", "magnitude", "synflow", "iterative-snip", "force", "grasp")  # biases at 0 get 0
 # Five seeds did not tell these from SNIP, or hardly.
-CLOSE_CALLS = ("synflow", "shuffled-inputs", "shuffled-degrees", "force")
+CLOSE_CALLS = ("synflow", "shuffled-inputs", "shuffled-degrees", "force", "iterative-snip")
 
 
 def _protocol() -> Recipe:
