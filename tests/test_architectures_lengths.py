@@ -78,6 +78,13 @@ def test_no_verdict_while_a_run_is_missing():
     assert found["verdict"] == "untested: 2 of 8 runs missing" and found["ours"] == "–"
 
 
+def test_no_verdict_while_a_run_of_the_sections_own_length_is_missing():
+    longer = runs(24, 1.0, 1.6, 1.9)
+    for lone in (SHORT.seed == 2, (SHORT.seed == 2) & (SHORT.method == "snip")):
+        (claim,) = lengths.claims(longer, SHORT[~lone], {"lengths": configs_of(longer)})
+        assert claim["verdict"].startswith("untested: runs of the section") and claim["ours"] == "–"
+
+
 def test_a_run_without_its_twin_is_no_cost():
     longer = runs(24, 3.0, 3.6, 3.9)
     longer.loc[0, "status"] = "diverged"  # dense, of seed 0

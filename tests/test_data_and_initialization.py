@@ -15,7 +15,7 @@ from sniplab import methods
 from sniplab.runs import CURVES, select
 from sniplab.sections import COMMITTED, PROFILES, RESULTS
 from sniplab.sections import data_and_initialization as section
-from sniplab.sections import data_and_initialization_claims as judged
+from sniplab.sections import data_and_initialization_claims as verdicts
 from sniplab.sections import data_and_initialization_figures as figures
 from sniplab.sections import data_and_initialization_masks as masks
 from sniplab.sections import data_and_initialization_tables as tables
@@ -113,7 +113,7 @@ def by_size(**errors):
 
 
 def batch_claims(rows, plan=PLAN):
-    return judged.scoring_batch(rows, plan)
+    return verdicts.scoring_batch(rows, plan)
 
 
 def test_more_images():
@@ -187,7 +187,7 @@ def by_init(errors):
 
 def test_initialisers_that_do_not_matter():
     def claim(errors):
-        return judged.initializers(made("initializers", by_init(errors)), PLAN)
+        return verdicts.initializers(made("initializers", by_init(errors)), PLAN)
 
     near = claim(NEAR)
     assert near["verdict"] == "reproduced" and near["ours"].endswith(": 6 of 6 hold")
@@ -203,27 +203,27 @@ def test_initialisers_that_do_not_matter():
 
 def test_initialisers_are_judged_when_all_have_been_run():
     rows = made("initializers", by_init(NEAR))
-    some = judged.initializers(rows[rows.init.isin(("vs-x", "vs-h"))], PLAN)
+    some = verdicts.initializers(rows[rows.init.isin(("vs-x", "vs-h"))], PLAN)
     assert some["verdict"] == "untested" and some["ours"].endswith("; 12 of 24 runs missing")
     assert "hold" not in some["ours"]
     one = rows[~((rows.model == "lenet-5-caffe") & (rows.init == "rn") & (rows.seed == 2))]
-    assert judged.initializers(one, PLAN)["verdict"] == "untested"
+    assert verdicts.initializers(one, PLAN)["verdict"] == "untested"
     # Nor does it help not to plan them.
     for plan in (
         {"initializers": [c for c in PLAN["initializers"] if c.model == "lenet-300-100"]},
         {"initializers": [c for c in PLAN["initializers"] if c.init in ("vs-x", "vs-h")]},
     ):
         rows = made("initializers", by_init(NEAR), plan)
-        assert judged.initializers(rows, plan)["verdict"] == "untested"
+        assert verdicts.initializers(rows, plan)["verdict"] == "untested"
     single = section.plan("desktop", seeds=1)
     rows = made("initializers", by_init(NEAR), single)
-    assert judged.initializers(rows, single)["verdict"] == "untested"
+    assert verdicts.initializers(rows, single)["verdict"] == "untested"
 
 
 def test_a_ruined_network():
     def claim(errors, drop=()):
         rows = made("initializers", by_init(errors))
-        return judged.ruined(rows[~rows.init.isin(drop)], PLAN)
+        return verdicts.ruined(rows[~rows.init.isin(drop)], PLAN)
 
     far = claim(FAR)
     assert far["verdict"] == "reproduced" and far["ours"] == "+22.00 to +67.80 points against VS-X"
@@ -246,7 +246,7 @@ def test_a_ruined_network():
 
 def table_3_claims(rows, plan=PLAN):
     """The two that compare initialisers by the sign of a difference."""
-    found = {claim["id"]: claim for claim in judged.claims(rows, plan)}
+    found = {claim["id"]: claim for claim in verdicts.claims(rows, plan)}
     return found["initializers.lstm-s"], found["initializers.vs-h"]
 
 
@@ -289,15 +289,15 @@ def test_a_verdict_on_initialisers_waits_for_all_of_table_3():
 def test_a_run_does_not_count_twice():
     rows = made("initializers", by_init(FAR))
     twice = pd.concat([rows, rows])
-    for claim in (judged.initializers, judged.ruined):
+    for claim in (verdicts.initializers, verdicts.ruined):
         with pytest.raises(ValueError, match="two rows of one run"):
             claim(twice, PLAN)
     batches = made("scoring_batch", by_size())
     with pytest.raises(ValueError, match="two rows of one run"):
-        judged.scoring_batch(pd.concat([batches, batches]), PLAN)
+        verdicts.scoring_batch(pd.concat([batches, batches]), PLAN)
     # That it is in two parts of the plan is no repetition.
     both = pd.concat([rows, made("gates", by_init(NEAR))])
-    assert judged.ruined(both, PLAN)["verdict"] == "reproduced"
+    assert verdicts.ruined(both, PLAN)["verdict"] == "reproduced"
     assert list(tables.initializer_differences(both).n) == [3] * 12
 
 
@@ -550,7 +550,7 @@ def test_numbers_of_prose():
         made("initializers", by_init(FAR)),
         made("gates", by_init(NEAR)),
     ])  # fmt: skip
-    values = judged.values(rows, PLAN)
+    values = verdicts.values(rows, PLAN)
     assert values["init_error.lstm-s.snip.vs-x"] == "2.10 ± 0.25"
     assert values["batch_minus.100.1"].startswith("0.51 ± ")
     assert values["batch_minus.100.1.verdict"] == "higher"

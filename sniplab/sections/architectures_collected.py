@@ -20,7 +20,7 @@ TUNED = ({}, {"weight_decay": 1e-4}, {"weight_decay": 2e-3}, {"lr": 0.03}, {"lr"
 def lengths_plan() -> list[Config]:
     """What SNIP costs as a function of length, dense and pruned, three seeds: AlexNet-s in 24, 48
     and 96 epochs beside the 12 of the committed runs; LSTM-s and GRU-s for a fifth of the
-    protocol's length beside the half of the committed runs."""
+    full length beside the half of the committed runs."""
     runs = [
         config
         for epochs in (24, 48, 96)

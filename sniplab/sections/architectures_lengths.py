@@ -131,8 +131,8 @@ def _draw_published(above: plt.Axes, below: plt.Axes, model: str) -> None:
 
 
 def claims(other_lengths: pd.DataFrame, rows: pd.DataFrame, plan: Plan) -> list[dict]:
-    """A row of the table of claims for each network, untested while runs of `plan` are missing.
-    `other_lengths` and `rows` as for `by_length`."""
+    """A row of the table of claims for each network, untested while runs of `plan`, or those
+    of the section at the same seeds, are missing. `other_lengths` and `rows` as for `by_length`."""
     runs, judged_claims = by_length(other_lengths, rows), []
     table = changes(runs)
     for model in dict.fromkeys(config.model for config in plan["lengths"]):
@@ -140,11 +140,14 @@ def claims(other_lengths: pd.DataFrame, rows: pd.DataFrame, plan: Plan) -> list[
         stored, comparisons = (frame[frame.model == model] for frame in (runs, table))
         text = f"{MODELS[model].title}: SNIP costs less after longer training"
         name, difference = f"longer.{model}", "cost minus that of the shortest runs"
-        judged_claims.append(
-            collected_claim(
-                name, "architectures", text, stored, configs, comparisons, difference, "lower"
-            )
+        claim = collected_claim(
+            name, "architectures", text, stored, configs, comparisons, difference, "lower"
         )
+        seeds = len({config.seed for config in configs})
+        # `configs` are of the other lengths: the section's own may be missing as well.
+        if claim["ours"] != "–" and (comparisons.n + comparisons.lost < seeds).any():
+            claim |= {"ours": "–", "verdict": "untested: runs of the section's own length missing"}
+        judged_claims.append(claim)
     return judged_claims
 
 
