@@ -59,6 +59,18 @@ def test_masks_are_compared_with_snips_of_initial_statistics():
     assert methods.compared(ROWS.assign(iterations=8424), BUILT).empty  # of another length
 
 
+def test_snip_trained_beside_the_others_is_what_they_are_compared_with():
+    again = runs("squeezenet-vanilla", "snip", 31.5, 29.0, 30.2)  # on another machine
+    rows = pd.concat([ROWS, again])
+    table = methods.compared(rows, BUILT).set_index(["model", "method"])["mean"]
+    assert table["squeezenet-vanilla", "shuffled"] == pytest.approx(29.0 - 31.5)
+    assert table["alexnet-s", "shuffled"] == pytest.approx(1.0)  # has the section's own alone
+    assert "snip" not in table.index.get_level_values("method")
+    (repeated,) = methods.repeated(rows, BUILT).to_dict("records")
+    assert (repeated["least"], repeated["most"]) == pytest.approx((-1.1, 1.5))
+    assert methods.values(rows, BUILT)["trained_again.squeezenet-vanilla.span"] == "−1.1 to 1.5"
+
+
 def test_a_control_is_judged_when_all_its_runs_are_there():
     claims = claims_of(ROWS)
     assert claims["over_shuffled.alexnet-s"]["verdict"] == "reproduced"
@@ -79,7 +91,7 @@ def test_a_panel_for_each_network():
     plt.close(figure)
     plt.close(methods.draw_methods(methods.compared(ROWS[:0], BUILT)))  # of a profile without them
     (planned,) = methods_plan(COMMITTED).values()
-    assert {c.model for c in planned} == set(LEVELS) and len(planned) == 36
+    assert {c.model for c in planned} == set(LEVELS) and len(planned) == 42
 
 
 def test_erk_keeps_more_in_linear_layers_than_snip():

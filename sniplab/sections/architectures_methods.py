@@ -1,7 +1,7 @@
 """Does the choice of connections matter in convolutional networks? Other masks beside SNIP's.
 
-The runs are those of `architectures_collected.methods_plan`; SNIP's, of the same length and seeds,
-are the section's own. LeNet-300-100 is asked the same in `sweep_methods`.
+The runs are those of `architectures_collected.methods_plan`, SNIP's among them; these are the
+section's own, trained once more. LeNet-300-100 is asked the same in `sweep_methods`.
 """
 
 from collections.abc import Mapping
@@ -26,14 +26,25 @@ QUESTIONS = {  # what is claimed of a control
 }
 
 
+ON = ("model", "sparsity", "iterations", "seed")
+
+
 def compared(rows: pd.DataFrame, built: pd.DataFrame) -> pd.DataFrame:
-    """Each method − SNIP within seeds, as from `paired`, by model and method.
+    """Each method − SNIP within seeds, as from `paired`, by model and method; of a network whose
+    SNIP has not been trained beside the others, minus the section's own.
 
     Args:
         rows: of `methods_plan`; built: of the section's own plan.
     """
-    on = ("model", "sparsity", "iterations", "seed")
-    return paired(rows, initial_runs(built), ["model", "method"], on)
+    beside, own = rows[rows.method == "snip"], initial_runs(built)
+    reference = pd.concat([beside, own[~own.model.isin(beside.model)]])
+    return paired(rows[rows.method != "snip"], reference, ["model", "method"], ON)
+
+
+def repeated(rows: pd.DataFrame, built: pd.DataFrame) -> pd.DataFrame:
+    """What training SNIP's networks once more, on another machine, changes in their errors, as from
+    `paired` by model; arguments as for `compared`."""
+    return paired(rows[rows.method == "snip"], initial_runs(built), ["model"], ON)
 
 
 def linear_share(model: str, masks: Mapping[str, Tensor]) -> float:
@@ -83,9 +94,11 @@ def claims(rows: pd.DataFrame, built: pd.DataFrame, plan: Plan) -> list[dict]:
 def values(rows: pd.DataFrame, built: pd.DataFrame) -> dict[str, str]:
     """The numbers for prose: differences ("beside_conv.alexnet-s.shuffled", with ".mean",
     ".verdict" and so on), and the percent of what a mask keeps that lies in linear layers
-    ("linear_share.alexnet-s.erk")."""
+    ("linear_share.alexnet-s.erk"), and what another machine changes in SNIP's errors
+    ("trained_again.squeezenet-vanilla")."""
     shares = linear_shares("alexnet-s")
     return {
         **quoted_table("beside_conv", compared(rows, built), ["model", "method"]),
+        **quoted_table("trained_again", repeated(rows, built), ["model"]),
         **{f"linear_share.alexnet-s.{name}": f"{share:.0f}" for name, share in shares.items()},
     }
