@@ -26,7 +26,7 @@ QUESTIONS = {  # what is claimed of a control
 }
 
 
-ON = ("model", "sparsity", "iterations", "seed")
+ON = ("model", "sparsity", "iterations", "seed")  # what the runs of a pair share
 
 
 def compared(rows: pd.DataFrame, built: pd.DataFrame) -> pd.DataFrame:
