@@ -26,19 +26,19 @@ QUESTIONS = {  # what is claimed of a control
 }
 
 
-ON = ("model", "sparsity", "iterations", "seed")  # what the runs of a pair share
+ON = ["model", "sparsity", "iterations", "seed"]  # what the runs of a pair share
 
 
 def compared(rows: pd.DataFrame, built: pd.DataFrame) -> pd.DataFrame:
-    """Each method − SNIP within seeds, as from `paired`, by model and method; of a network whose
-    SNIP has not been trained beside the others, minus the section's own.
+    """Each method − SNIP within seeds, as from `paired`, by model and method. SNIP's runs are those
+    of `rows`, trained beside the others, and for seeds that it lacks the section's own.
 
     Args:
         rows: of `methods_plan`; built: of the section's own plan.
     """
-    beside, own = rows[rows.method == "snip"], initial_runs(built)
-    reference = pd.concat([beside, own[~own.model.isin(beside.model)]])
-    return paired(rows[rows.method != "snip"], reference, ["model", "method"], ON)
+    snip = rows.method == "snip"
+    reference = pd.concat([rows[snip], initial_runs(built)]).drop_duplicates(ON)
+    return paired(rows[~snip], reference, ["model", "method"], ON)
 
 
 def repeated(rows: pd.DataFrame, built: pd.DataFrame) -> pd.DataFrame:
