@@ -15,7 +15,7 @@ from sniplab.sections import COMMITTED, sweep, sweep_claims, sweep_paths, sweep_
 from sniplab.sections import sweep_figures as figures
 from sniplab.sections import sweep_tables as tables
 
-LENET = "lenet-300-100"
+LENET, CAFFE = "lenet-300-100", "lenet-5-caffe"
 
 # ------------------------------------------------------------------------------------- what is run
 
@@ -36,9 +36,10 @@ def test_the_committed_sweep_follows_the_protocol_and_the_defaults_the_reference
     published = plan["table_1"]
     assert len(published) == 3 * 20 + 3 * 3
     assert {(c.recipe.iterations, c.recipe.schedule) for c in published} == {(75_000, "stages")}
-    assert {c.recipe.lr for c in published if c.model == "lenet-5-caffe"} == {0.02}
-    assert len(plan["sweep"]) == 5 * (13 + 18) + 15 * (1 + 4 * 4)  # twenty seeds from 90 % on
-    assert {c.recipe for c in plan["sweep"]} == {published[0].recipe}
+    assert {c.recipe.lr for c in published if c.model == CAFFE} == {0.02}
+    swept = {name: [c for c in plan["sweep"] if c.model == name] for name in (LENET, CAFFE)}
+    assert len(swept[LENET]) == 5 * (13 + 18) + 15 * (1 + 4 * 4)  # twenty seeds from 90 % on
+    assert {c.recipe for c in swept[LENET]} == {published[0].recipe}
     assert len(set(plan["sweep"]) & set(published)) == 20 * 3  # which are trained once
     defaults = plan["defaults"]
     assert len(defaults) == 5 * (13 + 18) + 3 * (13 + 15)
@@ -299,13 +300,26 @@ def test_no_verdict_while_a_planned_run_is_missing(name, part, method, sparsity,
 def test_a_network_is_judged_by_the_curve_that_is_planned():
     rows = pd.concat([
         runs([2.0], part="sweep"), runs([3.0], part="defaults"),
-        runs([1.0], part="defaults", model="lenet-5-caffe"),
+        runs([1.0], part="defaults", model=CAFFE),
     ])  # fmt: skip
     plan = planned(rows)
     assert list(sweep_claims.main_curve(rows, plan, LENET).error) == [2.0]
-    assert list(sweep_claims.main_curve(rows, plan, "lenet-5-caffe").error) == [1.0]
+    assert list(sweep_claims.main_curve(rows, plan, CAFFE).error) == [1.0]
     assert sweep_claims.main_curve(rows, plan, "gru-s").empty
+    # Its controls by the part that has them, SNIP's runs of it beside them.
+    caffe = [
+        runs([error], part=part, method=method, model=CAFFE)
+        for error, part, method in (
+            (2.0, "sweep", "snip"), (3.0, "defaults", "snip"), (4.0, "defaults", "random")
+        )
+    ]  # fmt: skip
+    plan = planned(pd.concat(caffe))
+    assert list(sweep_claims.main_curve(pd.concat(caffe), plan, CAFFE).error) == [2.0]
+    control = sweep_claims.main_curve(pd.concat(caffe), plan, CAFFE, ["random"])
+    assert list(control.error) == [3.0, 4.0]
+    assert tables.control_curves(plan) == ["LeNet-5-Caffe, defaults"]
     # Not by the defaults while its own curve is still to be run.
+    plan = planned(rows)
     assert sweep_claims.main_curve(rows[rows.part != "sweep"], plan, LENET).empty
 
 

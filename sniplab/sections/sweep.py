@@ -22,6 +22,7 @@ from sniplab.sections import (
     several,
 )
 from sniplab.sections.sweep_tables import (
+    CONTROLS,
     LENET_5,
     LENET_300,
     UNCHANGED,
@@ -30,7 +31,6 @@ from sniplab.sections.sweep_tables import (
 
 ALL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 FIG_1 = tuple(sparsity for sparsity in ALL if sparsity <= 0.9)  # Table 1 goes beyond
-CONTROLS = ("shuffled", "magnitude", "random")
 DENSE_CELL = ("dense", 0.0)
 ABOVE = tuple(sparsity for sparsity in ALL if sparsity >= 0.9)  # of the claims on controls
 

@@ -1,7 +1,7 @@
 """§5.1 and §5.2: what the runs of `sniplab.sections.sweep` say of the claims, and their numbers for
 prose."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import pandas as pd
 
@@ -58,9 +58,11 @@ DENSE = "dense networks and implementation"
 BEATEN = {"random": "random pruning", "shuffled": "its own mask shuffled within layers"}
 
 
-def main_curve(rows: pd.DataFrame, plan: Plan, model: str) -> pd.DataFrame:
-    """The rows of a network's sweep, those of its `main_part`."""
-    return rows[(rows.part == main_part(plan, model)) & (rows.model == model)]
+def main_curve(
+    rows: pd.DataFrame, plan: Plan, model: str, methods: Collection[str] = ("snip",)
+) -> pd.DataFrame:
+    """The rows of a network's sweep, those of its `main_part`; arguments as for that."""
+    return rows[(rows.part == main_part(plan, model, methods)) & (rows.model == model)]
 
 
 def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
@@ -87,7 +89,7 @@ def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
         for method in BEATEN:
             cells = [(name, s) for name in ("snip", method) for s in ABOVE]
             claim = over_control(rows, compared, plan, model, method)
-            add(claim, main_part(plan, model), model, cells)
+            add(claim, main_part(plan, model, [method]), model, cells)
     return judged_claims
 
 
@@ -195,8 +197,8 @@ def over_control(
 ) -> dict:
     """What the paper left out: SNIP against a control at each sparsity ABOVE. `compared`: as from
     `controls`, whose correction is over all of its comparisons."""
-    part, pair = main_part(plan, model), ("snip", method)
-    curve = main_curve(rows, plan, model)
+    part, pair = main_part(plan, model, [method]), ("snip", method)
+    curve = main_curve(rows, plan, model, [method])
     curve = curve[curve.sparsity.isin(ABOVE) & curve.method.isin(pair)]
     configs = [c for c in plan[part] if c.model == model and c.sparsity in ABOVE]
     configs = [config for config in configs if config.method in pair]
@@ -246,7 +248,9 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     numbers["least_cost_of_recipes"] = unsigned(points(pruned.min()))
     gains = full.assign(gain=full.error - full.error_best)  # of the best of all checkpoints
     numbers["largest_gain"] = unsigned(points(summarize(gains, BY, "gain")["mean"].max()))
-    numbers["pooled_shuffle.lenet-5-caffe"] = pooled_shuffle(main_curve(rows, plan, LENET_5))
+    numbers["pooled_shuffle.lenet-5-caffe"] = pooled_shuffle(
+        main_curve(rows, plan, LENET_5, ["shuffled"])
+    )
     for row in lost_trials(
         trials(stored_rows("1_learning_rates", rates_plan(COMMITTED), RESULTS))
     ).itertuples():

@@ -16,6 +16,7 @@ from sniplab.stats import paired, summarize
 from sniplab.verdicts import close
 
 LENET_300, LENET_5 = "lenet-300-100", "lenet-5-caffe"
+CONTROLS = ("shuffled", "magnitude", "random")
 
 PUBLISHED = {  # Table 1: percent, by network and sparsity
     (LENET_300, 0.0): 1.7,
@@ -67,17 +68,17 @@ def curves_shown(plan: Plan, part: str) -> dict[str, str]:
     return {curve_name(model, part): model for model in models}
 
 
-def main_curves(plan: Plan) -> list[str]:
-    """One curve for each network: that of the published protocol, where there is one, else that of
-    the defaults of the reference implementation."""
+def control_curves(plan: Plan) -> list[str]:
+    """One curve for each network, that by which its controls are judged."""
     models = dict.fromkeys(config.model for part in ENDING for config in plan[part])
-    return [curve_name(model, main_part(plan, model)) for model in models]
+    return [curve_name(model, main_part(plan, model, CONTROLS)) for model in models]
 
 
-def main_part(plan: Plan, model: str) -> str:
-    """The part whose curve a network is judged by: the published protocol's where the plan has one,
-    else that of the defaults of the reference implementation."""
-    return "sweep" if any(config.model == model for config in plan["sweep"]) else "defaults"
+def main_part(plan: Plan, model: str, methods: Collection[str] = ("snip",)) -> str:
+    """The part by which some methods in a network are judged: the published protocol's where the
+    plan has runs of them, else that of the defaults of the reference implementation."""
+    planned = any(c.model == model and c.method in methods for c in plan["sweep"])
+    return "sweep" if planned else "defaults"
 
 
 def with_curves(rows: pd.DataFrame) -> pd.DataFrame:
