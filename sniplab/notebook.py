@@ -21,7 +21,12 @@ from sniplab.sections import COMMITTED, Plan, output_folder, rows_of
 from sniplab.show import DATA_TITLES, counted, plot_style, spanned
 from sniplab.verdicts import table_of
 
-STEPS = {"lenet-300-100": 540, "mnist": 120, "cifar10": 3}  # by network, or by its data
+STEPS = {  # by network, or by its data
+    "lenet-300-100": 540,
+    "squeezenet-vanilla": 60,
+    "mnist": 120,
+    "cifar10": 3,
+}
 
 
 @dataclass(frozen=True)

@@ -334,6 +334,16 @@ def test_a_published_error_is_near_by_the_last_five_checkpoints():
     assert table.text_best[LENET, 0.95] == "1.70 ± 0.00"
 
 
+def test_what_pruning_costs_stands_beside_the_published_errors():
+    rows = pd.concat([DENSE, runs([2.1, 2.11, 2.12], sparsity=0.95)])
+    shown = tables.published_text(tables.beside_published(rows)).set_index("sparsity")
+    assert shown.loc["95 %", ["cost, published", "cost, ours"]].tolist() == [
+        "−0.10",
+        "+0.40 ± 0.00",
+    ]
+    assert shown.loc["0 %", "cost, published"] == "–" and pd.isna(shown.loc["0 %", "cost, ours"])
+
+
 def test_variants_that_come_near_the_published_errors():
     def variant(part, *errors):
         return [
@@ -353,7 +363,7 @@ def test_trials_that_diverge_are_counted():
     rows = runs([1.0, 2.0], lr=0.1, momentum=0.9, init="vs", inputs="standard")
     rows.loc[1, "status"] = "diverged: the loss is nan"
     table = tables.lost_trials(tables.trials(rows))
-    assert table[["start", "text"]].to_numpy().tolist() == [["as the reference", "1 of 2"]]
+    assert table[["start", "diverged"]].to_numpy().tolist() == [["as the reference", "1 of 2"]]
 
 
 def test_what_is_measured_is_stored_for_the_committed_report(monkeypatch):

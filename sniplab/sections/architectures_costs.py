@@ -115,19 +115,13 @@ def between_statistics(rows: pd.DataFrame) -> pd.DataFrame:
     return paired(rows[is_own(rows) & (rows.norm == "batch")], initial_runs(rows), ["model"])
 
 
-EXTREMES = ("squeezenet-vanilla", "squeezenet-bypass", "densenet-201", "densenet-264")
-
-
-def correlations(rows: pd.DataFrame) -> dict[str, float]:
+def correlations(rows: pd.DataFrame) -> pd.Series:
     """How our costs go along with the class report's (Pearson's r): over all networks that both
-    have; and without EXTREMES, which cost most and least in both. NaN below three networks."""
-    cost_pairs = costs(rows)[["mean", "class_report"]].dropna()
-    left_out = {"all": (), "without_extremes": EXTREMES}
-    groups = {name: cost_pairs.drop([*out], errors="ignore") for name, out in left_out.items()}
-    return {
-        name: group["mean"].corr(group.class_report) if len(group) > 2 else np.nan
-        for name, group in groups.items()
-    }
+    have ("all"), and by the name of a network without that one. NaN below three networks."""
+    pairs = costs(rows)[["mean", "class_report"]].dropna()
+    groups = {"all": pairs} | {name: pairs.drop(name) for name in pairs.index}
+    r = {k: group["mean"].corr(group.class_report, min_periods=3) for k, group in groups.items()}
+    return pd.Series(r)
 
 
 # ------------------------------------------------------------------------------------------ tables
@@ -167,9 +161,10 @@ def error_text(table: pd.DataFrame) -> pd.DataFrame:
         "Δ": table.difference,
     }
     for source in SOURCES:
-        dense, pruned = (table[f"{source.replace(' ', '_')}_{k}"] for k in ("dense", "pruned"))
-        columns[f"{source}, dense"] = [f"{e:.2f}" if e == e else "–" for e in dense]
-        columns[f"{source}, Δ"] = (pruned - dense).map(points)
+        errors = {k: table[f"{source.replace(' ', '_')}_{k}"] for k in ("dense", "pruned")}
+        for kind, column in errors.items():
+            columns[f"{source}, {kind}"] = [f"{e:.2f}" if e == e else "–" for e in column]
+        columns[f"{source}, Δ"] = (errors["pruned"] - errors["dense"]).map(points)
     return pd.DataFrame(columns)
 
 
@@ -212,11 +207,11 @@ def cost_values(rows: pd.DataFrame) -> dict[str, str]:
     numbers |= quoted_table("batch_minus_initial", between_statistics(rows), ["model"])
     for dataset in ("cifar10", "mnist"):
         numbers |= _of_data(rows[rows.dataset == dataset], cost, dataset)
-    numbers["class_report_correlation.networks"] = str(len(cost.class_report.dropna()))
-    for name, r in correlations(rows).items():
-        numbers[f"class_report_correlation.{name}"] = (
-            "–" if np.isnan(r) else f"{r:.2f}".replace("-", "−")
-        )
+    r = correlations(rows)
+    numbers["class_report_correlation.networks"] = str(len(r) - 1)
+    for name, group in (("all", r[["all"]]), ("without_one", r.drop("all"))):
+        text = "–" if group.isna().any() or group.empty else spanned(group, "{:.2f}")
+        numbers[f"class_report_correlation.{name}"] = text.replace("-", "−")
     return numbers
 
 
@@ -288,9 +283,10 @@ def _draw_family(axis: plt.Axes, changes: pd.DataFrame) -> None:
     """Ours a little above the published ones of the same network."""
     for (state, several), group in changes.groupby(["trained_out", changes.n > 1], sort=False):
         style = {"fmt": "o", "ms": 6.5, "capsize": 3, "zorder": 6, "label": OURS[state, several]}
+        style["xerr"] = group.half if several else None
         style["color"] = METHODS["snip"].colour if state == "yes" else "0.55"
         style["mfc"] = style["color"] if several else "white"
-        axis.errorbar(group["mean"], group.index - 0.17, xerr=group.half.fillna(0), **style)
+        axis.errorbar(group["mean"], group.index - 0.17, **style)
     for source, marker in PUBLISHED_MARKERS.items():
         style = {"marker": marker, "s": 90, **PUBLISHED}
         text = f"published: {source.replace('_', ' ')}"

@@ -29,21 +29,16 @@ QUESTIONS = {  # what is claimed of a control
 ON = ["model", "sparsity", "iterations", "seed"]  # what the runs of a pair share
 
 
-def compared(rows: pd.DataFrame, built: pd.DataFrame) -> pd.DataFrame:
-    """Each method − SNIP within seeds, as from `paired`, by model and method. SNIP's runs are those
-    of `rows`, trained beside the others, and for seeds that it lacks the section's own.
-
-    Args:
-        rows: of `methods_plan`; built: of the section's own plan.
-    """
+def compared(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each method − SNIP within seeds, as from `paired`, by model and method; `rows`: of
+    `methods_plan`, SNIP's among them."""
     snip = rows.method == "snip"
-    reference = pd.concat([rows[snip], initial_runs(built)]).drop_duplicates(ON)
-    return paired(rows[~snip], reference, ["model", "method"], ON)
+    return paired(rows[~snip], rows[snip], ["model", "method"], ON)
 
 
 def repeated(rows: pd.DataFrame, built: pd.DataFrame) -> pd.DataFrame:
     """What training SNIP's networks once more, on another machine, changes in their errors, as from
-    `paired` by model; arguments as for `compared`."""
+    `paired` by model; `rows`: of `methods_plan`; `built`: of the section's own plan."""
     return paired(rows[rows.method == "snip"], initial_runs(built), ["model"], ON)
 
 
@@ -73,14 +68,14 @@ def draw_methods(table: pd.DataFrame) -> plt.Figure:
 
 def claims(rows: pd.DataFrame, built: pd.DataFrame, plan: Plan) -> list[dict]:
     """A row of the table of claims for each network and each of QUESTIONS, untested while its
-    planned runs are missing; `rows`, `built` as for `compared`."""
-    table, judged_claims = compared(rows, built), []
+    planned runs, or SNIP's, are missing; `rows`, `built` as for `repeated`."""
+    table, judged_claims = compared(rows), []
     for model in dict.fromkeys(config.model for config in plan["methods"]):
         for method, question in QUESTIONS.items():
-            configs = [c for c in plan["methods"] if (c.model, c.method) == (model, method)]
-            stored, comparisons = (
-                frame[(frame.model == model) & (frame.method == method)] for frame in (rows, table)
-            )
+            both = (method, "snip")
+            configs = [c for c in plan["methods"] if c.model == model and c.method in both]
+            stored = rows[(rows.model == model) & rows.method.isin(both)]
+            comparisons = table[(table.model == model) & (table.method == method)]
             text = f"{MODELS[model].title} on CIFAR-10: {question}"
             name, difference = f"over_{method}.{model}", "control − SNIP"
             judged_claims.append(
@@ -98,7 +93,7 @@ def values(rows: pd.DataFrame, built: pd.DataFrame) -> dict[str, str]:
     ("trained_again.squeezenet-vanilla")."""
     shares = linear_shares("alexnet-s")
     return {
-        **quoted_table("beside_conv", compared(rows, built), ["model", "method"]),
+        **quoted_table("beside_conv", compared(rows), ["model", "method"]),
         **quoted_table("trained_again", repeated(rows, built), ["model"]),
         **{f"linear_share.alexnet-s.{name}": f"{share:.0f}" for name, share in shares.items()},
     }

@@ -61,7 +61,7 @@ def _draw_costs(axis: plt.Axes, costs: pd.DataFrame, published: pd.DataFrame) ->
     star = {"s": 130, "marker": "*", "label": "published", **PUBLISHED}
     axis.scatter(100 * (1 - published.sparsity), published.published, **star)
     axis.set(ylabel="test error, pruned − dense (points)", xlabel="sparsity (%)")
-    axis.set_title("a  What pruning costs", loc="left")
+    axis.set_title("a  What pruning costs LeNet-300-100", loc="left")
     axis.legend(loc="upper left")
 
 

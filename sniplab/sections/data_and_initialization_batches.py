@@ -54,12 +54,12 @@ def costs(rows: pd.DataFrame) -> pd.DataFrame:
     return paired(rows[~dense], rows[dense], BY, ("batch_size", "seed"))
 
 
-def changes(rows: pd.DataFrame) -> pd.DataFrame:
-    """What SNIP costs in the largest batches minus what it costs in the smallest at the same seed,
-    as from `paired`, by sparsity; `rows` of `batches_plan`."""
+def changes(rows: pd.DataFrame, beside: int = min(SIZES)) -> pd.DataFrame:
+    """What SNIP costs in the largest batches minus what it costs in batches of `beside` images at
+    the same seed, as from `paired`, by sparsity; `rows` of `batches_plan`."""
     dense = rows.method == "dense"
     pruned = minus_twin(rows[~dense], rows[dense], ["batch_size", "seed"])
-    small, large = (pruned[pruned.batch_size == size] for size in (min(SIZES), max(SIZES)))
+    small, large = (pruned[pruned.batch_size == size] for size in (beside, max(SIZES)))
     return paired(large, small, ["sparsity"], ("sparsity", "seed"))
 
 
@@ -80,8 +80,9 @@ def draw_batches(rows: pd.DataFrame) -> plt.Figure:
         axis.minorticks_off()
     for sparsity, errors in CLASS_REPORT.items():
         colour, _, factor = LOOKS[sparsity]
-        style = PUBLISHED | {"marker": "*", "s": 90, "c": colour}
-        left.scatter([factor * size for size in SIZES], errors, label="class report", **style)
+        style = PUBLISHED | {"marker": "*", "s": 90}
+        left.scatter([factor * size for size in SIZES], errors, **style | {"c": colour})
+    left.scatter([], [], label="class report", **style | {"c": "white"})  # of any colour
     right.axhline(0, color="black", lw=1)
     left.set_ylabel("test error (%)")
     right.set_ylabel("SNIP − dense (points)")
@@ -102,9 +103,11 @@ def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
 def values(rows: pd.DataFrame) -> dict[str, str]:
     """The numbers for prose: errors ("batches_error.1000.90.mean", of the dense network
     "batches_error.1000.0.mean"), costs ("batches_cost.1000.90") and what the largest batches change
-    in them ("batches_change.90")."""
+    in them beside the smallest ("batches_change.90") and batches of 100
+    ("batches_change_from_100.90")."""
     return {
         **quoted_table("batches_error", summarize(rows, BY), BY),
         **quoted_table("batches_cost", costs(rows), BY),
         **quoted_table("batches_change", changes(rows), ["sparsity"]),
+        **quoted_table("batches_change_from_100", changes(rows, 100), ["sparsity"]),
     }

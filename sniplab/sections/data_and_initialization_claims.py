@@ -66,7 +66,7 @@ def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
             id=f"initializers.{LSTM}",
             cells={(LSTM, "rn"), (LSTM, "tn")},
             sign="higher",
-            text=f"{lstm}: masks scored under RN or TN err more than under VS-X",
+            text=f"{lstm}: masks scored with unscaled weights (RN, TN) err more than VS-X's",
         ),
         compared(
             rows,
@@ -209,7 +209,7 @@ def ruined(rows: pd.DataFrame, plan: Plan) -> dict:
         id=f"ruined.{GRU}",
         group=GROUP,
         section="§5.5, Table 3",
-        claim=f"{MODELS[GRU].title}: masks scored under RN or TN ruin it",
+        claim=f"{MODELS[GRU].title}: masks scored with unscaled weights (RN, TN) ruin it",
         published="+45.81 and +44.68",
         rule="ruin",
         runs=length_of(scored),

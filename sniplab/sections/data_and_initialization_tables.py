@@ -164,7 +164,7 @@ def batch_text(summary: pd.DataFrame) -> pd.DataFrame:
             "minus 100 images (points)": summary.difference_text,
             "paper (points)": summary.difference_published.map(points),
             "verdict": summary.difference_verdict,
-            "overlap": summary.overlap,
+            "overlap with all images": summary.overlap,
             "r with the mean image": summary.r,
         }
     )

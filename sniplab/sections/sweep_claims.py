@@ -255,7 +255,7 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
         trials(stored_rows("1_learning_rates", rates_plan(COMMITTED), RESULTS))
     ).itertuples():
         if row.momentum == 0.9:
-            numbers[f"diverged.{row.start.replace(' ', '_')}.{row.lr:g}"] = row.text
+            numbers[f"diverged.{row.start.replace(' ', '_')}.{row.lr:g}"] = row.diverged
     speed = stored_table("1_time").groupby(["engine", "sparsity"]).speed.median()
     numbers |= {f"speed.{engine}.{100 * s:g}": f"{v:.1f}" for (engine, s), v in speed.items()}
     return numbers

@@ -93,6 +93,7 @@ def _draw_methods(axis: plt.Axes, means: pd.DataFrame, top: float) -> None:
             cells = zip(beyond["mean"], beyond.sparsity, strict=True)
             text = ", ".join(f"{error:.0f} % at {level(sparsity)}" for error, sparsity in cells)
             place = {"transform": axis.transAxes, "va": "top", "fontsize": 8, "zorder": 7}
+            place["bbox"] = {"fc": "white", "ec": "none", "pad": 1}  # the grid is behind it
             axis.text(0.02, high, f"↑ {method.label}\n    {text}", color=method.colour, **place)
             high -= 0.1
 

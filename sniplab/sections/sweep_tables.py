@@ -12,7 +12,7 @@ import pandas as pd
 from snipcore import MODELS
 from sniplab.sections import Plan
 from sniplab.show import level
-from sniplab.stats import paired, summarize
+from sniplab.stats import paired, points, summarize
 from sniplab.verdicts import close
 
 LENET_300, LENET_5 = "lenet-300-100", "lenet-5-caffe"
@@ -123,8 +123,8 @@ def published_table() -> pd.DataFrame:
 
 def beside_published(rows: pd.DataFrame) -> pd.DataFrame:
     """Our errors of the published cells, at the last iteration and the best of the last five
-    checkpoints, which the reference implementation reports; and whether each is `near` the
-    published `error`."""
+    checkpoints, which the reference implementation reports; whether each is `near` the published
+    `error`; and what pruning costs, ours (`cost`) and `published`, in points."""
     rows = rows[rows.method.isin(["dense", "snip"])]
     last, best = summarize(rows, BY), summarize(rows, BY, "error_last_five")
     cells = published_table().merge(last, "left", on=BY)
@@ -136,7 +136,8 @@ def beside_published(rows: pd.DataFrame) -> pd.DataFrame:
         ["not run yet", "both", "last iteration", "best of last five"],
         "neither",
     )
-    return cells
+    cost = published_costs(rows).rename(columns={"text": "cost"})
+    return cells.merge(cost[[*BY, "cost", "published"]], "left", on=BY)
 
 
 def published_costs(rows: pd.DataFrame) -> pd.DataFrame:
@@ -168,6 +169,8 @@ def published_text(cells: pd.DataFrame) -> pd.DataFrame:
             "published": lines.error.map("{:.1f}".format),
             "ours, last iteration": lines.text,
             "ours, best of the last five": lines.text_best,
+            "cost, published": lines.published.map(points),
+            "cost, ours": lines.cost,
             "seeds": lines.n,
         }
     )
@@ -205,11 +208,13 @@ def recipes_near(rows: pd.DataFrame) -> pd.DataFrame:
 
 def cut_masks(rows: pd.DataFrame) -> pd.DataFrame:
     """Masks that keep nothing of a weight tensor, or leave no path: what is cut, in how many runs,
-    their mean error."""
+    their mean error; networks by title."""
     apart = ["model", "iterations", "method", "sparsity", "collapsed"]
     runs = rows.drop_duplicates(["run", "data"])  # of a run in two parts one
+    runs = runs.assign(model=runs.model.map(title))
     cut = runs[runs.collapsed != ""].groupby(apart, sort=False)
-    return cut.agg(runs=("seed", "size"), error=("error", "mean")).reset_index()
+    table = cut.agg(runs=("seed", "size"), error=("error", "mean")).reset_index()
+    return table.rename(columns={"model": "network", "collapsed": "lost"})
 
 
 STARTED = {  # initialiser and scale of the pixels: how a trial begins
@@ -226,6 +231,7 @@ def trials(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def lost_trials(trials: pd.DataFrame) -> pd.DataFrame:
-    """How many of the trials diverge by TRIAL: `text` is "7 of 10"."""
+    """How many of the trials diverge by TRIAL: "7 of 10"."""
     rates = summarize(trials, TRIAL)
-    return rates.assign(text=[f"{r.lost} of {r.lost + r.n}" for r in rates.itertuples()])
+    diverged = [f"{row.lost} of {row.lost + row.n}" for row in rates.itertuples()]
+    return rates[TRIAL].assign(diverged=diverged)
