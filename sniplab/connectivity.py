@@ -132,7 +132,7 @@ def effective_masks(model: nn.Module, masks: Mapping[str, Tensor], x: Tensor) ->
 
     Raises ValueError when masks and model do not fit; for stacked, bidirectional or projected
     recurrent layers, cells and attention; where something comes out though nothing goes in, as from
-    a sigmoid that is called as a function.
+    a sigmoid that is called as a function; where the forward pass does not take float64.
     """
     check_masks(model, masks)
     for name, layer in model.named_modules():
@@ -148,12 +148,18 @@ def effective_masks(model: nn.Module, masks: Mapping[str, Tensor], x: Tensor) ->
             weight.copy_(kept if weight.ndim > 1 else torch.zeros_like(weight))
             weight.requires_grad_(True)
     ones = torch.ones_like(x[:1], dtype=torch.float64)
-    with torch.no_grad():
-        if any(bool(t.any()) for t in tree_leaves(probe(0 * ones))):
-            raise ValueError("something comes out though nothing goes in: cannot follow the paths")
-    with torch.enable_grad():
-        reached = sum(t.sum() for t in tree_leaves(probe(ones)))
-    gradients = torch.autograd.grad(reached, list(weights.values()), materialize_grads=True)
+    try:
+        with torch.no_grad():
+            constant = any(bool(t.any()) for t in tree_leaves(probe(0 * ones)))
+        with torch.enable_grad():
+            reached = sum(t.sum() for t in tree_leaves(probe(ones)))
+        gradients = torch.autograd.grad(reached, list(weights.values()), materialize_grads=True)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:  # an operation that takes float32 alone, say
+        raise ValueError(f"cannot follow the paths: {error}") from error
+    if constant:
+        raise ValueError("something comes out though nothing goes in: cannot follow the paths")
     reaches = {name: gradient > 0 for name, gradient in zip(weights, gradients, strict=True)}
     return {name: mask & reaches[name].to(mask.device) for name, mask in masks.items()}
 

@@ -1,8 +1,11 @@
 """Images and labels: where they come from, scoring batches, augmentation, random labels."""
 
+import contextlib
+import getpass
 import hashlib
 import os
 import socket
+import tempfile
 import textwrap
 import warnings
 from dataclasses import dataclass
@@ -95,7 +98,9 @@ def load_data(
         arrays, source = _read_npz(archive, shape, archive.stat().st_mtime_ns)
     else:
         try:
-            arrays, source = _from_torchvision(torchvision_name, root), f"{name}, from torchvision"
+            with _download_lock(torchvision_name):
+                arrays = _from_torchvision(torchvision_name, root)
+            source = f"{name}, from torchvision"
             _check_arrays(arrays, _torchvision_places(torchvision_name, root)[0], shape)
         except (OSError, RuntimeError) as error:  # no network, a full disk, a damaged download
             reason = textwrap.shorten(f"{type(error).__name__}: {error}", 100, placeholder=" …")
@@ -220,6 +225,15 @@ def _check_arrays(arrays: dict[str, np.ndarray], where: Path, shape: tuple[int, 
 def _torchvision_places(torchvision_name: str, root: Path) -> list[Path]:
     """The folder of torchvision's copy under `root`, and what else it keeps of it."""
     return [root / place for place in TORCHVISION_PLACES.get(torchvision_name, (torchvision_name,))]
+
+
+def _download_lock(torchvision_name: str) -> contextlib.AbstractContextManager:
+    """One process downloads; notebooks that run beside it wait, and read what is then there."""
+    import filelock  # only needed here
+
+    # Not in the root, which may be read-only where the data are there.
+    name = f"snip-{getpass.getuser()}-{torchvision_name}.lock"
+    return filelock.FileLock(Path(tempfile.gettempdir()) / name)
 
 
 def _from_torchvision(torchvision_name: str, root: Path) -> dict[str, np.ndarray]:

@@ -167,7 +167,8 @@ def trial(folder: Path, device: str, minutes: float) -> bool:
     cases = [(name, together) for together in SIDE_BY_SIDE for name in MODELS]
     if not noted(folder / "steps.csv", cases, ("network", "together"), timed, left):
         return False
-    steps = pd.read_csv(folder / "steps.csv").set_index(["network", "together"]).seconds
+    steps = pd.read_csv(folder / "steps.csv").set_index(["network", "together"])
+    steps = steps.reindex(columns=["seconds"]).seconds  # not there where all failed
     most = max(SIDE_BY_SIDE)
     for group in plan():
         needed = max(steps.get((config.model, most), 0) for config in group) * ITERATIONS

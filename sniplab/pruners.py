@@ -272,13 +272,22 @@ def gradient_scores(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, Tensor]
     """A common slip: |∂L/∂w| without the weight, in evaluation mode. x: (B, …), y: (B,)."""
     twin = copy.deepcopy(model).eval()
     twin.zero_grad()
-    with torch.enable_grad():
+    # In evaluation mode cuDNN's recurrent layers have no backward pass.
+    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         for part_x, part_y in zip(x.split(SCORING_CHUNK), y.split(SCORING_CHUNK), strict=True):
             loss = F.cross_entropy(twin(part_x), part_y) * len(part_x) / len(x)
             loss.backward()
-    return {name: weight.grad.abs() for name, weight in prunable(twin).items()}
+    return {
+        name: torch.zeros_like(weight) if weight.grad is None else weight.grad.abs()  # not used
+        for name, weight in prunable(twin).items()
+    }
 
 
 def gradient_masks(model, x, y, sparsity, seed, norm, biases) -> dict[str, Tensor]:
-    """A common slip: the largest gradients, without the weight."""
+    """A common slip: the largest gradients, without the weight; normalised by initial statistics.
+
+    Raises ValueError for those of the batch.
+    """
+    if norm != "running":
+        raise ValueError("the gradient alone is taken with running statistics only")
     return keep(gradient_scores(model, x, y), sparsity, biases)

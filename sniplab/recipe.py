@@ -110,7 +110,11 @@ REFERENCE = Recipe(iterations=10_000, momentum=0.0, stages=1)
 
 
 def recipe_for(model: str, iterations: int, checkpoints: int) -> Recipe:
-    """The protocol of `model` at another length; with the linear schedule below half of its own."""
+    """The protocol of `model` at another length; with the linear schedule below half of its own.
+
+    Raises ValueError for an unknown model.
+    """
+    check_known(model, MODELS, "model")
     protocol = PROTOCOLS.get(model, PROTOCOLS[MODELS[model].dataset])
     return dataclasses.replace(
         protocol,

@@ -19,7 +19,7 @@ def points(mean: float, half: float = math.nan) -> str:
     """A difference of errors, in points: "+0.39 ± 0.30"; with a minus sign, not a hyphen."""
     if math.isnan(mean):
         return "–"
-    text = f"{mean:+.2f}" + ("" if math.isnan(half) else f" ± {half:.2f}")
+    text = f"{mean:+z.2f}" + ("" if math.isnan(half) else f" ± {half:.2f}")
     return text.replace("-", "−")
 
 
@@ -46,16 +46,16 @@ def quoted(name: str, row: Mapping) -> dict[str, str]:
     if "verdict" in row:
         low, high, n = row["least"], row["most"], row["n"]
         ends = sorted((abs(low), abs(high))) if low * high > 0 else (low, high)
-        signs = {low > 0: f"all {n} higher", high < 0: f"all {n} lower"}
         numbers[f"{name}.verdict"] = row["verdict"]
         numbers[f"{name}.span"] = " to ".join(map(tenths, ends)) if n else "–"
-        numbers[f"{name}.pairs"] = signs.get(True, "mixed") if n else "–"
+        pairs = f"all {n} higher" if low > 0 else f"all {n} lower" if high < 0 else "mixed"
+        numbers[f"{name}.pairs"] = pairs if n else "–"
     return numbers
 
 
 def tenths(value: float) -> str:
     """A number in one digit after the point, with a minus sign: "−0.3"."""
-    return f"{value:.1f}".replace("-", "−")
+    return f"{value:z.1f}".replace("-", "−")
 
 
 def quoted_table(kind: str, table: pd.DataFrame, by: Iterable[str]) -> dict[str, str]:

@@ -54,6 +54,7 @@ def compare(
     data: Data,
     steps: int,
     images: int = 500,
+    method: str = "snip",
 ) -> pd.DataFrame:
     """Train a network of MODELS dense and under masks, from the same weights and on the same
     batches: `iteration`, `network` ("dense" or "pruned"), `error` (percent, of the first `images`
@@ -62,6 +63,7 @@ def compare(
     Args:
         masks: None trains the dense network alone.
         steps: of training.
+        method: what made the masks; some change the weights, too ("rescaled").
     """
     recipe = recipe_for(network, steps, checkpoints=4)
     data = dataclasses.replace(data, x_test=data.x_test[:images], y_test=data.y_test[:images])
@@ -71,6 +73,8 @@ def compare(
         for name, kept in networks.items():
             before = bar.n
             model = build_model(network).to(data.x_train.device)
+            if kept is not None and (adjust := METHODS[method].adjust):
+                adjust(model, kept)
 
             def watch(done: int, _, before: int = before) -> None:
                 bar.update(before + done - bar.n)

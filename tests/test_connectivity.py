@@ -84,6 +84,16 @@ def test_of_a_kernel_only_what_meets_the_image_is_effective():
     assert torch.equal(found["a.bias"], bools([0, 1]))
 
 
+def test_a_network_that_takes_no_float64_is_named_as_such():
+    class Fixed(nn.Linear):
+        def forward(self, x):
+            return super().forward(x @ torch.eye(2))
+
+    model = named(a=nn.Linear(2, 2), b=Fixed(2, 1))
+    with pytest.raises(ValueError, match=r"cannot follow the paths: .*dtype"):
+        effective_fraction(model, full_masks(model), torch.zeros(1, 2))
+
+
 @pytest.mark.parametrize("pool", [nn.MaxPool2d(2), nn.AvgPool2d(2), nn.AdaptiveMaxPool2d(1)])
 def test_pooling_leads_back_to_the_whole_window(pool):
     """Two pixels of a 2×2 image through kernels that see one each: the maximum is only one."""

@@ -9,6 +9,7 @@ import types
 import urllib.error
 import urllib.request
 
+import filelock
 import numpy as np
 import pytest
 import torch
@@ -99,6 +100,22 @@ def test_torchvisions_sets_are_taken_apart(tmp_path, monkeypatch, archive):
     assert socket.getdefaulttimeout() == before
     assert arrays.keys() == archive.keys()
     assert all(np.array_equal(arrays[name], archive[name]) for name in archive)
+
+
+def test_one_process_downloads_at_a_time(tmp_path, monkeypatch, archive):
+    """Notebooks side by side on a fresh machine: one had MNIST, another the digits."""
+    held = []
+
+    def torchvision(name, root):
+        lock = lab.data._download_lock(name)
+        with pytest.raises(filelock.Timeout):
+            lock.acquire(timeout=0)
+        held.append(name)
+        return archive
+
+    monkeypatch.setattr(lab.data, "_from_torchvision", torchvision)
+    lab.load_data("mnist", tmp_path)
+    assert held == ["MNIST"] and lab.data._download_lock("MNIST").acquire(timeout=0)
 
 
 def test_then_torchvision(tmp_path, monkeypatch, archive):

@@ -108,6 +108,18 @@ def test_a_trial_that_is_cut_off_goes_on(tmp_path, monkeypatch):
     assert set(status) == {"ok"}
 
 
+def test_a_trial_whose_measurements_all_fail_still_trains(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("CUDA out of memory")
+
+    groups = []
+    monkeypatch.setattr(gpu, "equality", fail)
+    monkeypatch.setattr(gpu, "side_by_side", fail)
+    monkeypatch.setattr(gpu, "run_grid", lambda group, path, **_: groups.append(group))
+    assert gpu.trial(tmp_path, "cpu", minutes=9)
+    assert len(groups) == gpu.SEEDS * len(gpu.ROWS)
+
+
 def test_a_group_that_does_not_fit_waits_for_the_next_call(tmp_path, monkeypatch):
     now, groups = [0.0], []
     monkeypatch.setattr(gpu, "time", types.SimpleNamespace(monotonic=lambda: now[0]))

@@ -129,6 +129,23 @@ def test_the_gradient_alone_leaves_the_weight_out(digits):
 
 
 @torch.no_grad()
+def test_the_gradient_alone_of_what_is_not_used_is_0(digits):
+    class Spare(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.unused = snip.build_model("lenet-300-100"), torch.nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.used(x)
+
+    model = Spare().to(digits.x_train.device)
+    x, y = lab.draw_batch(digits, 20, 0)
+    scores = lab.pruners.gradient_scores(model, x, y)
+    assert not scores["unused.weight"].any() and scores["used.fc1.weight"].any()
+    with pytest.raises(ValueError, match="with running statistics only"):
+        lab.make_masks(model, "gradient", 0.5, x, y, seed=0, norm="batch")
+
+
 def test_the_gradient_alone_is_that_of_parts_added_up(digits, monkeypatch):
     model = snip.build_model("lenet-300-100", seed=0).to(digits.x_train.device)
     x, y = lab.draw_batch(digits, 20, seed=0)

@@ -232,7 +232,7 @@ def test_other_data_are_another_run(tmp_path, monkeypatch, archive):
     assert len(lab.read_results(path)) == 2
 
 
-def test_a_run_that_fails_or_diverges_is_a_row_and_the_others_go_on(tmp_path, monkeypatch):
+def test_a_run_that_fails_or_diverges_is_a_row_and_the_others_go_on(tmp_path, monkeypatch, capsys):
     path = tmp_path / "results.csv"
     diverging = config(recipe=dataclasses.replace(RECIPE, lr=1e20))
     impossible = config(method="random")
@@ -246,6 +246,7 @@ def test_a_run_that_fails_or_diverges_is_a_row_and_the_others_go_on(tmp_path, mo
         rows = lab.run_grid([diverging, impossible, config()], path, n_jobs=1)
     assert rows.status[0].startswith("diverged: the loss is ")
     assert rows.status[1] == "failed: MemoryError: no room"
+    assert "in broken" in capsys.readouterr().err  # where: a method of one's own
     assert rows.status[2] == "ok" and rows.error.isna().tolist() == [True, True, False]
     summary = lab.summarize(rows, ["model"])
     assert summary.n[0] == 1 and summary.lost[0] == 2 and summary["mean"][0] == rows.error[2]
@@ -297,6 +298,18 @@ def test_known_rows_are_not_run_again(tmp_path):
     nowhere = tmp_path / "nowhere"
     assert lab.select({"one": GRID[:1]}, nowhere / "results.csv").empty
     assert not nowhere.exists()  # who only reads makes no folder
+
+
+def test_known_rows_that_make_no_pair_with_new_ones_are_done_anew(tmp_path):
+    """A sweep that went on from stored rows of one thread stopped where it had several."""
+    known, pair = tmp_path / "known.csv", [config(method="dense", sparsity=0.0), config()]
+    first = lab.run_grid(pair[:1], known, n_jobs=1)
+    other = tmp_path / "other.csv"
+    lab.runs.store.append_rows(other, first.assign(threads=99).to_dict("records"))
+    with pytest.warns(UserWarning, match="1 stored rows were trained in another precision or with"):
+        rows = lab.run_grid(pair, tmp_path / "results.csv", n_jobs=1, known=other)
+    assert rows.threads.nunique() == 1 and rows.threads[0] != 99
+    pd.testing.assert_series_equal(rows.error[:1], first.error)
 
 
 def test_known_rows_of_other_data_are_named_and_run_again(tmp_path, monkeypatch, archive):
@@ -454,6 +467,8 @@ def test_how_long_is_left(tmp_path):
     scored = {"model": "lenet-300-100", "engine": "", "step_seconds": math.nan}  # spoils nothing
     trained = scored | {"engine": "masked", "step_seconds": 2.0}
     rows = pd.DataFrame([scored, trained])
+    assert bar.seconds_left(tasks[1:2], rows, 1) == pytest.approx(200)
+    tasks[1].file(".steps").write_text("")  # read while it is written
     assert bar.seconds_left(tasks[1:2], rows, 1) == pytest.approx(200)
     assert [bar.hours(s) for s in (40, 720, 12_000)] == ["40 s", "12 min", "3.3 h"]
 
@@ -688,6 +703,45 @@ def test_a_network_and_a_method_of_ones_own_run_with_any_number_of_workers(
     rows = lab.run_grid(configs, tmp_path / "results.csv", n_jobs=n_jobs)
     assert rows.status.tolist() == ["ok", "ok"] and rows.kept.tolist() == [785, 785]
     assert rows.masks.nunique() == 1
+
+
+def test_a_worker_that_is_used_again_takes_methods_and_networks_as_they_are_now(
+    tmp_path, monkeypatch
+):
+    """The first one of a name stayed."""
+
+    def columns(first):
+        def masks(model, x, y, sparsity, seed, norm, biases):
+            order = 1.0 if first else -1.0
+            scores = {
+                name: order * torch.arange(weight.numel(), 0, -1.0).view(weight.shape)
+                for name, weight in snip.prunable(model).items()
+            }
+            return lab.keep(scores, sparsity, biases)
+
+        return lab.Method("mine", "mine", "#999999", "h", ":", masks)
+
+    monkeypatch.setitem(lab.METHODS, "mine", columns(True))
+    data, task = lab.load_data("digits").digest, alone(config(method="mine"), tmp_path)
+    task = dataclasses.replace(task, data=data, methods=(columns(False),))
+    place = lab.runs.worker.Placement("cpu", 1, os.getpid(), None, 30.0)
+    _, (row,) = lab.runs.worker.rows_of(task, place)
+    model = snip.build_model("lenet-300-100")
+    wanted = columns(False).masks(model, None, None, 0.9, 0, "running", True)
+    assert row["masks"] == snip.digest(wanted)
+
+
+def test_a_network_that_is_defined_anew_has_its_own_shapes(monkeypatch):
+    spec = snip.MODELS["lenet-300-100"]
+
+    def network(width):
+        return dataclasses.replace(
+            spec, build=lambda classes: torch.nn.Sequential(torch.nn.Linear(width, classes))
+        )
+
+    for width in (3, 4):
+        monkeypatch.setitem(snip.MODELS, "mine", network(width))
+        assert lab.parameter_count("mine") == 10 * width + 10
 
 
 # --------------------------------------------------------------------------------- other machines

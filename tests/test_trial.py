@@ -40,3 +40,15 @@ def test_dense_and_pruned_train_on_the_same_batches(digits):
     assert list(dense.iteration) == [2, 4, 6, 8]
     assert set(lab.compare("lenet-300-100", None, digits, steps=2).network) == {"dense"}
     assert len(lab.draw_course(course).axes[0].get_lines()) >= 2
+
+
+def test_a_method_that_changes_weights_is_trained_with_them(digits):
+    """ "Rescaled" was trained as "random", whose mask it has."""
+    model = snip.build_model("lenet-300-100").to(digits.x_train.device)
+    masks = lab.make_masks(model, "rescaled", 0.95, None, None, seed=0)
+    plain, rescaled = (
+        lab.compare("lenet-300-100", masks, digits, steps=20, method=method)
+        for method in ("random", "rescaled")
+    )
+    ends = [course[course.network == "pruned"].error.iloc[-1] for course in (plain, rescaled)]
+    assert ends[1] < ends[0]

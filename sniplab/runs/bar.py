@@ -29,7 +29,7 @@ def seconds_left(tasks: Iterable[Task], rows: pd.DataFrame, workers: int) -> flo
     for task in tasks:
         kind, iterations = (task.configs[0].model, task.engine), task.configs[0].recipe.iterations
         seconds, done = medians.get(kind, math.nan) * len(task.configs), 0
-        with contextlib.suppress(OSError, ValueError):  # not begun, or read in mid-writing
+        with contextlib.suppress(OSError, ValueError, IndexError):  # not begun, or half written
             words = task.file(".steps").read_text().split()
             done, seconds = int(words[0]), float(words[1])
             going[kind] = seconds

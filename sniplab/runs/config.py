@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from snipcore import INITIALIZERS, MODELS, check_known, kept_count, prunable
+from snipcore import INITIALIZERS, MODELS, ModelSpec, check_known, kept_count, prunable
 from sniplab.data import DATASETS
 from sniplab.methods import METHODS
 from sniplab.recipe import Recipe, settle_types
@@ -86,11 +86,15 @@ class Config:
             raise ValueError("nothing to rewind: weights are rewound after training, see pretrain")
 
 
-@lru_cache
 def shapes(model: str, width: float = 1.0) -> nn.Module:
     """A network of which there are only the shapes: nothing is stored or drawn."""
+    return _shapes(MODELS[model], width)  # the network may be another than before
+
+
+@lru_cache
+def _shapes(spec: ModelSpec, width: float) -> nn.Module:
     with torch.device("meta"):
-        return MODELS[model].network(10, width)
+        return spec.network(10, width)
 
 
 def parameter_count(model: str, width: float = 1.0) -> int:

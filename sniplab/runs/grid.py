@@ -80,7 +80,12 @@ def run_grid(
         # fallback are never taken for rows of the real data.
         names = {config.dataset for config in config_by_run.values()}
         data = {name: facts_of(load_data(name, device=local_device)) for name in names}
-        rows = _known_rows(config_by_run, data, results, known)
+        precisions = {
+            run: settled_precision(config.recipe, torch.device(local_device))
+            for run, config in config_by_run.items()
+        }
+        settings = {run: (precision, place.threads) for run, precision in precisions.items()}
+        rows = _known_rows(config_by_run, data, results, known, settings)
         done = set(rows.run[~rows.status.str.startswith("failed")])
         left = {run: config for run, config in config_by_run.items() if run not in done}
         for config in left.values():
@@ -88,7 +93,7 @@ def run_grid(
         for path in (results, curves_of(results)) if left else ():  # now, not after hours
             if path.exists() and not os.access(path, os.W_OK):
                 raise PermissionError(f"{path} cannot be written: unlock it, or name another file")
-        _check_pairs(config_by_run, rows, left, place.threads, torch.device(local_device))
+        _check_pairs(config_by_run, rows, {run: settings[run] for run in left})
         folder = results.with_name(f"{results.stem}.checkpoints")
         _clear(folder, done, {each.digest for each in data.values()})
         tasks = tasks_of(left, data, folder, local_device, workers)
@@ -162,15 +167,31 @@ def facts_of(data: Data) -> DataFacts:
 
 
 def _known_rows(
-    config_by_run: Mapping[str, Config], data: Mapping[str, DataFacts], results: Path, known
+    config_by_run: Mapping[str, Config],
+    data: Mapping[str, DataFacts],
+    results: Path,
+    known,
+    settings: Mapping[str, tuple[str, int]],
 ) -> pd.DataFrame:
     """The rows there are of the runs wanted, of the data at hand. One of our own that failed, by
-    want of memory, say, gives way to a known one."""
+    want of memory, say, gives way to a known one. Known ones that were trained otherwise than in
+    `settings` (precision and threads, by run) would be no pair of new ones, and are done anew."""
     own = read_results(results)
     known_rows = read_results(known) if known else own.iloc[:0]
     digests = {name: facts.digest for name, facts in data.items()}
     candidates = known_rows[known_rows.run.isin(config_by_run)]
     _say_what_other_data_know(candidates, digests)
+    stored = zip(candidates.trained_in, candidates.threads, strict=True)
+    stored = pd.Series(list(stored), candidates.index, dtype=object)
+    otherwise = (candidates.iterations > 0) & (stored != candidates.run.map(settings))
+    if otherwise.any():
+        warnings.warn(
+            f"{otherwise.sum()} stored rows were trained in another precision or with another "
+            "number of threads than runs here would be, so these runs are done anew",
+            UserWarning,
+            stacklevel=3,
+        )
+    candidates = candidates[~otherwise]
     rows = pd.concat([own, candidates])
     rows = rows[rows.run.isin(config_by_run) & (rows.data == rows.dataset.map(digests))]
     failed = rows.status.str.startswith("failed")
@@ -218,16 +239,13 @@ def check_fits(config: Config, data: DataFacts) -> None:
 def _check_pairs(
     config_by_run: Mapping[str, Config],
     rows: pd.DataFrame,
-    left: Iterable[str],
-    threads: int,
-    device: torch.device,
+    left: Mapping[str, tuple[str, int]],
 ) -> None:
-    """Raise ValueError where trained runs of one pair differ, or would, in precision or threads."""
+    """Raise ValueError where trained runs of one pair differ, or would, in precision or threads;
+    `left`: these two of the runs that are not done."""
     ended = rows[rows.status == "ok"]
     settings = dict(zip(ended.run, zip(ended.trained_in, ended.threads, strict=True), strict=True))
-    settings |= {
-        run: (settled_precision(config_by_run[run].recipe, device), threads) for run in left
-    }
+    settings |= left
     recipes = {config_by_run[run].recipe for run in settings}
     templates = {recipe: dataclasses.replace(recipe, precision="auto") for recipe in recipes}
     pairs = {}

@@ -67,9 +67,7 @@ def _with_curves(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
         raise ValueError(f"{path} is no file of curves; move it away")
     curves = {(run, data): texts for run, data, *texts in lines}  # the last of each run
     cells = [curves.get(key, [""] * len(CURVES)) for key in zip(rows.run, rows.data, strict=True)]
-    for name, texts in zip(CURVES, zip(*cells, strict=True) if cells else CURVES, strict=True):
-        rows[name] = pd.Series(list(texts) if cells else [], rows.index, dtype=str)
-    return rows
+    return rows.join(pd.DataFrame(cells, rows.index, list(CURVES), dtype=str))
 
 
 def _read_lines(path: Path, kind: str) -> tuple[list[str], list[list[str]]]:

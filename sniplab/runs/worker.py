@@ -13,6 +13,7 @@ import platform
 import tempfile
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -213,6 +214,7 @@ def run(configs: Sequence[Config], data: Data, engine: str, **keep) -> list[dict
             ready.append(prepare(config, scored, dense))
             outcomes.append(ready[-1][-1])
         except Exception as error:  # its own row says so; the others go on
+            traceback.print_exception(error)  # where in a method or network of one's own
             outcomes.append(error)
     if not ready or configs[0].recipe.iterations == 0:
         return outcomes
@@ -233,9 +235,9 @@ def run(configs: Sequence[Config], data: Data, engine: str, **keep) -> list[dict
 def rows_of(task: Task, place: Placement) -> tuple[str, list[dict]]:
     """The runs of a task, in a worker: its key, and a row of each; what goes wrong becomes a row's
     status."""
-    MODELS.setdefault(task.configs[0].model, task.spec)
-    for method in task.methods:
-        METHODS.setdefault(method.name, method)
+    # A worker is used again, and its caller may have changed them since.
+    MODELS[task.configs[0].model] = task.spec
+    METHODS.update({method.name: method for method in task.methods})
     # One job runs in the very process that called `run_grid`, which may be anybody's child.
     if os.getpid() != place.parent and multiprocessing.current_process().name != "MainProcess":
         _end_with_parent(place.parent)
@@ -255,6 +257,7 @@ def rows_of(task: Task, place: Placement) -> tuple[str, list[dict]]:
                 data = _worker_data(task.configs[0].dataset, place.root, device, task.data)
                 outcomes = run(task.configs, data, task.engine, watch=watch, **keep)
         except Exception as error:  # rows that say so; the other runs go on
+            traceback.print_exception(error)
             outcomes = [error] * len(task.configs)
         common = {"data": task.data, "source": task.source, "threads": place.threads}
         common["hardware"] = hardware(torch.device(device))

@@ -15,7 +15,6 @@ from sniplab.sections.architectures_published import (
     by_family,
     dense_error,
     own_sparsity,
-    published_errors,
 )
 from sniplab.show import PUBLISHED, handles_of, level, spanned
 from sniplab.stats import paired, points, quoted_table, summarize
@@ -92,8 +91,8 @@ def differences(rows: pd.DataFrame) -> pd.DataFrame:
     untrained_errors, unknown = not_trained_out(rows, table.model)
     words = dict.fromkeys(untrained_errors, "no") | dict.fromkeys(unknown, "unknown")
     table["trained_out"] = [words.get(model, "yes") for model in table.model]
-    for source, group in published_errors().groupby("source", sort=False):
-        changes = table.model.map(group.set_index("model").change)
+    for source, errors in SOURCES.items():
+        changes = table.model.map({name: e.pruned - e.dense for name, e in errors.items()})
         table[source.replace(" ", "_")] = changes.where(is_own(table))
     return table.reset_index(drop=True)
 
@@ -147,8 +146,7 @@ def error_table(rows: pd.DataFrame) -> pd.DataFrame:
         table[f"{column}_pruned"] = [
             getattr(error, "pruned", np.nan) for error in published.where(own)
         ]
-    order = table.model.map(by_family().index).sort_values(kind="stable").index
-    return table.loc[order].reset_index(drop=True)
+    return table
 
 
 def error_text(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """What masks keep of each layer of an architecture, scored under two kinds of normalisation."""
 
-from functools import lru_cache
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -37,7 +36,6 @@ def normalises(name: str) -> bool:
     return MODELS[name].family not in ("Recurrent", "LeNet")
 
 
-@lru_cache
 def layer_sizes(name: str) -> tuple[tuple[str, int], ...]:
     """The layers of a network and how many weights each has; biases are left out."""
     weights = prunable(shapes(name)).items()

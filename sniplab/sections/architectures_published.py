@@ -154,14 +154,3 @@ def disagreeing(counts: pd.DataFrame, source: str) -> list[str]:
         for ours, printed in (("m", source), ("kept", f"{source}_kept"))
         if row[printed] and not agrees(row[ours], row[printed])
     ]
-
-
-def published_errors() -> pd.DataFrame:
-    """The published pairs: source ("paper", "class report"), model, dense, pruned (percent) and
-    `change`, pruned minus dense, in points."""
-    lines = [
-        (source, name, errors.dense, errors.pruned, errors.pruned - errors.dense)
-        for source, table in SOURCES.items()
-        for name, errors in table.items()
-    ]
-    return pd.DataFrame(lines, columns=["source", "model", "dense", "pruned", "change"])

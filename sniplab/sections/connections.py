@@ -183,19 +183,6 @@ def beyond_luck(correlations: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def layer_shares(tables: Tables) -> pd.DataFrame:
-    """By data set (its name), sparsity and layer, means over classes and seeds: connections
-    `kept`, its `share` of all that are kept, and the `fraction` kept of the layer itself."""
-    names = tables["data"].set_index("data").name
-    table = tables["layers"].assign(data=tables["layers"].data.map(names))
-    table = table.sort_values(["data", "sparsity", "layer"], ignore_index=True)
-    table["kept"] /= table.masks
-    table["size"] = table["size"].astype(float)
-    table["share"] = table.kept / table.groupby(["data", "sparsity"]).kept.transform("sum")
-    table["fraction"] = table.kept / table["size"]
-    return table[["data", "sparsity", "layer", "kept", "size", "share", "fraction"]]
-
-
 def inner_and_border(kernel: pd.DataFrame) -> pd.DataFrame:
     """Percentage kept of the inner 3×3 minus that of the border, within seeds, as from `paired`,
     by data and sparsity, with the means of both."""
@@ -303,12 +290,13 @@ def values(tables: Tables) -> dict[str, str]:
     hits, luck = hits_of(likeness)["mean"], beyond_luck(tables["correlations"])
     checked, changed = checks(likeness).set_index(CHECK).hits, changes(likeness)
     changed = changed[(changed.scored == WRONG_LABELS) & (changed.verdict != "undecided")]
-    layers, inside = layer_shares(tables), inner_and_border(tables["kernel"])
-    first = layers[(layers.layer == "fc1") & (layers.sparsity == CHECKED)]
+    inside, layers = inner_and_border(tables["kernel"]), tables["layers"]
+    kept = layers[layers.sparsity == CHECKED].pivot(index="data", columns="layer", values="kept")
+    size = layers["size"][layers.layer == "fc1"].max()
     numbers = {
         "pictures.wrong_labels.changes": str(len(changed)),
-        "pictures.first_layer.kept": span(100 * first.share, "{:.0f}"),
-        "pictures.first_layer.size": f"{100 * first['size'].max() / scorings.scores.max():.0f}",
+        "pictures.first_layer.kept": span(100 * kept.fc1 / kept.sum(axis=1), "{:.0f}"),
+        "pictures.first_layer.size": f"{100 * size / scorings.scores.max():.0f}",
     }
     for claim in claims(tables):
         numbers[f"pictures.verdict.{claim['id'].removeprefix('drawn.')}"] = claim["verdict"]

@@ -99,7 +99,7 @@ def measured(
 def fitting(plan: Plan, images: int) -> dict[str, list[Config]]:
     """A plan without the scoring batches that a train split of so many images is too small for: the
     embedded digits have fewer than the largest."""
-    kept = [config for config in plan["scoring_batch"] if config.scoring_batch < images]
+    kept = [config for config in plan["scoring_batch"] if config.scoring_batch <= images]
     return {**plan, "scoring_batch": kept}
 
 
