@@ -13,7 +13,7 @@ from sniplab import report
 from sniplab.prose import ROOT
 
 # Drawn of what is scored or trained as one looks on, which depends on the data at hand.
-TRIED = ("0_sensitivities", "3_kept_again", *(f"{number}_try" for number in range(6)))
+TRIED = ("0_sensitivities", "3_try_again", *(f"{number}_try" for number in range(6)))
 
 
 def tables_of(path):
