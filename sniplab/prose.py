@@ -19,6 +19,7 @@ from sniplab.sections import (
     RESULTS,
     architectures,
     conclusion,
+    conclusion_claims,
     connections,
     stored_rows,
     sweep_biases,
@@ -37,8 +38,8 @@ def committed() -> tuple[dict[str, str], pd.DataFrame]:
 
     Raises ValueError where two sections give a name to different numbers, or a name has a space.
     """
-    rows = conclusion.known_rows(COMMITTED, RESULTS)
-    claims = conclusion.claims_table(rows, COMMITTED, RESULTS)
+    rows = conclusion_claims.known_rows(COMMITTED, RESULTS)
+    claims = conclusion_claims.claims_table(rows, COMMITTED, RESULTS)
     own = stored_rows("6_conclusion", conclusion.plan(COMMITTED), RESULTS)
     swept = rows["1_sparsity_sweep"]
     numbers = [
@@ -47,11 +48,11 @@ def committed() -> tuple[dict[str, str], pd.DataFrame]:
         sweep_time.values(),
         architectures.values(rows["2_architectures"], rows["2_layers"]),
         connections.values(connections.read_tables(RESULTS)),
-        conclusion.values(own, claims),
+        conclusion_claims.values(own, claims),
     ]
-    for module, name in conclusion.MAIN:
-        numbers.append(module.values(rows[name], conclusion.PLANS[name](COMMITTED)))
-    for module, names in conclusion.COLLECTED:
+    for module, name in conclusion_claims.MAIN:
+        numbers.append(module.values(rows[name], conclusion_claims.PLANS[name](COMMITTED)))
+    for module, names in conclusion_claims.COLLECTED:
         numbers.append(module.values(*(rows[name] for name in names)))
     number_texts: dict[str, str] = {}
     for values in numbers:

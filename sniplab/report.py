@@ -41,6 +41,7 @@ from sniplab.sections import (
     RESULTS,
     architectures_layers,
     conclusion,
+    conclusion_claims,
     connections_scored,
     data_and_initialization,
     output_folder,
@@ -50,7 +51,7 @@ from sniplab.sections import (
 NOTEBOOKS = sorted(Path(__file__).resolve().parent.parent.glob("notebooks/[0-9]*.ipynb"))
 
 # The runs of the committed report, by the file in RESULTS that keeps their rows.
-PLANS = {**conclusion.PLANS, "6_conclusion": conclusion.plan}
+PLANS = {**conclusion_claims.PLANS, "6_conclusion": conclusion.plan}
 
 # What is measured without training, or in seconds: functions that write it into a folder.
 TABLES: dict[str, Callable[[Path], None]] = {

@@ -5,7 +5,7 @@ import pytest
 
 import sniplab as lab
 from sniplab import verdicts
-from sniplab.sections import COMMITTED, conclusion, stored_table
+from sniplab.sections import COMMITTED, RESULTS, conclusion, conclusion_claims, stored_table
 
 
 def claim(id, group=0, verdict="reproduced", section="§5.1"):
@@ -64,8 +64,9 @@ def test_the_tally_of_one_group_hides_no_other():
 )
 def test_without_rows_every_claim_is_untested(profile, tmp_path, monkeypatch):
     monkeypatch.setattr("sniplab.sections.RESULTS", tmp_path)
-    monkeypatch.setattr(conclusion, "RESULTS", tmp_path)
-    table = conclusion.claims_table(conclusion.known_rows(profile, tmp_path), profile, tmp_path)
+    monkeypatch.setattr(conclusion_claims, "RESULTS", tmp_path)
+    rows = conclusion_claims.known_rows(profile, tmp_path)
+    table = conclusion_claims.claims_table(rows, profile, tmp_path)
     assert set(table.verdict.str.partition(":")[0]) == {"untested"}
     assert (table.seeds == 0).all() and set(table.group) == set(verdicts.GROUPS)
     tally = verdicts.tally_of(table)
@@ -74,7 +75,7 @@ def test_without_rows_every_claim_is_untested(profile, tmp_path, monkeypatch):
 
 
 def test_the_committed_choices_are_of_five_pairs():
-    rows = lab.select(conclusion.plan(COMMITTED), conclusion.RESULTS / "6_conclusion.csv")
+    rows = lab.select(conclusion.plan(COMMITTED), RESULTS / "6_conclusion.csv")
     assert set(conclusion.effects(rows).n) == {5}
 
 

@@ -17,7 +17,7 @@ from sniplab.sections import (
     PROFILES,
     RESULTS,
     architectures,
-    conclusion,
+    conclusion_claims,
     connections,
     select,
     sweep_claims,
@@ -186,13 +186,13 @@ def test_without_rows_every_number_is_a_word_all_the_same(module, no_rows):
     assert values and all(text.strip() and "nan" not in text for text in values.values())
 
 
-COLLECTED = [pytest.param(*pair, id=short(pair[0])) for pair in conclusion.COLLECTED]
+COLLECTED = [pytest.param(*pair, id=short(pair[0])) for pair in conclusion_claims.COLLECTED]
 
 
 @pytest.mark.parametrize(("module", "names"), COLLECTED)
 def test_claims_on_collected_runs_are_the_same_before_any_is_there(module, names):
-    plan = conclusion.PLANS[names[0]](COMMITTED)
-    rows = [select(conclusion.PLANS[n](COMMITTED), RESULTS / f"{n}.csv") for n in names]
+    plan = conclusion_claims.PLANS[names[0]](COMMITTED)
+    rows = [select(conclusion_claims.PLANS[n](COMMITTED), RESULTS / f"{n}.csv") for n in names]
     claims = module.claims(*rows, plan)
     assert claims and all(claim["verdict"].startswith(VERDICTS) for claim in claims)
     assert len({claim["claim"] for claim in claims}) == len(claims)
@@ -205,7 +205,7 @@ def test_claims_on_collected_runs_are_the_same_before_any_is_there(module, names
 
 
 def test_every_section_with_claims_is_in_the_table_of_claims():
-    listed = {module for module, _ in (*conclusion.MAIN, *conclusion.COLLECTED)}
+    listed = {module for module, _ in (*conclusion_claims.MAIN, *conclusion_claims.COLLECTED)}
     with_claims = {parameter.values[0] for parameter in modules("claims")}
     assert listed | {architectures, connections} == with_claims
 
