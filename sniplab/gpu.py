@@ -28,7 +28,7 @@ from sniplab.data import Data, FallbackWarning, draw_batch, load_data
 from sniplab.engines import engine_for, train_with
 from sniplab.recipe import recipe_for
 from sniplab.runs import Config, run_grid
-from sniplab.runs.worker import computing_with
+from sniplab.runs.machine import computing_with
 from sniplab.training import train
 
 FAMILIES = (  # one network of each, and of LeNet by each engine

@@ -419,7 +419,7 @@ def test_convolutions_on_cuda_are_neither_rounded_nor_chosen_by_a_clock(monkeypa
         return [getattr(torch.backends.cudnn, name) for name in names]
 
     before = switches()
-    with lab.runs.worker.computing_with(
+    with lab.runs.machine.computing_with(
         1, torch.device("cuda")
     ):  # switches alone: no GPU is needed
         assert switches() == [True, False, True, False]
@@ -441,7 +441,7 @@ def test_operations_are_deterministic_on_cuda(tmp_path, monkeypatch, device):
     seen = noted(monkeypatch, lambda _: torch.are_deterministic_algorithms_enabled())
     rows = lab.run_grid([config()], tmp_path / "results.csv", n_jobs=1, device=device)
     assert rows.status[0] == "ok" and seen == [device.type == "cuda"]
-    with lab.runs.worker.computing_with(
+    with lab.runs.machine.computing_with(
         1, torch.device("cuda")
     ):  # switches alone: no GPU is needed
         assert torch.are_deterministic_algorithms_enabled()
@@ -749,16 +749,16 @@ def test_a_network_that_is_defined_anew_has_its_own_shapes(monkeypatch):
 
 def test_every_worker_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(lab.runs.worker.tempfile, "gettempdir", lambda: str(tmp_path))
-    own = lab.runs.worker._own_gpu
+    monkeypatch.setattr(lab.runs.machine.tempfile, "gettempdir", lambda: str(tmp_path))
+    own = lab.runs.machine.own_gpu
     with own() as a, own() as b, own() as c, own() as d:  # as four workers would: two on each
         assert [a, b, c, d] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
     with own() as again:
         assert again == "cuda:0"  # given back when the run has ended
     with monkeypatch.context() as patch:  # another user's locks are in nobody's way
-        patch.setattr(lab.runs.worker.getpass, "getuser", lambda: "ada")
+        patch.setattr(lab.runs.machine.getpass, "getuser", lambda: "ada")
         with own() as hers, monkeypatch.context() as other:
-            other.setattr(lab.runs.worker.getpass, "getuser", lambda: "grace")
+            other.setattr(lab.runs.machine.getpass, "getuser", lambda: "grace")
             with own() as his:
                 assert hers == his == "cuda:0"
 

@@ -2,26 +2,17 @@
 
 import contextlib
 import copy
-import ctypes
 import dataclasses
-import getpass
 import hashlib
-import itertools
 import multiprocessing
 import os
-import platform
-import tempfile
-import threading
-import time
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import filelock
-import joblib
 import numpy as np
 import torch
 from torch import nn
@@ -42,6 +33,13 @@ from sniplab.data import Data, FallbackWarning, draw_batch, load_data, random_la
 from sniplab.engines import train_with
 from sniplab.methods import METHODS, Method, make_masks
 from sniplab.runs.config import CURVES, OUTCOME, Config, flat_fields, identity
+from sniplab.runs.machine import (
+    computing_with,
+    end_with_parent,
+    give_memory_back,
+    hardware,
+    own_gpu,
+)
 from sniplab.training import History, train
 
 CURVE_POINTS = 100
@@ -240,7 +238,7 @@ def rows_of(task: Task, place: Placement) -> tuple[str, list[dict]]:
     METHODS.update({method.name: method for method in task.methods})
     # One job runs in the very process that called `run_grid`, which may be anybody's child.
     if os.getpid() != place.parent and multiprocessing.current_process().name != "MainProcess":
-        _end_with_parent(place.parent)
+        end_with_parent(place.parent)
     with contextlib.suppress(OSError):  # a full disk: these runs are then begun anew, if killed
         task.file(".runs").write_text(" ".join([task.data, *task.runs]))
     device = str(pick_device(place.device or None))
@@ -251,7 +249,7 @@ def rows_of(task: Task, place: Placement) -> tuple[str, list[dict]]:
             task.file(".steps").write_text(f"{done} {seconds}")
 
     keep = {"checkpoint": task.file(".pt"), "checkpoint_seconds": place.checkpoint_seconds}
-    with _own_gpu() if several else contextlib.nullcontext(device) as device:
+    with own_gpu() if several else contextlib.nullcontext(device) as device:
         try:
             with computing_with(place.threads, torch.device(device)):
                 data = _worker_data(task.configs[0].dataset, place.root, device, task.data)
@@ -261,7 +259,7 @@ def rows_of(task: Task, place: Placement) -> tuple[str, list[dict]]:
             outcomes = [error] * len(task.configs)
         common = {"data": task.data, "source": task.source, "threads": place.threads}
         common["hardware"] = hardware(torch.device(device))
-    _give_memory_back()
+    give_memory_back()
     rows = []
     for config, outcome in zip(task.configs, outcomes, strict=True):
         row = {"run": identity(config), **flat_fields(config), **OUTCOME, **CURVES, **common}
@@ -276,21 +274,6 @@ def rows_of(task: Task, place: Placement) -> tuple[str, list[dict]]:
     return task.file("").name, rows
 
 
-def hardware(device: torch.device | None = None) -> str:
-    """What computed it, for the line under a figure: processor, cores, the vector units that
-    PyTorch uses there (others round otherwise, so the last digits differ), version of PyTorch."""
-    if device is not None and device.type == "cuda":
-        return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
-    name = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():  # Linux: `platform` knows no more than the architecture
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((line.split(":")[1].strip() for line in lines if "model name" in line), name)
-    units = torch.backends.cpu.get_cpu_capability()
-    cores = joblib.cpu_count()
-    text = "1 core" if cores == 1 else f"{cores} cores"
-    return f"{name}, {text}, {units}, torch {torch.__version__}"
-
-
 @lru_cache(maxsize=2)
 def _worker_data(name: str, root: Path | None, device: str, expected: str) -> Data:
     """`load_data`, once in a worker for its many runs, of the data that `run_grid` has seen."""
@@ -300,61 +283,3 @@ def _worker_data(name: str, root: Path | None, device: str, expected: str) -> Da
     if data.digest != expected:
         raise RuntimeError(f"the data changed during the runs: {data.digest}, not {expected}")
     return data
-
-
-@lru_cache
-def _end_with_parent(parent: int) -> None:
-    """In a worker: end when the process that started it is gone, by a kernel's restart, say.
-    Otherwise it would go on with its run for nobody. `parent`: its number, since it may be gone
-    before a worker can ask; 0 if another program starts the workers."""
-    parent = parent or os.getppid()
-
-    def watch():
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-@contextlib.contextmanager
-def _own_gpu() -> Iterator[str]:
-    """The GPU that fewest other workers of this user on this machine have taken."""
-    for share in itertools.count():  # all GPUs once, then all of them a second time
-        for number in range(torch.cuda.device_count()):
-            name = f"snip-gpu-{number}-{share}-{getpass.getuser()}.lock"
-            lock = filelock.FileLock(Path(tempfile.gettempdir()) / name, timeout=0)
-            with contextlib.suppress(filelock.Timeout), lock:
-                yield f"cuda:{number}"
-                return
-
-
-@contextlib.contextmanager
-def computing_with(threads: int, device: torch.device) -> Iterator[None]:
-    """Settings under which a run is repeatable to the bit, put back at the end: the number of
-    threads, float32 products in full, and on CUDA deterministic operations, none chosen by trial.
-    """
-    before, was = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    precision, cudnn = torch.get_float32_matmul_precision(), contextlib.nullcontext()
-    torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision("highest")
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
-        torch.use_deterministic_algorithms(True)
-        # TF32, of 10 bits a product, is PyTorch's default for convolutions.
-        options = {"benchmark": False, "deterministic": True, "allow_tf32": False}
-        cudnn = torch.backends.cudnn.flags(enabled=True, **options)
-    try:
-        with cudnn:
-            yield
-    finally:
-        torch.set_num_threads(before)
-        torch.set_float32_matmul_precision(precision)
-        torch.use_deterministic_algorithms(was)
-
-
-def _give_memory_back() -> None:
-    """To the system, what large networks have freed: the C library keeps it, a gigabyte after a
-    ResNet-34, and joblib takes a worker that grew for one that leaks, and starts another."""
-    with contextlib.suppress(OSError, AttributeError):  # other systems have another library
-        ctypes.CDLL("libc.so.6").malloc_trim(0)

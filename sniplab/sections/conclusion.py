@@ -13,7 +13,7 @@ from sniplab.data import Data, draw_batch, load_data
 from sniplab.methods import make_masks
 from sniplab.recipe import Recipe, recipe_for
 from sniplab.runs import Config, hardware, parameter_count
-from sniplab.runs.worker import computing_with
+from sniplab.runs.machine import computing_with
 from sniplab.sections import COMMITTED, check_profile, stored_table
 from sniplab.sections.data_and_initialization_masks import jaccard
 from sniplab.stats import paired, points, t_interval

@@ -35,7 +35,7 @@ import snipcore as snip
 from sniplab.controls import permute_labels
 from sniplab.data import Data, draw_batch, load_data
 from sniplab.runs import hardware
-from sniplab.runs.worker import computing_with
+from sniplab.runs.machine import computing_with
 from sniplab.sections import COMMITTED, RESULTS, check_counts, check_profile
 from sniplab.show import DATA_TITLES
 
