@@ -158,9 +158,15 @@ def alexnet(width: int, classes: int, scale: float = 1.0) -> nn.Module:
     a, b, c = (_scaled(filters, scale) for filters in (96, 256, 384))
     width = _scaled(width, scale, classes)
     return nn.Sequential(
-        *(_conv(3, a, 11, 2), _conv(a, b, 5, 2), _conv(b, c, 3, 2)),
-        *(_conv(c, c, 3, 2), _conv(c, b, 3, 2), nn.Flatten()),  # (B, 256)
-        *(_dense(b, width), _dense(width, width), nn.Linear(width, classes)),
+        _conv(3, a, 11, 2),
+        _conv(a, b, 5, 2),
+        _conv(b, c, 3, 2),
+        _conv(c, c, 3, 2),
+        _conv(c, b, 3, 2),
+        nn.Flatten(),  # (B, 256)
+        _dense(b, width),
+        _dense(width, width),
+        nn.Linear(width, classes),
     )
 
 
@@ -252,9 +258,14 @@ class Inception(nn.Module):
 def googlenet(kernels: tuple[int, int], classes: int) -> nn.Module:
     """The published count arises with `kernels` 1, 1; the network as its paper has it with 3, 5."""
     filters = (  # 1×1, 3×3 reduced, 3×3, 5×5 reduced, 5×5, pooled: modules 3a, 3b, 4a … 5b
-        *((64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64), (192, 96, 208, 16, 48, 64)),
-        *((160, 112, 224, 24, 64, 64), (128, 128, 256, 24, 64, 64), (112, 144, 288, 32, 64, 64)),
-        *((256, 160, 320, 32, 128, 128), (256, 160, 320, 32, 128, 128)),
+        (64, 96, 128, 16, 32, 32),
+        (128, 128, 192, 32, 96, 64),
+        (192, 96, 208, 16, 48, 64),
+        (160, 112, 224, 24, 64, 64),
+        (128, 128, 256, 24, 64, 64),
+        (112, 144, 288, 32, 64, 64),
+        (256, 160, 320, 32, 128, 128),
+        (256, 160, 320, 32, 128, 128),
         (384, 192, 384, 48, 128, 128),
     )
     layers = [_conv(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1), _conv(64, 64, 1), _conv(64, 192, 3)]
@@ -830,10 +841,11 @@ def _check_checkpoints(losses: list[Tensor], weights: Mapping[str, Tensor]) -> N
         todo += new
     if hidden:
         names = [name for name, weight in weights.items() if id(weight) not in reached]
+        names = names if len(names) <= 3 else [*names[:3], "…"]
         raise ValueError(
             "torch.utils.checkpoint(…, use_reentrant=True) keeps the gradients of "
-            f"{', '.join(names[:3]) or 'a layer'}{' …' * (len(names) > 3)} from being seen: score "
-            "with use_reentrant=False, or with checkpointing off"
+            f"{', '.join(names) or 'a layer'} from being seen: score with use_reentrant=False, or "
+            "with checkpointing off"
         )
 
 

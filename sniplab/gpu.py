@@ -32,9 +32,16 @@ from sniplab.runs.machine import computing_with
 from sniplab.training import train
 
 FAMILIES = (  # one network of each, and of LeNet by each engine
-    *(("lenet-300-100", 0.5), ("lenet-300-100", 0.95), ("lenet-5-caffe", 0.95)),
-    *(("alexnet-s", 0.9), ("resnet-18", 0.95), ("squeezenet-bypass", 0.95)),
-    *(("googlenet", 0.95), ("densenet-121", 0.95), ("lstm-s", 0.95), ("gru-s", 0.95)),
+    ("lenet-300-100", 0.5),
+    ("lenet-300-100", 0.95),
+    ("lenet-5-caffe", 0.95),
+    ("alexnet-s", 0.9),
+    ("resnet-18", 0.95),
+    ("squeezenet-bypass", 0.95),
+    ("googlenet", 0.95),
+    ("densenet-121", 0.95),
+    ("lstm-s", 0.95),
+    ("gru-s", 0.95),
 )
 SIDE_BY_SIDE = (1, 4, 16)
 ITERATIONS = 75_000

@@ -201,7 +201,9 @@ def cut_checks(soup: BeautifulSoup) -> Tag | None:
 
 
 FOLDED = (  # headings of what is for few readers of a page
-    *("Try it", "What sparsity saves in time", "Where the biases of the gates start"),
+    "Try it",
+    "What sparsity saves in time",
+    "Where the biases of the gates start",
     "Where this re-run deviates",
 )
 

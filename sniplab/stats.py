@@ -106,7 +106,9 @@ def summarize(rows: pd.DataFrame, by: list[str], value: str = "error") -> pd.Dat
     refuse_repeated(rows, by)
 
     def described(good: np.ndarray, statistics: dict) -> dict:
-        mean, half, low, high, lost = statistics.values()
+        mean, half, low, high, lost = (
+            statistics[k] for k in ("mean", "half", "low", "high", "lost")
+        )
         text = "–" if math.isnan(mean) else f"{mean:.2f}"
         if low < 0 <= good.min(initial=math.inf):
             low, high = good.min(), good.max()
@@ -186,7 +188,7 @@ def paired(
         raise ValueError(f"two runs of a group by {', '.join(by)} share one of the base: {key}")
 
     def described(differences: np.ndarray, statistics: dict) -> dict:
-        mean, half, _, _, lost = statistics.values()
+        mean, half, lost = (statistics[key] for key in ("mean", "half", "lost"))
         n, p = len(differences), math.nan
         if n > 1 and half > 1e-9:
             p = scipy.stats.ttest_1samp(differences, 0).pvalue

@@ -227,8 +227,8 @@ def collected_claim(
 
 
 COLUMNS = [
-    *("id", "group", "section", "claim", "published", "ours", "verdict", "seeds", "runs", "rule"),
-]
+    "id", "group", "section", "claim", "published", "ours", "verdict", "seeds", "runs", "rule",
+]  # fmt: skip
 
 
 def table_of(claims: Iterable[dict]) -> pd.DataFrame:

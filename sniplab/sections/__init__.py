@@ -120,6 +120,11 @@ def stored_rows(section: str, plan: Plan, folder: Path) -> pd.DataFrame:
     return select(plan, *(folder / f"{section}.csv" for folder in folders))
 
 
+def cut_in_two(rows: pd.DataFrame) -> pd.Series:
+    """The rows whose masks leave no path from input to output: such networks guess."""
+    return rows.collapsed.str.contains("no path").astype(bool)
+
+
 def stored_table(name: str) -> pd.DataFrame:
     """A small table of what was measured without training, RESULTS/<name>.csv; empty where there is
     none."""

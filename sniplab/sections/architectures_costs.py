@@ -9,6 +9,7 @@ import pandas as pd
 from snipcore import MODELS
 from sniplab.methods import METHODS
 from sniplab.recipe import PROTOCOLS
+from sniplab.sections import cut_in_two
 from sniplab.sections.architectures_layers import STATISTICS
 from sniplab.sections.architectures_published import (
     SOURCES,
@@ -173,7 +174,7 @@ def batch_mask_table(rows: pd.DataFrame) -> pd.DataFrame:
     if not (rows.norm == "batch").any():
         rows = rows[:0]
     rows = rows.assign(
-        path=np.where(rows.collapsed.str.contains("no path").astype(bool), "no", "yes"),
+        path=np.where(cut_in_two(rows), "no", "yes"),
         lost=rows.collapsed.str.count("weight"),
     )
     by = ["model", "method", "norm", "path"]

@@ -60,9 +60,9 @@ MIXED_IMAGES = "other images of all classes"
 MIXED_LABELS = "the same images, their labels permuted"
 
 TABLES = (
-    *("data", "pictures", "wrong_labels", "mean_images", "correlations"),
-    *("likeness", "scorings", "layers", "mixed", "kernel"),
-)
+    "data", "pictures", "wrong_labels", "mean_images", "correlations",
+    "likeness", "scorings", "layers", "mixed", "kernel",
+)  # fmt: skip
 
 Tables = dict[str, pd.DataFrame]
 

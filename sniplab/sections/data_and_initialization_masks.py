@@ -79,9 +79,8 @@ def measure(plan: Plan, data: Data) -> dict[str, pd.DataFrame]:
 
 
 TABLES = (
-    *("data", "pictures", "overlaps", "mean_image"),
-    *("initial_masks", "layers", "gate_biases"),
-)
+    "data", "pictures", "overlaps", "mean_image", "initial_masks", "layers", "gate_biases",
+)  # fmt: skip
 
 
 def measured(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from snipcore import MODELS
 from sniplab.methods import METHODS
+from sniplab.sections import cut_in_two
 from sniplab.sections.random_labels_capacity import label_bits
 from sniplab.stats import paired
 from sniplab.verdicts import FAILED, LEARNED
@@ -36,11 +37,6 @@ def usual_runs(rows: pd.DataFrame) -> pd.DataFrame:
         level=rows.groupby([*KIND, "method"]).train_error.transform("mean"),
         why_not=[reasons.get(key, "dense not run") for key in labels],
     )
-
-
-def cut_in_two(usual: pd.DataFrame) -> pd.Series:
-    """Which networks no path crosses any more: they cannot learn anything."""
-    return usual.collapsed.str.contains("no path").astype(bool)
 
 
 def other_choices(usual: pd.DataFrame) -> pd.DataFrame:

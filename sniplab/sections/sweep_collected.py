@@ -13,9 +13,9 @@ from sniplab.sections import COMMITTED, collected, sweep
 from sniplab.sections.sweep_tables import LENET_5, LENET_300
 
 LATER = (  # methods after SNIP, fair random masks, and shuffles that keep more than layer counts
-    *("synflow", "iterative-snip", "force", "grasp", "erk", "uniform"),
-    *("shuffled-inputs", "shuffled-units", "shuffled-degrees"),
-)
+    "synflow", "iterative-snip", "force", "grasp", "erk", "uniform",
+    "shuffled-inputs", "shuffled-units", "shuffled-degrees",
+)  # fmt: skip
 SCORED = ("snip", "magnitude", "synflow", "iterative-snip", "force", "grasp")  # biases at 0 get 0
 # Five seeds did not tell these from SNIP, or hardly.
 CLOSE_CALLS = ("synflow", "shuffled-inputs", "shuffled-degrees", "force", "iterative-snip")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from snipcore import MODELS
-from sniplab.sections import Plan
+from sniplab.sections import Plan, cut_in_two
 from sniplab.show import level
 from sniplab.stats import paired, points, summarize
 from sniplab.verdicts import close
@@ -111,7 +111,7 @@ def controls(rows: pd.DataFrame) -> pd.DataFrame:
 
 def severed(rows: pd.DataFrame) -> set[tuple[str, float, str]]:
     """Curve, sparsity and method of masks that leave no path from input to output."""
-    cut = rows[rows.collapsed.str.contains("no path").astype(bool)]
+    cut = rows[cut_in_two(rows)]
     return set(zip(cut.curve, cut.sparsity, cut.method, strict=True))
 
 
