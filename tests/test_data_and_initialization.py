@@ -49,8 +49,9 @@ def test_the_committed_plan_has_the_lengths_it_says():
         "lstm-s": (10_000, 3),
         "gru-s": (10_000, 3),
     }
-    seeds = {name: {c.seed for c in plan["initializers"] if c.model == name} for name in lengths}
-    assert seeds["lenet-300-100"] == set(range(10)) and seeds["lstm-s"] == {0, 1, 2}
+    seeds = {model: {c.seed for c in plan["initializers"] if c.model == model} for model in lengths}
+    numbers = {"lenet-300-100": 10, "lenet-5-caffe": 8, "lstm-s": 3, "gru-s": 10}
+    assert seeds == {model: set(range(number)) for model, number in numbers.items()}
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -226,7 +227,8 @@ def test_a_ruined_network():
         return verdicts.ruined(rows[~rows.init.isin(drop)], PLAN)
 
     far = claim(FAR)
-    assert far["verdict"] == "reproduced" and far["ours"] == "+22.00 to +67.80 points against VS-X"
+    assert far["verdict"] == "reproduced"
+    assert far["ours"] == "+22.00 to +67.80 points against VS-X: 6 of 6 hold"
     assert claim(NEAR)["verdict"] == "not reproduced"  # 0.1 points are no ruin, however certain
     assert claim(FAR | {"tn": NEAR["tn"]})["verdict"] == "in part"
     slow = claim(FAR | {"vs-x": (9.0, 12.0, 41.0)})
@@ -320,6 +322,26 @@ def test_shuffled_masks_against_snips_own():
     assert list(table.index) == ["rn", "vs-x"] and list(table["mean"]) == pytest.approx([-2, -2])
     shown = tables.pairs_text(table.reset_index(), {"init": "scored with"})
     assert list(shown["scored with"]) == ["RN", "VS-X"] and list(shown.pairs) == [3, 3]
+
+
+def test_a_shuffled_mask_that_errs_less_refutes_snips_choice():
+    def claim(difference):
+        def errors(config):
+            seed = 1 + 0.01 * config.seed
+            return (2.0 + difference * (config.method == "shuffled")) * seed
+
+        return verdicts.over_shuffled(made("initializers", errors), PLAN)
+
+    # By hand: 1.00, 1.01, 1.02; s = 0.01, t = 4.303, 4.303 * 0.01 / sqrt(3).
+    worse = claim(1.0)
+    assert (
+        worse["verdict"] == "reproduced" and worse["ours"] == "control − SNIP: +1.01 ± 0.02 points"
+    )
+    assert claim(-1.0)["verdict"] == "not reproduced"
+    assert claim(0.0)["verdict"] == "inconclusive"
+    every = made("initializers", lambda config: 2.0)
+    gone = (every.model == "gru-s") & (every.init == "vs-x") & (every.method == "snip")
+    assert verdicts.over_shuffled(every[~gone], PLAN)["verdict"].startswith("untested: ")
 
 
 def test_what_the_gates_change():
@@ -561,6 +583,6 @@ def test_numbers_of_prose():
     assert values["init_minus.gru-s.vs-h.pairs"] == "mixed"
     assert values["gates_minus.both.rn"] == "0.00 ± 0.00"
     assert values["ruined_verdict"] == "reproduced" and values["initial_masks_cut"] == "0"
-    assert values["units_reached.gru-s.rn"] == "51" and values["units_by_chance.gru-s.rn"] == "126"
+    assert values["units_reached.gru-s.rn"] == "54" and values["units_by_chance.gru-s.rn"] == "125"
     assert values["recurrent_share.gru-s.vs-x"] == "29"
     assert all(" " not in name for name in values)

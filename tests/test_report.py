@@ -16,7 +16,6 @@ from sniplab.runs.config import flat_fields
 from sniplab.sections import (
     architectures_collected,
     connections_labels,
-    data_and_initialization,
     data_and_initialization_batches,
     sweep_collected,
 )
@@ -27,7 +26,6 @@ COLLECTED = {
     "3_labels": connections_labels.labels_plan,
     "4_batches": data_and_initialization_batches.batches_plan,
 }
-COLLECTED["4_more_seeds"] = data_and_initialization.more_seeds_plan
 
 
 def test_the_page_of_the_notebooks_as_they_are(tmp_path, monkeypatch, capsys):
@@ -215,17 +213,14 @@ def test_plans_ask_for_what_they_say():
     tuned = collected("2_tuning")
     assert {c.tested for c in tuned} == {"validation"} and len({c.recipe for c in tuned}) == 5
     assert {c.recipe.iterations for c in collected("2_methods") + tuned} == {12 * 351}
-    more = {(c.model, c.init) for c in collected("4_more_seeds")}
-    gru = {("gru-s", init) for init in ("rn", "tn", "vs-x")}
-    assert more == gru | {("lenet-5-caffe", "vs-h"), ("lenet-5-caffe", "vs-x")}
 
 
-@pytest.mark.parametrize("name", ["1_defaults", "2_lengths", "2_methods", "4_more_seeds"])
+@pytest.mark.parametrize("name", ["1_defaults", "2_lengths", "2_methods"])
 def test_seeds_and_methods_beside_stored_rows_differ_from_those_in_nothing_else(name):
     """Each new run has a stored one that it can be held against: of another seed, method or
     length."""
     rest = {"seed": 0, "method": "snip", "iterations": 0, "checkpoints": 0}
-    beside = {"1_defaults": "1_sparsity_sweep", "4_more_seeds": "4_data_and_initialization"}
+    beside = {"1_defaults": "1_sparsity_sweep"}
     rows = lab.read_results(report.RESULTS / f"{beside.get(name, '2_architectures')}.csv")
     names = [n for n in flat_fields(collected(name)[0]) if n not in rest]
     stored = set(rows[names].itertuples(index=False, name=None))

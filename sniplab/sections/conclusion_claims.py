@@ -45,7 +45,6 @@ PLANS: dict[str, Callable[[str], Mapping]] = {
     "3_labels": connections_labels.labels_plan,
     "4_data_and_initialization": data_and_initialization.plan,
     "4_batches": data_and_initialization_batches.batches_plan,
-    "4_more_seeds": data_and_initialization.more_seeds_plan,
     "5_random_labels": random_labels.plan,
 }
 
