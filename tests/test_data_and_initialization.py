@@ -99,6 +99,8 @@ def test_batches_that_do_not_fit_are_left_out():
     plan = masks.fitting(PLAN, 3_600)
     sizes = dict.fromkeys(c.scoring_batch for c in plan["scoring_batch"])
     assert list(sizes) == [1, 10, 100, 1000, 0]
+    exact = masks.fitting(PLAN, 1000)["scoring_batch"]
+    assert 1000 in {config.scoring_batch for config in exact}
     assert plan["gates"] == PLAN["gates"]
 
 

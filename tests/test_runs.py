@@ -310,6 +310,15 @@ def test_known_rows_that_make_no_pair_with_new_ones_are_done_anew(tmp_path):
         rows = lab.run_grid(pair, tmp_path / "results.csv", n_jobs=1, known=other)
     assert rows.threads.nunique() == 1 and rows.threads[0] != 99
     pd.testing.assert_series_equal(rows.error[:1], first.error)
+    # A run that diverged has no precision to differ in: it is known, and no warning is said of it.
+    status = ["diverged: the loss is nan at iteration 1"]
+    diverged = first.assign(status=status, error=math.nan, trained_in="", threads=99)
+    lab.runs.store.append_rows(tmp_path / "diverged.csv", diverged.to_dict("records"))
+    with pytest.warns(UserWarning, match="did not end well") as said:
+        rows = lab.run_grid(
+            pair[:1], tmp_path / "again.csv", n_jobs=1, known=tmp_path / "diverged.csv"
+        )
+    assert rows.status.tolist() == status and len(said) == 1
 
 
 def test_known_rows_of_other_data_are_named_and_run_again(tmp_path, monkeypatch, archive):

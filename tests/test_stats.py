@@ -191,3 +191,8 @@ def test_a_table_is_quoted_row_by_row():
     table = pd.DataFrame([{"part": "no momentum", "sparsity": 0.95, "seed": 3, **fixed}])
     found = stats.quoted_table("variant", table, ["part", "sparsity", "seed"])
     assert found["variant.no_momentum.95.3.tenths"] == "1.2" and len(found) == 4
+
+
+def test_a_difference_that_rounds_to_0_has_no_minus_sign():
+    assert stats.points(-0.001) == "+0.00" and stats.tenths(-0.04) == "0.0"
+    assert stats.points(-0.006) == "−0.01" and stats.tenths(-0.06) == "−0.1"

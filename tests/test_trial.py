@@ -29,6 +29,8 @@ def test_names_that_nothing_has_list_the_known():
         lab.load_data_for("lenet-300-10", "digits")
     with pytest.raises(ValueError, match="unknown data set 'fashion-mnist'; known: mnist"):
         lab.load_data_for("alexnet-s", "fashion-mnist")
+    with pytest.raises(ValueError, match="unknown model 'lenet'; known: lenet-300-100"):
+        lab.recipe_for("lenet", 100, 4)
 
 
 def test_dense_and_pruned_train_on_the_same_batches(digits):

@@ -181,21 +181,26 @@ def _known_rows(
     digests = {name: facts.digest for name, facts in data.items()}
     candidates = known_rows[known_rows.run.isin(config_by_run)]
     _say_what_other_data_know(candidates, digests)
-    stored = zip(candidates.trained_in, candidates.threads, strict=True)
-    stored = pd.Series(list(stored), candidates.index, dtype=object)
-    otherwise = (candidates.iterations > 0) & (stored != candidates.run.map(settings))
-    if otherwise.any():
+    candidates = candidates[candidates.data == candidates.dataset.map(digests)]
+    otherwise = [run for run, own in _settings_of(candidates).items() if own != settings[run]]
+    if otherwise:
         warnings.warn(
-            f"{otherwise.sum()} stored rows were trained in another precision or with another "
+            f"{len(otherwise)} stored rows were trained in another precision or with another "
             "number of threads than runs here would be, so these runs are done anew",
             UserWarning,
             stacklevel=3,
         )
-    candidates = candidates[~otherwise]
+    candidates = candidates[~candidates.run.isin(otherwise)]
     rows = pd.concat([own, candidates])
     rows = rows[rows.run.isin(config_by_run) & (rows.data == rows.dataset.map(digests))]
     failed = rows.status.str.startswith("failed")
     return pd.concat([rows[~failed], rows[failed]]).drop_duplicates("run")
+
+
+def _settings_of(rows: pd.DataFrame) -> dict[str, tuple[str, int]]:
+    """Precision and threads, by run, of those that were trained to their end."""
+    ended = rows[(rows.status == "ok") & (rows.iterations > 0)]
+    return dict(zip(ended.run, zip(ended.trained_in, ended.threads, strict=True), strict=True))
 
 
 def _say_what_other_data_know(rows: pd.DataFrame, digests: Mapping[str, str]) -> None:
@@ -243,9 +248,7 @@ def _check_pairs(
 ) -> None:
     """Raise ValueError where trained runs of one pair differ, or would, in precision or threads;
     `left`: these two of the runs that are not done."""
-    ended = rows[rows.status == "ok"]
-    settings = dict(zip(ended.run, zip(ended.trained_in, ended.threads, strict=True), strict=True))
-    settings |= left
+    settings = _settings_of(rows) | left
     recipes = {config_by_run[run].recipe for run in settings}
     templates = {recipe: dataclasses.replace(recipe, precision="auto") for recipe in recipes}
     pairs = {}

@@ -255,7 +255,8 @@ def rows_of(task: Task, place: Placement) -> tuple[str, list[dict]]:
                 data = _worker_data(task.configs[0].dataset, place.root, device, task.data)
                 outcomes = run(task.configs, data, task.engine, watch=watch, **keep)
         except Exception as error:  # rows that say so; the other runs go on
-            traceback.print_exception(error)
+            if not isinstance(error, FloatingPointError):  # which diverged: no error of the code
+                traceback.print_exception(error)
             outcomes = [error] * len(task.configs)
         common = {"data": task.data, "source": task.source, "threads": place.threads}
         common["hardware"] = hardware(torch.device(device))

@@ -36,8 +36,8 @@ def lengths_plan() -> list[Config]:
 @collected("methods")
 def methods_plan() -> list[Config]:
     """Do the methods differ on convolutional networks? SNIP and LATER, 12 epochs, three seeds.
-    SNIP's are runs of the section, trained here once more, beside the others: rounding alone, as by
-    another processor, changes an error by points."""
+    SNIP's are runs of the section, trained here once more, beside the others: on another machine
+    an error may change by points."""
     networks, methods = (ALEXNET, "squeezenet-vanilla"), ("snip", *LATER)
     runs = architectures.plan(COMMITTED, networks, methods, epochs=12, seeds=3)["trained"]
     return [config for config in runs if config.method != "dense" and config.norm == "running"]
