@@ -23,7 +23,7 @@ import os
 import warnings
 import zipfile
 import zlib
-from collections import OrderedDict, defaultdict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -520,7 +520,8 @@ def prunable(
         exclude: what is not, said in the same way; it outweighs `include`, by whatever name.
 
     Raises ValueError for a name that nothing has; a layer whose weight is computed from others and
-    not excluded, that cannot be looked at, or that is spread over processes.
+    not excluded, that cannot be looked at, or that is spread over processes; two parameters in one
+    memory.
     """
     included, excluded = _picked(model, include), _excluded(model, exclude)
     other_modules = (m for m in model.modules() if not isinstance(m, PRUNABLE_LAYERS))
@@ -551,7 +552,28 @@ def prunable(
                     )
                 weights[before + name] = weight
                 handled_ids.add(id(weight))
+    _check_memory(weights)
     return weights
+
+
+def _check_memory(weights: Mapping[str, Tensor]) -> None:
+    """Raise ValueError where one tensor lies in the memory of another, as a transpose does: a mask
+    of either would prune both."""
+    taken: dict[int, list[tuple]] = {}  # by storage: first and last element of each, and its name
+    for name, weight in weights.items():
+        if weight.is_meta or weight.layout != torch.strided or not weight.numel():
+            continue
+        steps = zip(weight.shape, weight.stride(), strict=True)
+        first = weight.storage_offset()
+        last = first + sum((size - 1) * step for size, step in steps)
+        others = taken.setdefault(weight.untyped_storage().data_ptr(), [])
+        for other_first, other_last, other in others:
+            if first <= other_last and other_first <= last:
+                raise ValueError(
+                    f"{other} and {name} are two parameters in one memory: make them one parameter "
+                    f"that is used twice, or leave one out, exclude={name!r}"
+                )
+        others.append((first, last, name))
 
 
 def _warn_of_left_out(model: nn.Module, weights: Mapping[str, Tensor], exclude: Picks) -> None:
@@ -689,8 +711,19 @@ def check_targets(logits: Tensor, y: Tensor) -> None:
             f"the model gives a {type(logits).__name__}, not a tensor of logits: pick what counts "
             "by loss=lambda output, y: F.cross_entropy(output[…], y), or use `sensitivity_of`"
         )
+    if logits.ndim < 2:
+        raise ValueError(
+            f"the model gives shape {tuple(logits.shape)}, no logits (batch, classes, …): say by "
+            "loss=… what its loss is"
+        )
     shape = logits.shape[:1] + logits.shape[2:]
     if y.is_floating_point() and y.shape == logits.shape:
+        total = y.sum(1)
+        if y.min() < 0 or not torch.allclose(total, torch.ones_like(total), atol=1e-2):
+            raise ValueError(
+                "targets of the logits' shape must be probabilities, which add up to 1 over the "
+                "classes: say by loss=… what the loss of others is"
+            )
         return
     if y.dtype != torch.int64 or y.shape != shape:
         raise ValueError(
@@ -717,7 +750,7 @@ def checked_logits(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return logits
 
 
-_CONTAINERS = {dict, OrderedDict, defaultdict, list, set, deque}
+_CONTAINERS = {dict, OrderedDict, defaultdict, Counter, list, set, deque}
 _CONSTANTS = {type(None), bool, int, float, str}
 
 
@@ -738,8 +771,9 @@ def _put_back(model: nn.Module, weights: Iterable[Tensor] = ()) -> Iterator[None
             keep_all(value.values() if isinstance(value, dict) else value)
         elif isinstance(value, tuple):
             keep_all(value)
-        elif isinstance(value, Tensor) and id(value) not in spared and not value.is_inference():
-            tensors[id(value)] = value, value._version, value.detach().clone()
+        elif isinstance(value, Tensor) and id(value) not in spared:
+            if not (value.is_inference() or value.is_meta):
+                tensors[id(value)] = value, value._version, value.detach().clone()
 
     def keep_all(values: Iterable) -> None:
         for value in values:
@@ -766,6 +800,7 @@ def _put_back(model: nn.Module, weights: Iterable[Tensor] = ()) -> Iterator[None
 @contextlib.contextmanager
 def _scoring(model: nn.Module, weights: Collection[nn.Parameter], norm: str) -> Iterator[None]:
     """No dropout, normalisation as asked, running statistics out of reach; then all is put back."""
+    aside = [(weight, weight.grad) for weight in model.parameters()]
     frozen = [weight for weight in weights if not weight.requires_grad]
     devices = {weight.device.index for weight in weights if weight.is_cuda}
     gradients = torch.inference_mode(False)  # whatever the caller is in
@@ -783,8 +818,12 @@ def _scoring(model: nn.Module, weights: Collection[nn.Parameter], norm: str) -> 
         try:
             for weight in frozen:
                 weight.requires_grad_(True)
+            for weight, _ in aside:  # a closure may call backward()
+                weight.grad = None
             yield
         finally:
+            for weight, gradient in aside:
+                weight.grad = gradient
             for weight in frozen:
                 weight.requires_grad_(False)
 
@@ -873,7 +912,8 @@ def sensitivity_of(
 
     g_j = ∂L(c ⊙ w; D^b)/∂c_j at c = 1 equals w_j · ∂L/∂w_j, so one forward and one backward pass
     give all of them; s_j = |g_j| / Σ_k |g_k|. The model is left as it was: weights, running
-    statistics, mode and gradients, and what its modules hold.
+    statistics, mode and gradients, and what its modules hold. (Weights that a layer rewrites in
+    its own forward pass, to bound their norm, say, stay rewritten: score a copy.)
 
     Args:
         closure: runs the model and returns its mean loss over the scoring batch D^b, one number,
@@ -893,9 +933,10 @@ def sensitivity_of(
     Warns where more than 5 % of the trainable weights of two dimensions or more are left out.
 
     Raises:
-        ValueError: nothing prunable; a parametrised weight, or one that is complex or below
-            float32; an unknown `norm`; "running" where a layer keeps no statistics; all
-            sensitivities zero; a layer in a reentrant checkpoint; a closure that calls backward().
+        ValueError: nothing prunable; a parametrised weight, or one that is complex, below float32
+            or without values; a model that several processes share; an unknown `norm`; "running"
+            where a layer keeps no statistics; all sensitivities zero; a layer in a reentrant
+            checkpoint; a closure that calls backward().
         TypeError: no closure, or one that gives something else than losses.
         FloatingPointError: NaN or Inf in the loss or in a sensitivity.
     """
@@ -913,6 +954,13 @@ def _scores(
         )
     check_known(norm, ("running", "batch"), "norm")
     weights = prunable(model, include, exclude)
+    parallel = any(isinstance(m, nn.parallel.DistributedDataParallel) for m in model.modules())
+    if parallel and torch.distributed.get_world_size() > 1:
+        raise ValueError(
+            "each process would make masks of its own, from its part of the data: score "
+            "model.module in one, and send its masks to the others by "
+            "torch.distributed.broadcast_object_list"
+        )
     if not weights:
         raise ValueError(
             "nothing to prune: no trainable convolutional, linear or recurrent layer; "
@@ -922,6 +970,8 @@ def _scores(
     for name, weight in weights.items():
         if weight.dtype.itemsize < 4:  # small sensitivities would become 0, or alike
             raise ValueError(f"{name} is {weight.dtype}: score in float32, model.float()")
+        if weight.is_meta:
+            raise ValueError(f"{name} is on the meta device, without values: load the whole model")
         if weight.is_complex():
             raise ValueError(f"{name} is {weight.dtype}: only real weights can be scored")
     for name, layer in model.named_modules():
@@ -947,6 +997,8 @@ def _scores(
         total = _total(scores, "sensitivity")
         if total == 0:
             raise ValueError(_why_zero(weights, gradients))
+        if total > torch.finfo(torch.float32).max:  # by which float32 divides as by Inf
+            return {name: (score.double() / total).to(score) for name, score in scores.items()}
         return {name: score.div_(total) for name, score in scores.items()}
 
 
@@ -1075,9 +1127,12 @@ def keep_top(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]
     return {name: part.view(s.shape).to(s.device, copy=True) for (name, s), part in pairs}
 
 
+_WRAPPERS = {"module", "_orig_mod", "_checkpoint_wrapped_module"}  # the last two: of PyTorch
+
+
 def _bare(name: str) -> str:
-    """A parameter's name without what DataParallel and torch.compile put around a model's names."""
-    return ".".join(part for part in name.split(".") if part not in ("module", "_orig_mod"))
+    """A parameter's name without what wrappers of a model or of its parts put into it."""
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 
 def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, nn.Parameter]:
@@ -1161,6 +1216,9 @@ def hold(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str,
             if (gradient := model.get_parameter(name).grad) is not None:
                 gradient.mul_(mask)
 
+    What is written outside its steps is not held: make a moving average of the weights after this,
+    or `apply_masks` to the average; and of an optimiser whose `eval()` writes weights, to these.
+
     Hold again after a new optimiser is made, or `load_state_dict(…, assign=True)` puts other
     parameters in their place. Weights that are loaded into them are pruned by the next step.
 
@@ -1204,7 +1262,9 @@ def hold(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str,
         step, own, active = stepper.step, "step" in vars(stepper), [True]
 
         @wraps(step)
-        def step_and_zero(_, *args, **kwargs):
+        def step_and_zero(self, *args, **kwargs):
+            if self is not stepper:  # a copy, which is not held
+                return type(self).step(self, *args, **kwargs)
             result = step(*args, **kwargs)
             if active:
                 zero()
@@ -1316,7 +1376,7 @@ def load_masks(path: str | os.PathLike) -> dict[str, Tensor]:
         whole = start == len(bits) and digest(masks) == head["digest"]
     except (ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         raise ValueError(f"{path} holds no masks of save_masks") from error
-    except (zipfile.BadZipFile, zlib.error) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, OverflowError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     if not whole:
         raise ValueError(f"{path} is damaged: its masks are not those that its digest is of")
@@ -1343,7 +1403,7 @@ def _follow(layer: nn.Module, dtype: torch.dtype, strays: list, *args, **kwargs)
         def fill(t: Tensor) -> Tensor:
             if not t.is_floating_point():
                 return t.cpu()
-            numbers = torch.linspace(1, 2, t.numel(), dtype=torch.float64)
+            numbers = torch.linspace(1, 2, t.numel(), dtype=torch.float64, device="cpu")
             return torch.where(t.isnan().cpu(), factor * numbers.view(t.shape), t.cpu().double())
 
         return layer.forward(
@@ -1373,7 +1433,7 @@ def _follow_masks(model: nn.Module, masks: Mapping[int, Tensor]) -> list[Tensor]
             for weight, copied in zip(layer.parameters(), precise.parameters(), strict=True):
                 mask = masks.get(id(weight), torch.ones_like(weight, dtype=torch.bool)).cpu()
                 # Of different sizes, so that something is left where a layer standardises them.
-                values = torch.linspace(1, 2, copied.numel(), dtype=torch.float64)
+                values = torch.linspace(1, 2, copied.numel(), dtype=torch.float64, device="cpu")
                 copied.copy_(mask * values.view(mask.shape) / max(1, copied[:1].numel()))
         layer.forward = partial(_follow, precise, next(layer.parameters()).dtype, strays)
     return strays
@@ -1484,8 +1544,9 @@ def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
     hand it on along kept ones alone; all else does so by itself. Where that tells nothing (NaN gets
     lost though all is kept, as by `torch.where`; a weight is used outside its layer; the network
     fails on NaN; no floats, bytes or tokens go in), the list ends in "cannot tell whether a path
-    leads from input to output", and why. A product hands NaN on even if its other factor is cut:
-    that cut is missed. The model is in evaluation mode meanwhile, and left as it was.
+    leads from input to output", and why. A product hands NaN on even if its other factor is cut,
+    and where tokens go in, embedded positions lead around what cuts the tokens alone: such cuts are
+    missed. The model is in evaluation mode meanwhile, and left as it was.
 
     Args:
         x: what goes in: a tensor; a tuple of several; a mapping of keyword arguments, as tokenisers
@@ -1504,13 +1565,13 @@ def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
             return x()
         if isinstance(x, Mapping):
             return model(**x)
-        return model(*(x if isinstance(x, tuple) else (x,)))
+        return model(*(x if type(x) is tuple else (x,)))  # a PackedSequence is one, too
 
     trained = [(weight, weight.requires_grad) for weight in model.parameters()]
     before = [weight.detach().clone() for weight, _ in pruned]
     devices = {weight.device.index for weight, _ in trained if weight.is_cuda}
-    gradients, spared = torch.enable_grad(), [weight for weight, _ in pruned]
-    with torch.random.fork_rng(devices), _put_back(model, spared), gradients:
+    spared, normal = [weight for weight, _ in pruned], torch.inference_mode(False)
+    with torch.random.fork_rng(devices), _put_back(model, spared), normal, torch.enable_grad():
         for module in model.modules():
             module.training = False
         try:
@@ -1519,8 +1580,10 @@ def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
             for weight, mask in pruned:
                 weight.data.masked_fill_(~mask, 0)  # by .data: graphs that hold it stay good
             outputs, variant = _outputs(model, run, torch.clone), _outputs(model, run, _other)
-            # Once more the same, since on some devices no two passes are alike.
-            if _same(outputs, variant) or not _same(outputs, _outputs(model, run, torch.clone)):
+            # NaN, as of an input that holds Inf, passes weights of 0, too. And once more the same,
+            # since on some devices no two passes are alike.
+            differs = not (_same(outputs, variant) or any(t.isnan().any() for t in variant))
+            if not differs or not _same(outputs, _outputs(model, run, torch.clone)):
                 _restore(pruned, before)
                 if not _path_by_nan(model, pruned, run, outputs):
                     cut.append("no path from input to output")

@@ -155,6 +155,21 @@ def test_a_shared_tensor_counts_once():
     assert list(snip.prunable(nn.Sequential(a, b))) == ["0.weight", "0.bias", "1.bias"]
 
 
+def test_two_parameters_in_one_memory_are_refused():
+    """A decoder tied to its encoder by a transpose; but not the parts of one long tensor."""
+    a, b = nn.Linear(6, 4), nn.Linear(4, 6)
+    b.weight = nn.Parameter(a.weight.t())
+    model = nn.Sequential(a, b)
+    with pytest.raises(
+        ValueError, match=r"0\.weight and 1\.weight are two parameters in one memory"
+    ):
+        snip.prunable(model)
+    assert "1.weight" not in snip.prunable(model, exclude="1.weight")
+    flat = torch.zeros(48)
+    a.weight, b.weight = (nn.Parameter(flat[i : i + 24]) for i in (0, 24))
+    assert len(snip.prunable(model)) == 4
+
+
 def weight_normed(layer):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)

@@ -45,6 +45,7 @@ def test_costs_of_two_sizes_are_compared_within_a_seed():
     found = batches.values(pd.concat([rows, *hundred], ignore_index=True))
     # Costs of 1.5, 1.7, 1.6 in large batches and of 1.3, 1.5, 1.4 in those of 100.
     assert found["batches_change_from_100.90"] == "0.20 ± 0.00"
+    assert found["batches_change_to_100.90"] == "0.80 ± 0.25"  # 0.8, 0.9, 0.7
     assert found["batches_change.90"] == "1.00 ± 0.25"
 
 

@@ -1,6 +1,7 @@
 """Masks: exactly κ kept, zeros that stay zeros, and what a mask cuts."""
 
 import copy
+import json
 import math
 import warnings
 
@@ -11,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from conftest import full_masks
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -316,6 +318,18 @@ def test_two_holds_on_an_optimiser_of_another_make_end_one_by_one():
     second.remove()
     step()
     assert not pruned_are_zero(a, masks) and not pruned_are_zero(b, masks)
+
+
+def test_a_copy_of_an_optimiser_of_another_make_steps_its_own_network():
+    model = nn.Linear(8, 3, bias=False)
+    optimizer = Bare(Bare(torch.optim.SGD(model.parameters(), 0.1)).inner)
+    optimizer.inner = Bare(optimizer.inner)  # none of PyTorch's is found in it
+    snip.hold(optimizer, model, {"weight": torch.rand(3, 8) < 0.5})
+    before = model.weight.detach().clone()
+    other_model, other_optimizer = copy.deepcopy((model, optimizer))
+    (model(torch.ones(1, 8)) + other_model(torch.ones(1, 8))).sum().backward()
+    other_optimizer.step()
+    assert model.weight.equal(before) and not other_model.weight.equal(before)
 
 
 def test_a_schedule_may_be_made_after_hold():
@@ -683,6 +697,41 @@ def test_what_cannot_be_followed_is_not_judged(case):
     assert model.a.weight.all() and "forward" not in vars(model.a)
 
 
+@pytest.mark.parametrize("low", [-math.inf, torch.finfo(torch.float32).min])
+def test_a_cut_is_seen_where_an_input_is_infinite(low):
+    """Attention with PyTorch's own causal mask, then two layers that do not meet."""
+
+    class Masked(Net):
+        def forward(self, x, mask):
+            return self.b(self.a(self.encoder(x, src_mask=mask)))
+
+    encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    model = Masked(None, encoder=encoder, a=linear(), b=linear())
+    inputs = torch.randn(2, 5, 8), torch.full((5, 5), low).triu(1)
+    masks = cut_in_the_middle("a", "b")
+    assert snip.collapsed(model, full_masks(model), inputs) == []
+    assert snip.collapsed(model, masks, inputs) == ["no path from input to output"]
+
+
+def test_nothing_depends_on_the_mode_or_the_device_of_the_caller():
+    forward, why = UNCLEAR["a weight outside"]
+    model = Net(forward, a=nn.Linear(8, 8, bias=False), b=nn.Linear(8, 8))
+    with torch.inference_mode():
+        found = snip.collapsed(model, cut_in_the_middle("a", "b"), VECTORS)
+    assert found == [f"{snip.UNKNOWN}: {why}"]
+    model = Net(lambda net, x: net.b(net.a(x)), a=linear(), b=linear())
+    masks = cut_in_the_middle("a", "b")
+    with torch.device("meta"):  # for a GPU, where there is none
+        assert snip.collapsed(model, masks, VECTORS) == ["no path from input to output"]
+
+
+def test_a_network_that_takes_packed_sequences():
+    forward = lambda net, x: net.a(net.rnn(x)[1][-1])  # noqa: E731
+    model = Net(forward, rnn=nn.GRU(8, 8, batch_first=True), a=linear())
+    packed = pack_padded_sequence(torch.randn(2, 5, 8), [5, 3], batch_first=True)
+    assert snip.collapsed(model, full_masks(model), packed) == []
+
+
 def test_a_network_that_makes_nan_of_itself_is_not_judged():
     model = Net(lambda net, x: (-net.a(x).abs()).log(), a=linear())
     model.a.bias.data.fill_(0.5)
@@ -816,7 +865,12 @@ def test_masks_go_between_a_model_and_its_wrapper(tiny, batch):
     masks = snip.keep_top(snip.sensitivity(tiny, *batch), 0.7)
     parallel = nn.DataParallel(tiny)
     compiled = torch.compile(copy.deepcopy(tiny))
-    for wrapper, prefix in ((parallel, "module."), (compiled, "_orig_mod.")):
+    checkpointed = checkpoint_wrapper(copy.deepcopy(tiny))
+    for wrapper, prefix in (
+        (parallel, "module."),
+        (compiled, "_orig_mod."),
+        (checkpointed, "_checkpoint_wrapped_module."),
+    ):
         assert set(snip.prunable(wrapper)) == {prefix + name for name in masks}
         snip.apply_masks(wrapper, masks)
         renamed = {prefix + name: mask for name, mask in masks.items()}
@@ -890,6 +944,11 @@ def test_a_file_that_is_damaged_or_another_is_refused(tmp_path):
         path.write_bytes(other) if isinstance(other, bytes) else np.save(path, other)
         path = path if path.exists() else tmp_path / "a.npz.npy"
         with pytest.raises(ValueError, match="holds no masks"):
+            snip.load_masks(path)
+    for shape in ([-1, -5], [2**70]):
+        odd = {"shapes": {"a": shape}, "digest": ""}
+        np.savez(path, head=np.frombuffer(json.dumps(odd).encode(), np.uint8), bits=bits)
+        with pytest.raises(ValueError, match=r"a\.npz"):
             snip.load_masks(path)
     np.savez(path, head=head, bits=np.array([{}], dtype=object))  # pickled code is not run
     with pytest.raises(ValueError, match="holds no masks"):

@@ -3,6 +3,7 @@
 import copy
 import math
 import warnings
+from collections import Counter
 from functools import partial
 
 import numpy as np
@@ -716,6 +717,33 @@ def test_weights_spread_over_processes_are_refused(tmp_path):
         distributed.destroy_process_group()
 
 
+def test_processes_that_would_each_make_masks_are_refused(tmp_path, monkeypatch):
+    from torch import distributed
+
+    distributed.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        model, x, y = nn.Linear(4, 3), torch.randn(6, 4), torch.arange(6) % 3
+        scores, spread = snip.sensitivity(model, x, y), nn.parallel.DistributedDataParallel(model)
+        alone = snip.sensitivity(spread, x, y)
+        assert all(alone[f"module.{name}"].equal(score) for name, score in scores.items())
+        monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+        with pytest.raises(ValueError, match=r"masks of its own, .* score model\.module in one"):
+            snip.sensitivity(nn.Sequential(spread), x, y)
+        assert snip.sensitivity(model, x, y)["weight"].equal(scores["weight"])
+    finally:
+        distributed.destroy_process_group()
+
+
+def test_offloaded_weights_are_refused_and_nothing_is_left_behind():
+    model, x, y = Leaver(), torch.randn(6, 4), torch.arange(6) % 3
+    model.spare = nn.Parameter(torch.ones(2, device="meta"))  # in no layer
+    snip.sensitivity(model, x, y)
+    assert model.passes == 0
+    model.head.to("meta")
+    with pytest.raises(ValueError, match=r"head\.weight is on the meta device, without values"):
+        snip.sensitivity(model, x, y)
+
+
 # --------------------------------------------------------------------- what a pass leaves behind
 
 
@@ -728,6 +756,7 @@ class Leaver(nn.Module):
         self.cache, self.past, self.names = {"nested": {}, "own": 1}, [], set()
         self.register_buffer("passes", torch.zeros(()))
         self.plain, self.hooked, self.seen = torch.zeros(2), False, 0
+        self.calls = Counter(forward=2)
 
     def forward(self, x):
         if not self.hooked:
@@ -738,6 +767,7 @@ class Leaver(nn.Module):
         self.past.append(h)
         self.names.add("h")
         self.passes += 1
+        self.calls["forward"] += 1
         self.plain.add_(1)
         self.last = h
         self.add_module("extra", nn.Linear(1, 1))
@@ -756,7 +786,7 @@ def test_nothing_of_a_pass_stays_in_the_model(norm):
         assert model.passes == 0 and not model.plain.any() and model.seen == 0
         assert not model.hooked and not model.body._forward_hooks
         assert not hasattr(model, "last") and not hasattr(model, "extra")
-        assert "late" not in model._buffers
+        assert "late" not in model._buffers and model.calls == {"forward": 2}
         copy.deepcopy(model)
 
     masks = snip.keep_top(snip.sensitivity(model, x, y, norm=norm), 0.5)
@@ -841,13 +871,16 @@ def test_losses_of_one_pass_are_returned_as_a_list():
 def test_a_closure_that_calls_backward_is_told():
     model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3))
 
-    def closure():
+    def closure(**options):
         loss = F.cross_entropy(model(torch.ones(2, 4)), torch.tensor([0, 1]))
-        loss.backward()
+        loss.backward(**options)
         return loss
 
+    own = model[0].weight.grad = torch.ones(4, 4)
     with pytest.raises(ValueError, match=r"the closure called backward\(\)"):
         snip.sensitivity_of(model, closure)
+    snip.sensitivity_of(model, lambda: closure(retain_graph=True))
+    assert model[0].weight.grad is own and own.eq(1).all() and model[2].weight.grad is None
     with pytest.raises(TypeError, match="the closure is a Tensor"):
         snip.sensitivity_of(model, torch.ones(()))
 
@@ -905,6 +938,27 @@ def test_targets_that_cross_entropy_takes(y, loss):
     model, x = nn.Conv2d(2, 3, 3), torch.randn(2, 2, 6, 6)
     scores = snip.sensitivity(model, x, y, loss=loss)
     assert_explicit(scores, model, lambda run: loss(run(x), y))
+
+
+def test_targets_of_another_loss_are_refused_by_the_default():
+    x, tags = torch.randn(6, 4), torch.tensor([[1.0, 1, 0], [0, 0, 0]]).repeat(3, 1)
+    for y in (tags, torch.randn(6, 3)):  # of several labels, and of a regression
+        with pytest.raises(ValueError, match=r"must be probabilities, .* by loss=… what the loss"):
+            snip.sensitivity(nn.Linear(4, 3), x, y)
+        snip.sensitivity(nn.Linear(4, 3), x, y, loss=F.mse_loss)
+    model = nn.Sequential(nn.Linear(4, 1), nn.Flatten(0))
+    for y in (torch.rand(6), torch.ones(6).long()):
+        with pytest.raises(ValueError, match=r"gives shape \(6,\), no logits .* by loss=…"):
+            snip.sensitivity(model, x, y)
+
+
+def test_sensitivities_whose_sum_is_beyond_float32():
+    """Each of 2,500 is 3e36, and float32 ends at 3.4e38."""
+    model, x, y = nn.Linear(50, 50, bias=False), torch.ones(1, 50), torch.zeros(1, 50)
+    nn.init.ones_(model.weight)
+    loss = lambda output, _: 3e36 * (output - output.detach()).sum()  # noqa: E731
+    scores = snip.sensitivity(model, x, y, loss=loss)
+    torch.testing.assert_close(scores["weight"], torch.full((50, 50), 1 / 2500))
 
 
 def test_what_stops_all_gradients_is_named():
