@@ -69,7 +69,7 @@ def _draw_verdicts(axis: plt.Axes, tally: pd.DataFrame) -> None:
     """The claims of the paper, a bar for each group, the main result on top."""
     groups = [textwrap.fill(group, 18) for group in tally.group]
     left = np.zeros(len(tally))
-    for verdict in VERDICTS:
+    for verdict in [verdict for verdict in VERDICTS if tally[verdict].any()]:
         counts, (colour, ink) = tally[verdict].to_numpy(), LOOKS[verdict]
         bars = axis.barh(groups, counts, left=left, color=colour, label=verdict, height=0.7)
         axis.bar_label(bars, [str(n) if n else "" for n in counts], label_type="center", color=ink)

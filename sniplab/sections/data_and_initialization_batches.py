@@ -54,12 +54,12 @@ def costs(rows: pd.DataFrame) -> pd.DataFrame:
     return paired(rows[~dense], rows[dense], BY, ("batch_size", "seed"))
 
 
-def changes(rows: pd.DataFrame, beside: int = min(SIZES)) -> pd.DataFrame:
-    """What SNIP costs in the largest batches minus what it costs in batches of `beside` images at
-    the same seed, as from `paired`, by sparsity; `rows` of `batches_plan`."""
+def changes(rows: pd.DataFrame, beside: int = min(SIZES), images: int = max(SIZES)) -> pd.DataFrame:
+    """What SNIP costs in batches of `images` minus what it costs in those of `beside` images at the
+    same seed, as from `paired`, by sparsity; `rows` of `batches_plan`."""
     dense = rows.method == "dense"
     pruned = minus_twin(rows[~dense], rows[dense], ["batch_size", "seed"])
-    small, large = (pruned[pruned.batch_size == size] for size in (beside, max(SIZES)))
+    small, large = (pruned[pruned.batch_size == size] for size in (beside, images))
     return paired(large, small, ["sparsity"], ("sparsity", "seed"))
 
 
@@ -104,10 +104,11 @@ def values(rows: pd.DataFrame) -> dict[str, str]:
     """The numbers for prose: errors ("batches_error.1000.90.mean", of the dense network
     "batches_error.1000.0.mean"), costs ("batches_cost.1000.90") and what the largest batches change
     in them beside the smallest ("batches_change.90") and batches of 100
-    ("batches_change_from_100.90")."""
+    ("batches_change_from_100.90"), and these beside the smallest ("batches_change_to_100.90")."""
     return {
         **quoted_table("batches_error", summarize(rows, BY), BY),
         **quoted_table("batches_cost", costs(rows), BY),
         **quoted_table("batches_change", changes(rows), ["sparsity"]),
         **quoted_table("batches_change_from_100", changes(rows, 100), ["sparsity"]),
+        **quoted_table("batches_change_to_100", changes(rows, images=100), ["sparsity"]),
     }
