@@ -28,6 +28,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial, wraps
+from itertools import pairwise
 from pathlib import Path
 from types import FunctionType, MethodType
 
@@ -552,28 +553,31 @@ def prunable(
                     )
                 weights[before + name] = weight
                 handled_ids.add(id(weight))
-    _check_memory(weights)
+    _check_memory(model, weights, excluded)
     return weights
 
 
-def _check_memory(weights: Mapping[str, Tensor]) -> None:
-    """Raise ValueError where one tensor lies in the memory of another, as a transpose does: a mask
-    of either would prune both."""
-    taken: dict[int, list[tuple]] = {}  # by storage: first and last element of each, and its name
-    for name, weight in weights.items():
-        if weight.is_meta or weight.layout != torch.strided or not weight.numel():
+def _check_memory(model: nn.Module, weights: Mapping[str, Tensor], excluded: set[str]) -> None:
+    """Raise ValueError where a weight lies in the memory of another parameter, as a transpose of it
+    does, and neither is excluded: a mask of one would prune the other."""
+    weight_ids, spans = {id(weight) for weight in weights.values()}, []
+    for name, weight in model.named_parameters():
+        try:
+            storage = weight.untyped_storage().data_ptr()
+        except RuntimeError:  # of a make without a memory of its own
             continue
         steps = zip(weight.shape, weight.stride(), strict=True)
         first = weight.storage_offset()
         last = first + sum((size - 1) * step for size, step in steps)
-        others = taken.setdefault(weight.untyped_storage().data_ptr(), [])
-        for other_first, other_last, other in others:
-            if first <= other_last and other_first <= last:
-                raise ValueError(
-                    f"{other} and {name} are two parameters in one memory: make them one parameter "
-                    f"that is used twice, or leave one out, exclude={name!r}"
-                )
-        others.append((first, last, name))
+        # Of tensors without gaps elements coincide where they cross; of others, not in columns.
+        if storage and weight.numel() == last - first + 1 and name not in excluded:
+            spans.append((storage, first, last, name, id(weight) in weight_ids))
+    for (storage, _, last, name, is_weight), other in pairwise(sorted(spans)):
+        if other[0] == storage and other[1] <= last and (is_weight or other[4]):
+            raise ValueError(
+                f"{name} and {other[3]} are two parameters in one memory: make them one parameter "
+                f"that is used twice, or leave one out, exclude={other[3]!r}"
+            )
 
 
 def _warn_of_left_out(model: nn.Module, weights: Mapping[str, Tensor], exclude: Picks) -> None:
@@ -722,7 +726,8 @@ def check_targets(logits: Tensor, y: Tensor) -> None:
         if y.min() < 0 or not torch.allclose(total, torch.ones_like(total), atol=1e-2):
             raise ValueError(
                 "targets of the logits' shape must be probabilities, which add up to 1 over the "
-                "classes: say by loss=… what the loss of others is"
+                "classes: say by loss=… what the loss of others is; "
+                "functools.partial(F.cross_entropy) takes them unchecked"
             )
         return
     if y.dtype != torch.int64 or y.shape != shape:
@@ -822,10 +827,10 @@ def _scoring(model: nn.Module, weights: Collection[nn.Parameter], norm: str) -> 
                 weight.grad = None
             yield
         finally:
-            for weight, gradient in aside:
-                weight.grad = gradient
             for weight in frozen:
                 weight.requires_grad_(False)
+            for weight, gradient in aside:  # which a closure may have moved
+                weight.grad = None if gradient is None else gradient.to(weight)
 
 
 def _losses(result) -> Iterator[list[Tensor]]:
@@ -954,8 +959,8 @@ def _scores(
         )
     check_known(norm, ("running", "batch"), "norm")
     weights = prunable(model, include, exclude)
-    parallel = any(isinstance(m, nn.parallel.DistributedDataParallel) for m in model.modules())
-    if parallel and torch.distributed.get_world_size() > 1:
+    parallel = [m for m in model.modules() if isinstance(m, nn.parallel.DistributedDataParallel)]
+    if any(module.process_group.size() > 1 for module in parallel):
         raise ValueError(
             "each process would make masks of its own, from its part of the data: score "
             "model.module in one, and send its masks to the others by "
@@ -998,7 +1003,7 @@ def _scores(
         if total == 0:
             raise ValueError(_why_zero(weights, gradients))
         if total > torch.finfo(torch.float32).max:  # by which float32 divides as by Inf
-            return {name: (score.double() / total).to(score) for name, score in scores.items()}
+            return {n: (score.cpu().double() / total).to(score) for n, score in scores.items()}
         return {name: score.div_(total) for name, score in scores.items()}
 
 
@@ -1216,8 +1221,8 @@ def hold(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str,
             if (gradient := model.get_parameter(name).grad) is not None:
                 gradient.mul_(mask)
 
-    What is written outside its steps is not held: make a moving average of the weights after this,
-    or `apply_masks` to the average; and of an optimiser whose `eval()` writes weights, to these.
+    What is written outside its steps is not held. Start a moving average after this, or call
+    `apply_masks` on it; where an optimiser's `eval()` rewrites the weights, call it after that.
 
     Hold again after a new optimiser is made, or `load_state_dict(…, assign=True)` puts other
     parameters in their place. Weights that are loaded into them are pruned by the next step.
@@ -1371,6 +1376,8 @@ def load_masks(path: str | os.PathLike) -> dict[str, Tensor]:
         for name, shape in head["shapes"].items():
             size = math.prod(shape)
             end = start + -(-size // 8)
+            if not start <= end <= len(bits):
+                raise ValueError(f"too few bits for {name}")
             flat = np.unpackbits(bits[start:end], count=size).astype(bool)
             masks[name], start = torch.from_numpy(flat).view(shape), end
         whole = start == len(bits) and digest(masks) == head["digest"]
@@ -1544,9 +1551,9 @@ def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
     hand it on along kept ones alone; all else does so by itself. Where that tells nothing (NaN gets
     lost though all is kept, as by `torch.where`; a weight is used outside its layer; the network
     fails on NaN; no floats, bytes or tokens go in), the list ends in "cannot tell whether a path
-    leads from input to output", and why. A product hands NaN on even if its other factor is cut,
-    and where tokens go in, embedded positions lead around what cuts the tokens alone: such cuts are
-    missed. The model is in evaluation mode meanwhile, and left as it was.
+    leads from input to output", and why. Missed are cuts that NaN gets around: a product hands it
+    on even if its other factor is cut, attention takes it from a float mask that goes in, positions
+    are embedded beside the tokens. The model is in evaluation mode meanwhile, and left as it was.
 
     Args:
         x: what goes in: a tensor; a tuple of several; a mapping of keyword arguments, as tokenisers
@@ -1565,13 +1572,15 @@ def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
             return x()
         if isinstance(x, Mapping):
             return model(**x)
-        return model(*(x if type(x) is tuple else (x,)))  # a PackedSequence is one, too
+        several = isinstance(x, tuple) and not isinstance(x, nn.utils.rnn.PackedSequence)
+        return model(*(x if several else (x,)))
 
     trained = [(weight, weight.requires_grad) for weight in model.parameters()]
     before = [weight.detach().clone() for weight, _ in pruned]
     devices = {weight.device.index for weight, _ in trained if weight.is_cuda}
-    spared, normal = [weight for weight, _ in pruned], torch.inference_mode(False)
-    with torch.random.fork_rng(devices), _put_back(model, spared), normal, torch.enable_grad():
+    spared = [weight for weight, _ in pruned]
+    mode = torch.inference_mode(any(weight.is_inference() for weight, _ in trained))
+    with torch.random.fork_rng(devices), _put_back(model, spared), mode, torch.enable_grad():
         for module in model.modules():
             module.training = False
         try:

@@ -156,7 +156,8 @@ def test_a_shared_tensor_counts_once():
 
 
 def test_two_parameters_in_one_memory_are_refused():
-    """A decoder tied to its encoder by a transpose; but not the parts of one long tensor."""
+    """A decoder tied to its encoder by a transpose, or to an embedding by a second parameter; but
+    not the parts, or the columns, of one tensor."""
     a, b = nn.Linear(6, 4), nn.Linear(4, 6)
     b.weight = nn.Parameter(a.weight.t())
     model = nn.Sequential(a, b)
@@ -165,9 +166,19 @@ def test_two_parameters_in_one_memory_are_refused():
     ):
         snip.prunable(model)
     assert "1.weight" not in snip.prunable(model, exclude="1.weight")
-    flat = torch.zeros(48)
+    flat, wide = torch.zeros(48), torch.zeros(8, 16)
     a.weight, b.weight = (nn.Parameter(flat[i : i + 24]) for i in (0, 24))
     assert len(snip.prunable(model)) == 4
+    a.weight, b.weight = (nn.Parameter(wide[:, i : i + 8]) for i in (0, 8))
+    assert len(snip.prunable(model)) == 4
+    embed, head = nn.Embedding(9, 4), nn.Linear(4, 9)
+    head.weight = nn.Parameter(embed.weight)
+    with pytest.raises(ValueError, match=r"are two parameters in one memory"):
+        snip.prunable(nn.Sequential(embed, head))
+    head.weight = embed.weight
+    assert list(snip.prunable(nn.Sequential(embed, head))) == ["1.bias"]
+    with torch.device("meta"):  # where all lie at 0
+        assert len(snip.prunable(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)))) == 4
 
 
 def weight_normed(layer):

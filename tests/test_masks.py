@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import warnings
+from collections import namedtuple
 
 import accelerate
 import numpy as np
@@ -698,8 +699,8 @@ def test_what_cannot_be_followed_is_not_judged(case):
 
 
 @pytest.mark.parametrize("low", [-math.inf, torch.finfo(torch.float32).min])
-def test_a_cut_is_seen_where_an_input_is_infinite(low):
-    """Attention with PyTorch's own causal mask, then two layers that do not meet."""
+def test_a_cut_behind_attention_is_seen_where_its_mask_is_infinite(low):
+    """PyTorch's own causal mask goes in; behind it two layers do not meet."""
 
     class Masked(Net):
         def forward(self, x, mask):
@@ -721,6 +722,10 @@ def test_nothing_depends_on_the_mode_or_the_device_of_the_caller():
     assert found == [f"{snip.UNKNOWN}: {why}"]
     model = Net(lambda net, x: net.b(net.a(x)), a=linear(), b=linear())
     masks = cut_in_the_middle("a", "b")
+    with torch.inference_mode():
+        made = Net(model.function, a=linear(), b=linear())
+        assert snip.collapsed(made, masks, VECTORS) == ["no path from input to output"]
+        assert all(weight.requires_grad for weight in made.parameters())
     with torch.device("meta"):  # for a GPU, where there is none
         assert snip.collapsed(model, masks, VECTORS) == ["no path from input to output"]
 
@@ -730,6 +735,10 @@ def test_a_network_that_takes_packed_sequences():
     model = Net(forward, rnn=nn.GRU(8, 8, batch_first=True), a=linear())
     packed = pack_padded_sequence(torch.randn(2, 5, 8), [5, 3], batch_first=True)
     assert snip.collapsed(model, full_masks(model), packed) == []
+    Pair = namedtuple("Pair", "x y")  # is spread, as any other tuple
+    model = nn.Bilinear(4, 3, 2)
+    pair = Pair(torch.randn(5, 4), torch.randn(5, 3))
+    assert snip.collapsed(model, {"weight": torch.ones(2, 4, 3, dtype=torch.bool)}, pair) == []
 
 
 def test_a_network_that_makes_nan_of_itself_is_not_judged():
@@ -945,7 +954,7 @@ def test_a_file_that_is_damaged_or_another_is_refused(tmp_path):
         path = path if path.exists() else tmp_path / "a.npz.npy"
         with pytest.raises(ValueError, match="holds no masks"):
             snip.load_masks(path)
-    for shape in ([-1, -5], [2**70]):
+    for shape in ([-1, -5], [2**70], [2**45]):
         odd = {"shapes": {"a": shape}, "digest": ""}
         np.savez(path, head=np.frombuffer(json.dumps(odd).encode(), np.uint8), bits=bits)
         with pytest.raises(ValueError, match=r"a\.npz"):

@@ -5,6 +5,7 @@ import math
 import warnings
 from collections import Counter
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -726,7 +727,7 @@ def test_processes_that_would_each_make_masks_are_refused(tmp_path, monkeypatch)
         scores, spread = snip.sensitivity(model, x, y), nn.parallel.DistributedDataParallel(model)
         alone = snip.sensitivity(spread, x, y)
         assert all(alone[f"module.{name}"].equal(score) for name, score in scores.items())
-        monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+        monkeypatch.setattr(spread, "process_group", SimpleNamespace(size=lambda: 2))
         with pytest.raises(ValueError, match=r"masks of its own, .* score model\.module in one"):
             snip.sensitivity(nn.Sequential(spread), x, y)
         assert snip.sensitivity(model, x, y)["weight"].equal(scores["weight"])
@@ -881,6 +882,9 @@ def test_a_closure_that_calls_backward_is_told():
         snip.sensitivity_of(model, closure)
     snip.sensitivity_of(model, lambda: closure(retain_graph=True))
     assert model[0].weight.grad is own and own.eq(1).all() and model[2].weight.grad is None
+    model[0].bias.requires_grad_(False)
+    snip.sensitivity_of(model, lambda: model.double()(torch.ones(2, 4).double()).sum())
+    assert model[0].weight.grad.equal(own.double()) and not model[0].bias.requires_grad
     with pytest.raises(TypeError, match="the closure is a Tensor"):
         snip.sensitivity_of(model, torch.ones(()))
 
