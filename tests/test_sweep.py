@@ -39,6 +39,7 @@ def test_the_committed_sweep_follows_the_protocol_and_the_defaults_the_reference
     assert {c.recipe.lr for c in published if c.model == CAFFE} == {0.02}
     swept = {name: [c for c in plan["sweep"] if c.model == name] for name in (LENET, CAFFE)}
     assert len(swept[LENET]) == 5 * (13 + 18) + 15 * (1 + 4 * 4)  # twenty seeds from 90 % on
+    assert len(swept[CAFFE]) == 3 * 10 and {c.recipe.lr for c in swept[CAFFE]} == {0.02}
     assert {c.recipe for c in swept[LENET]} == {published[0].recipe}
     assert len(set(plan["sweep"]) & set(published)) == 20 * 3  # which are trained once
     defaults = plan["defaults"]

@@ -133,6 +133,7 @@ PROFILES = {
             LENET_300: Numbers(
                 75_000, 5, 75, _with_controls(ALL, (0.7, 0.8, *ABOVE)), seeds_above=20
             ),
+            LENET_5: Numbers(37_500, 3, 15, {"snip": FIG_1}),
         },
         defaults={
             LENET_300: Numbers(10_000, 5, 10, _with_controls(ALL, COARSE)),

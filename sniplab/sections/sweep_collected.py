@@ -82,15 +82,6 @@ def biases_plan() -> list[Config]:
     ]
 
 
-@collected("figure_1")
-def figure_1_plan() -> list[Config]:
-    """Fig. 1 of LeNet-5-Caffe, dense and SNIP up to 90 %, three seeds, half of the length at the
-    rate at which it trains."""
-    cells = [("dense", 0.0), *(("snip", sparsity) for sparsity in sweep.FIG_1)]
-    recipe = recipe_for(LENET_5, 37_500, 15)
-    return [Config(LENET_5, recipe, *cell, s) for s in range(3) for cell in cells]
-
-
 @collected("published_rate")
 def published_rate_plan() -> list[Config]:
     """Table 1's LeNet-5-Caffe at the published rate, which its dense network bears on pixels from 0
@@ -129,7 +120,6 @@ def fashion_plan() -> list[Config]:
 PLANS = {  # by the file in RESULTS that keeps the rows
     "1_methods": methods_plan,
     "1_biases": biases_plan,
-    "1_figure_1": figure_1_plan,
     "1_published_rate": published_rate_plan,
     "1_defaults": defaults_plan,
     "1_fashion": fashion_plan,
