@@ -572,11 +572,13 @@ def _check_memory(model: nn.Module, weights: Mapping[str, Tensor], excluded: set
         # Of tensors without gaps elements coincide where they cross; of others, not in columns.
         if storage and weight.numel() == last - first + 1 and name not in excluded:
             spans.append((storage, first, last, name, id(weight) in weight_ids))
-    for (storage, _, last, name, is_weight), other in pairwise(sorted(spans)):
-        if other[0] == storage and other[1] <= last and (is_weight or other[4]):
+    for span, next_span in pairwise(sorted(spans)):
+        storage, _, last, name, is_weight = span
+        next_storage, next_first, _, next_name, next_is_weight = next_span
+        if storage == next_storage and next_first <= last and (is_weight or next_is_weight):
             raise ValueError(
-                f"{name} and {other[3]} are two parameters in one memory: make them one parameter "
-                f"that is used twice, or leave one out, exclude={other[3]!r}"
+                f"{name} and {next_name} are two parameters in one memory: make them one parameter "
+                f"that is used twice, or leave one out, exclude={next_name!r}"
             )
 
 
@@ -1132,7 +1134,8 @@ def keep_top(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]
     return {name: part.view(s.shape).to(s.device, copy=True) for (name, s), part in pairs}
 
 
-_WRAPPERS = {"module", "_orig_mod", "_checkpoint_wrapped_module"}  # the last two: of PyTorch
+# What DataParallel, torch.compile and checkpoint_wrapper put into names.
+_WRAPPERS = {"module", "_orig_mod", "_checkpoint_wrapped_module"}
 
 
 def _bare(name: str) -> str:

@@ -323,7 +323,7 @@ def test_two_holds_on_an_optimiser_of_another_make_end_one_by_one():
 
 def test_a_copy_of_an_optimiser_of_another_make_steps_its_own_network():
     model = nn.Linear(8, 3, bias=False)
-    optimizer = Bare(Bare(torch.optim.SGD(model.parameters(), 0.1)).inner)
+    optimizer = Bare(torch.optim.SGD(model.parameters(), 0.1))
     optimizer.inner = Bare(optimizer.inner)  # none of PyTorch's is found in it
     snip.hold(optimizer, model, {"weight": torch.rand(3, 8) < 0.5})
     before = model.weight.detach().clone()

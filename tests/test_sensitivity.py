@@ -946,7 +946,8 @@ def test_targets_that_cross_entropy_takes(y, loss):
 
 def test_targets_of_another_loss_are_refused_by_the_default():
     x, tags = torch.randn(6, 4), torch.tensor([[1.0, 1, 0], [0, 0, 0]]).repeat(3, 1)
-    for y in (tags, torch.randn(6, 3)):  # of several labels, and of a regression
+    signed = torch.tensor([[1.5, -0.5, 0.0]]).repeat(6, 1)
+    for y in (tags, torch.randn(6, 3), signed):  # of several labels, of a regression, of signs
         with pytest.raises(ValueError, match=r"must be probabilities, .* by loss=… what the loss"):
             snip.sensitivity(nn.Linear(4, 3), x, y)
         snip.sensitivity(nn.Linear(4, 3), x, y, loss=F.mse_loss)
