@@ -44,7 +44,7 @@ def committed() -> tuple[dict[str, str], pd.DataFrame]:
     swept = rows["1_sparsity_sweep"]
     numbers = [
         sweep_biases.values(rows["1_biases"], rows["1_methods"], swept),
-        sweep_paths.values(swept),
+        sweep_paths.values(swept, rows["1_methods"]),
         sweep_time.values(),
         architectures.values(rows["2_architectures"], rows["2_layers"]),
         connections.values(connections.read_tables(RESULTS)),

@@ -66,7 +66,11 @@ def test_masks_are_compared_with_snips_trained_beside_them():
 def test_another_machine_changes_snip_within_seeds_of_initial_statistics():
     repeated = methods.repeated(ROWS, BUILT).set_index("model").loc["squeezenet-vanilla"]
     assert (repeated.least, repeated.most) == pytest.approx((-1.1, 1.5))
-    assert methods.values(ROWS, BUILT)["trained_again.squeezenet-vanilla.span"] == "−1.1 to 1.5"
+    found = methods.values(ROWS, BUILT)
+    assert found["trained_again.squeezenet-vanilla.span"] == "−1.1 to 1.5"
+    # And so the difference beside it: 29.0 − 31.5, or − 30.0 as first trained.
+    assert found["beside_conv.squeezenet-vanilla.shuffled.mean"] == "−2.50"
+    assert found["beside_first.squeezenet-vanilla.shuffled.mean"] == "−1.00"
 
 
 def test_a_control_is_judged_when_all_its_runs_are_there():

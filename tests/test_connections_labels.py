@@ -24,6 +24,7 @@ def runs(dataset, method, *errors, part="sweep", **changed):
 
 SWEPT = pd.concat([
     runs("mnist", "snip", 2.0, 2.1, 2.2),
+    runs("mnist", "shuffled", 4.0, 4.1, 4.2),
     runs("mnist", "snip", 9.0, 9.0, 9.0, part="defaults"),  # another recipe,
     runs("mnist", "dense", 1.0, 1.0, 1.0, sparsity=0.9),  # no mask,
     runs("mnist", "snip", 9.0, 9.0, 9.0, model="lenet-5-caffe"),  # another network
@@ -57,6 +58,21 @@ def test_a_mask_is_compared_with_that_of_its_seed_and_data():
     found = labels.values(rows, SWEPT, FASHION)
     assert found["labels.mnist.90"] == "1.00 ± 0.25"
     assert found["labels.fashion_mnist.90.verdict"] == "higher"
+    assert found["labels_minus_shuffled.90"] == "−1.00 ± 0.25"
+
+
+def test_a_small_cost_may_show_in_the_mean_over_sparsities():
+    """What permuted labels cost at 90, 95 and 98 %: 0.1, 0.2, 0.6 of one seed, 0.3 in the mean."""
+    levels = (0.9, 0.95, 0.98)
+    snips = pd.concat([SWEPT.assign(sparsity=level) for level in levels])
+    rows = pd.concat([
+        permuted(0.1, 0.3, 0.2).assign(sparsity=0.9),
+        permuted(0.2, 0.4, 0.3).assign(sparsity=0.95),
+        permuted(0.6, 0.5, 0.1).assign(sparsity=0.98),
+    ])  # fmt: skip
+    found = labels.values(rows, snips, FASHION)
+    # By hand: 0.3, 0.4, 0.2; s = 0.1, t = 4.303, 4.303 * 0.1 / sqrt(3).
+    assert found["pooled_labels.mnist"] == "0.30 ± 0.25"
 
 
 def test_labels_matter_where_the_error_rises_without_them():

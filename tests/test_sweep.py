@@ -137,16 +137,22 @@ def test_a_control_at_the_same_sparsity_is_not_pooled_with_snip():
     assert sweep_claims.change(rows, LENET, 0.95)["ours"] == "−0.10 ± 0.00"
 
 
-def test_a_shuffle_is_pooled_over_sparsities_within_a_seed():
-    levels = sweep.ABOVE
-    snips = [runs([2.0, 2.1, 2.2], sparsity=level) for level in levels]
+def test_methods_are_pooled_over_sparsities_within_a_seed():
+    levels = tables.BELOW_99
+    snips = pd.concat([runs([2.0, 2.1, 2.2], sparsity=level) for level in levels])
     shuffled = [runs([2.1, 2.2, 2.3], method="shuffled", sparsity=level) for level in levels[:-1]]
-    shuffled.append(runs([2.1, 2.6, 2.7], method="shuffled", sparsity=levels[-1]))
+    shuffled.append(runs([2.1, 2.5, 2.6], method="shuffled", sparsity=levels[-1]))
+    beyond = runs([9.0, 9.0, 9.0], method="shuffled", sparsity=0.99)  # does not count
+    rows = pd.concat([snips, *shuffled, beyond])
     # By hand: 0.1, 0.2, 0.2; s = 0.0577, t = 4.303, 4.303 * 0.0577 / sqrt(3).
-    assert sweep_claims.pooled_shuffle(pd.concat([*snips, *shuffled])) == "0.17 ± 0.14"
-    assert sweep_claims.pooled_shuffle(pd.concat(snips)) == "–"
-    shuffled[-1].loc[0, "status"] = "diverged: nan"  # the whole seed is left out
-    assert sweep_claims.pooled_shuffle(pd.concat([*snips, *shuffled])) == "0.20 ± 0.00"
+    table = tables.pooled(rows, rows)
+    assert list(table.method) == ["shuffled"] and table.text[0] == "+0.17 ± 0.14"
+    assert tables.pooled(snips, snips).empty
+    shuffled[-1].loc[0, "status"] = "diverged: nan"  # the whole seed is lost
+    table = tables.pooled(pd.concat(shuffled), snips)
+    assert table.text[0] == "+0.20 ± 0.00 (1 of 3 pairs lost)"
+    table = tables.pooled(pd.concat(shuffled[:-1]), snips)  # a sparsity that was not run
+    assert table.n[0] == 0 and table.lost[0] == 3
 
 
 def test_repeated_rows_are_refused():
@@ -386,11 +392,18 @@ def test_shares_on_a_path_are_those_of_the_runs():
         runs([2.0], part="sweep", method="dense", sparsity=0.0, effective=1.0),
         runs([90.0], part="sweep", method="magnitude", sparsity=0.99, effective=0.0),
     ])  # fmt: skip
-    found = sweep_paths.values(rows)
-    assert found == {"on_a_path.snip.99": "50.0", "on_a_path.magnitude.99": "0.0"}
-    figure = sweep_paths.draw_paths(sweep_paths.on_paths(rows))
-    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert labels == ["SNIP", "magnitude at initialisation"]
+    later = pd.concat([
+        runs([2.0], method="force", sparsity=0.99, effective=1.0, pretrain=0),
+        runs([2.0], method="magnitude", sparsity=0.99, effective=0.5, pretrain=10),  # trained first
+    ])  # fmt: skip
+    assert sweep_paths.values(rows, later) == {
+        "on_a_path.snip.99": "50.0",
+        "on_a_path.magnitude.99": "0.0",
+        "on_a_path.force.99": "100.0",
+    }
+    figure = sweep_paths.draw_paths(sweep_paths.on_paths(rows, later))
+    legends = [[text.get_text() for text in a.get_legend().get_texts()] for a in figure.axes]
+    assert legends == [["SNIP", "magnitude at initialisation"], ["SNIP"], ["SNIP", "FORCE"]]
     plt.close(figure)
 
 
@@ -440,6 +453,19 @@ def test_figures_of_nothing_say_so():
     figure = figures.draw_controls(tables.controls(empty), set())
     assert "not run" in [text.get_text() for text in figure.axes[0].texts]
     plt.close("all")
+
+
+def test_published_cells_beyond_a_curve_are_drawn_hollow_beside_it():
+    rows = pd.concat([DENSE, runs([1.6, 1.7, 1.8]), runs([2.6, 2.7, 2.8], sparsity=0.98)])
+    means = lab.summarize(rows.assign(curve="a"), ["curve", "method", "sparsity"])
+    figure = figures.draw_curves(
+        means[means.sparsity < 0.98], {"a": LENET}, tables.beside_published(rows)
+    )
+    label = "SNIP, runs of Table 1"
+    (drawn,) = [bars for bars in figure.axes[0].containers if bars.get_label() == label]
+    # That at 95 % is on the curve.
+    assert drawn.lines[0].get_xydata().round(3).tolist() == [[2.0, 2.7]]
+    plt.close(figure)
 
 
 def test_a_curve_says_how_many_dense_runs_were_lost():

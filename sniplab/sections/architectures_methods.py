@@ -29,11 +29,16 @@ QUESTIONS = {  # what is claimed of a control
 ON = ["model", "sparsity", "iterations", "seed"]  # what the runs of a pair share
 
 
-def compared(rows: pd.DataFrame) -> pd.DataFrame:
-    """Each method − SNIP within seeds, as from `paired`, by model and method; `rows`: of
-    `methods_plan`, SNIP's among them."""
-    snip = rows.method == "snip"
-    return paired(rows[~snip], rows[snip], ["model", "method"], ON)
+def compared(rows: pd.DataFrame, built: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Each method − SNIP within seeds, as from `paired`, by model and method.
+
+    Args:
+        rows: of `methods_plan`, SNIP's among them; built: the runs whose SNIP they are compared
+            with; default `rows`.
+    """
+    snips = rows if built is None else built
+    methods, snips = rows[rows.method != "snip"], snips[snips.method == "snip"]
+    return paired(methods, snips, ["model", "method"], ON)
 
 
 def repeated(rows: pd.DataFrame, built: pd.DataFrame) -> pd.DataFrame:
@@ -90,10 +95,12 @@ def values(rows: pd.DataFrame, built: pd.DataFrame) -> dict[str, str]:
     """The numbers for prose: differences ("beside_conv.alexnet-s.shuffled", with ".mean",
     ".verdict" and so on), and the percent of what a mask keeps that lies in linear layers
     ("linear_share.alexnet-s.erk"), and what another machine changes in SNIP's errors
-    ("trained_again.squeezenet-vanilla")."""
+    ("trained_again.squeezenet-vanilla") and so in the differences ("beside_first.alexnet-s.erk",
+    from SNIP's runs of the section's own plan)."""
     shares = linear_shares("alexnet-s")
     return {
         **quoted_table("beside_conv", compared(rows), ["model", "method"]),
+        **quoted_table("beside_first", compared(rows, initial_runs(built)), ["model", "method"]),
         **quoted_table("trained_again", repeated(rows, built), ["model"]),
         **{f"linear_share.alexnet-s.{name}": f"{share:.0f}" for name, share in shares.items()},
     }

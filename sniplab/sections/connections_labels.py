@@ -13,6 +13,7 @@ import pandas as pd
 from sniplab.recipe import PROTOCOLS, recipe_for
 from sniplab.runs import Config
 from sniplab.sections import Plan, collected
+from sniplab.sections.sweep_tables import pooled
 from sniplab.show import DATA_LOOKS, DATA_TITLES
 from sniplab.stats import paired, quoted_table
 from sniplab.verdicts import collected_claim
@@ -81,5 +82,19 @@ def claims(
 
 
 def values(rows: pd.DataFrame, swept: pd.DataFrame, fashion: pd.DataFrame) -> dict[str, str]:
-    """The differences for prose: "labels.mnist.95", with ".mean", ".verdict" and so on."""
-    return quoted_table("labels", compared(rows, swept, fashion), ["dataset", "sparsity"])
+    """The differences for prose: "labels.mnist.95", with ".mean", ".verdict" and so on; in the mean
+    over sparsities "pooled_labels.fashion_mnist"; and beside SNIP's shuffled mask, on MNIST,
+    "labels_minus_shuffled.95"."""
+    snips = {"mnist": swept[(swept.part == "sweep") & (swept.model == NETWORK)]}
+    snips["fashion_mnist"] = fashion
+    means = [
+        pooled(rows[rows.dataset == name], snips[name]).assign(dataset=name) for name in LEVELS
+    ]
+    shuffled, mnist = snips["mnist"], rows[rows.dataset == "mnist"]
+    shuffled = shuffled[shuffled.method == "shuffled"]
+    beside_shuffled = paired(mnist, shuffled, ["sparsity"], ("sparsity", "seed"))
+    return {
+        **quoted_table("labels", compared(rows, swept, fashion), ["dataset", "sparsity"]),
+        **quoted_table("pooled_labels", pd.concat(means), ["dataset"]),
+        **quoted_table("labels_minus_shuffled", beside_shuffled, ["sparsity"]),
+    }

@@ -19,6 +19,7 @@ from sniplab.sections.sweep_tables import (
     curve_name,
     lost_trials,
     main_part,
+    pooled,
     recipes_near,
     swept_rows,
     title,
@@ -34,7 +35,6 @@ from sniplab.stats import (
     points,
     quoted_table,
     summarize,
-    t_interval,
     unsigned,
 )
 from sniplab.verdicts import (
@@ -216,8 +216,10 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
 
     "error.lenet-300-100.95", "best_of_last_five.…" and "cost.…" of the published cells; along the
     curve of a network by the published protocol "sweep_error.lenet-300-100.snip.95",
-    "sweep_cost.lenet-300-100.90", "sweep_control.lenet-300-100.random.99", and by the defaults of
-    the reference implementation "defaults_…" alike; "variant.flips.95", "variant_cost.flips.95".
+    "sweep_train_error.…", "sweep_cost.lenet-300-100.90", "sweep_control.lenet-300-100.random.99",
+    and by the defaults of the reference implementation "defaults_…" alike;
+    "magnitude_minus_shuffled.lenet-300-100.90"; "pooled_control.lenet-5-caffe.shuffled", of
+    `pooled`; "variant.flips.95", "variant_cost.flips.95".
     The endings are those of `quoted`.
     """
     rows = with_curves(rows)
@@ -227,11 +229,21 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     numbers |= quoted_table("cost", costs(full, "model"), BY)
     names = {curve_name(model, part): (model, part) for model in MODELS for part in ENDING}
     errors = summarize(swept, ["curve", "method", "sparsity"])
-    for kind, table in (("error", errors), ("cost", costs(swept)), ("control", controls(swept))):
+    fitted = summarize(swept, ["curve", "method", "sparsity"], "train_error")
+    for kind, table in (
+        ("error", errors),
+        ("train_error", fitted),
+        ("cost", costs(swept)),
+        ("control", controls(swept)),
+    ):
         by = ["model", *(["method"] if "method" in table else []), "sparsity"]
         for curve, group in table.groupby("curve"):
             model, part = names[curve]
             numbers |= quoted_table(f"{part}_{kind}", group.assign(model=model), by)
+    main = swept[(swept.part == "sweep") & (swept.model == LENET_300)]
+    magnitude, shuffled = (main[main.method == method] for method in ("magnitude", "shuffled"))
+    beside = paired(magnitude, shuffled, BY, (*BY, "seed"))
+    numbers |= quoted_table("magnitude_minus_shuffled", beside, BY)
     by = ["part", "sparsity"]
     numbers |= quoted_table("variant", summarize(variants, by), by)
     numbers |= quoted_table("variant_cost", variant_costs(variants), by)
@@ -248,9 +260,8 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     numbers["least_cost_of_recipes"] = unsigned(points(pruned.min()))
     gains = full.assign(gain=full.error - full.error_best)  # of the best of all checkpoints
     numbers["largest_gain"] = unsigned(points(summarize(gains, BY, "gain")["mean"].max()))
-    numbers["pooled_shuffle.lenet-5-caffe"] = pooled_shuffle(
-        main_curve(rows, plan, LENET_5, ["shuffled"])
-    )
+    curve = main_curve(rows, plan, LENET_5, ["shuffled"])
+    numbers |= quoted_table("pooled_control.lenet-5-caffe", pooled(curve, curve), ["method"])
     for row in lost_trials(
         trials(stored_rows("1_learning_rates", rates_plan(COMMITTED), RESULTS))
     ).itertuples():
@@ -259,17 +270,3 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     speed = stored_table("1_time").groupby(["engine", "sparsity"]).speed.median()
     numbers |= {f"speed.{engine}.{100 * s:g}": f"{v:.1f}" for (engine, s), v in speed.items()}
     return numbers
-
-
-def pooled_shuffle(curve: pd.DataFrame) -> str:
-    """What shuffling changes in the mean over the sparsities ABOVE, in points, over seeds; `curve`
-    as from `main_curve`."""
-    runs = curve[curve.sparsity.isin(ABOVE) & curve.method.isin(("shuffled", "snip"))]
-    if set(runs.method) != {"shuffled", "snip"}:
-        return "–"
-    runs = runs.assign(error=runs.error.where(runs.status == "ok"))
-    cells = runs.pivot(index="seed", columns=["method", "sparsity"], values="error")
-    cells = cells.dropna()  # a seed that lost a run would be a mean of other sparsities
-    difference = cells["shuffled"].mean(axis=1) - cells["snip"].mean(axis=1)
-    low, high = t_interval(difference)
-    return unsigned(points(difference.mean(), (high - low) / 2))

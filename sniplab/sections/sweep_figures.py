@@ -40,12 +40,15 @@ CEILING = 10.0  # percent, or BEYOND times the dense error where that is more: w
 BEYOND = 4.0  # is marked at the edge
 
 
-def draw_curves(means: pd.DataFrame, models: Mapping[str, str]) -> plt.Figure:
+def draw_curves(
+    means: pd.DataFrame, models: Mapping[str, str], cells: pd.DataFrame | None = None
+) -> plt.Figure:
     """Test error against sparsity, both on logarithmic scales, a panel for each curve; what lies
     above the ceiling is marked at the upper edge with its value.
 
     Args:
         means: as from `summarize` by curve, method and sparsity; models: the network of each curve.
+        cells: of Table 1, as from `beside_published`; those beyond a curve are drawn hollow.
     """
     with plt.rc_context(SMALL):
         figure, axes = _panels(models, 4.4)
@@ -63,6 +66,9 @@ def draw_curves(means: pd.DataFrame, models: Mapping[str, str]) -> plt.Figure:
             axis.set_yticks(errors, [f"{error:g}" for error in errors])
             axis.minorticks_off()
             _draw_methods(axis, group, top)
+            if cells is not None:
+                beyond = cells[(cells.model == model) & (cells.n > 0)]
+                _draw_beyond(axis, beyond[~beyond.sparsity.isin(group.sparsity)])
             for dense in group[group.method == "dense"].itertuples():
                 axis.axhline(dense.mean, color="black", ls=":", lw=1)
                 if dense.lost:
@@ -96,6 +102,15 @@ def _draw_methods(axis: plt.Axes, means: pd.DataFrame, top: float) -> None:
             place["bbox"] = {"fc": "white", "ec": "none", "pad": 1}  # the grid is behind it
             axis.text(0.02, high, f"↑ {method.label}\n    {text}", color=method.colour, **place)
             high -= 0.1
+
+
+def _draw_beyond(axis: plt.Axes, cells: pd.DataFrame) -> None:
+    """Our errors of the published cells that a curve does not reach, hollow and unjoined."""
+    if len(cells):
+        snips = METHODS["snip"]
+        style = {"fmt": snips.marker, "color": snips.colour, "mfc": "white", "zorder": 6}
+        kept, half = 100 * (1 - cells.sparsity), cells.half.fillna(0)
+        axis.errorbar(kept, cells["mean"], half, label="SNIP, runs of Table 1", **style)
 
 
 def _draw_published(axis: plt.Axes, model: str) -> None:

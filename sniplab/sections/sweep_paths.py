@@ -7,40 +7,50 @@ import seaborn as sns
 from sniplab.methods import METHODS
 from sniplab.sections.sweep_tables import LENET_300
 
-SHOWN = 0.7  # sparsity from which on
+SHOWN = 0.9  # sparsity from which on
+PANELS = {
+    "SNIP and its controls": ("snip", "shuffled", "magnitude", "random"),
+    "other shuffles": ("snip", "shuffled-units", "shuffled-inputs", "shuffled-degrees"),
+    "later methods, and ERK": ("snip", "grasp", "synflow", "iterative-snip", "force", "erk"),
+}
 
 
-def on_paths(rows: pd.DataFrame) -> pd.DataFrame:
-    """The pruned runs of LeNet-300-100 in the sweep, from SHOWN on, with `on_a_path`: how much of
-    what they keep lies on a path, in percent."""
-    pruned = rows[(rows.part == "sweep") & (rows.model == LENET_300) & (rows.method != "dense")]
-    pruned = pruned[pruned.sparsity >= SHOWN]
+def on_paths(rows: pd.DataFrame, later: pd.DataFrame) -> pd.DataFrame:
+    """The runs of LeNet-300-100 that are pruned before training, from SHOWN on, with `on_a_path`:
+    how much of what they keep lies on a path, in percent.
+
+    Args:
+        rows: of the sweep, of which those by the published protocol count; later: of
+            `sweep_collected.methods_plan`.
+    """
+    swept = rows[(rows.part == "sweep") & (rows.model == LENET_300)]
+    runs = pd.concat([swept, later[later.pretrain == 0]], ignore_index=True)
+    pruned = runs[(runs.method != "dense") & (runs.sparsity >= SHOWN)]
     return pruned.assign(on_a_path=100 * pruned.effective)
 
 
 def draw_paths(runs: pd.DataFrame) -> plt.Figure:
     """Share of kept weights on a path by sparsity, a line for each method; bars are 95 % intervals.
     `runs` as from `on_paths`."""
-    names = [name for name in METHODS if (runs.method == name).any()]
-    labels = [METHODS[name].label for name in names]
-    table = runs.assign(
-        method=runs.method.map(dict(zip(names, labels, strict=True))),
-        sparsity=(100 * runs.sparsity).map("{:g}".format),
-    ).sort_values("sparsity")
-    options = {"hue_order": labels, "style_order": labels, "dashes": False, "err_style": "bars"}
-    options["seed"] = 0  # of the bootstrap: the same figure each time
-    options |= {"palette": [METHODS[name].colour for name in names]}
-    options |= {"markers": [METHODS[name].marker for name in names]}
-    figure, axis = plt.subplots(figsize=(6.5, 3.2))
-    sns.lineplot(
-        table, x="sparsity", y="on_a_path", hue="method", style="method", ax=axis, **options
-    )
-    axis.set(xlabel="sparsity (%)", ylabel="kept weights on a path (%)", ylim=(-3, 103))
-    axis.legend(loc="lower left")
+    runs = runs.assign(level=(100 * runs.sparsity).map("{:g}".format)).sort_values("sparsity")
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(11, 4.2), sharey=True)
+    for axis, (title, methods) in zip(axes, PANELS.items(), strict=True):
+        names = [name for name in methods if (runs.method == name).any()]
+        options = {"hue_order": names, "style_order": names, "dashes": False, "err_style": "bars"}
+        options["seed"] = 0  # of the bootstrap: the same figure each time
+        options |= {"palette": [METHODS[name].colour for name in names]}
+        options |= {"markers": [METHODS[name].marker for name in names]}
+        table, look = runs[runs.method.isin(names)], {"hue": "method", "style": "method"}
+        sns.lineplot(table, x="level", y="on_a_path", ax=axis, **look, **options)
+        axis.set(title=title, xlabel="sparsity (%)", ylabel="kept weights on a path (%)")
+        handles, _ = axis.get_legend_handles_labels()
+        place = {"loc": "upper left", "bbox_to_anchor": (-0.05, -0.2), "frameon": False}
+        axis.legend(handles, [METHODS[name].label for name in names], **place)
+    axes[0].set_ylim(-3, 103)
     return figure
 
 
-def values(rows: pd.DataFrame) -> dict[str, str]:
+def values(rows: pd.DataFrame, later: pd.DataFrame) -> dict[str, str]:
     """The shares that prose quotes, in the mean over seeds: "on_a_path.random.99" is "9.9"."""
-    means = on_paths(rows).groupby(["method", "sparsity"]).on_a_path.mean()
+    means = on_paths(rows, later).groupby(["method", "sparsity"]).on_a_path.mean()
     return {f"on_a_path.{m}.{100 * s:g}": f"{mean:.1f}" for (m, s), mean in means.items()}
