@@ -1,7 +1,7 @@
 """Statistics over rows: intervals, paired differences, corrected for how many there are."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -203,6 +203,28 @@ def paired(
     table = _by_group(pairs.value - pairs.twin, pairs[by], described, types)
     table["verdict"] = table.n.map({0: "no pair", 1: "one pair"})  # where nothing can be tested
     return corrected(table)[[*by, *heads]]
+
+
+def pooled(
+    rows: pd.DataFrame,
+    base: pd.DataFrame,
+    sparsities: Sequence[float],
+    by: list[str],
+    on: tuple[str, ...] = ("seed",),
+) -> pd.DataFrame:
+    """Error of `rows` minus that of `base`, each in the mean over some sparsities, as from
+    `paired`: what a single sparsity leaves undecided may show in all of them. A mean that lacks a
+    run, or has one that did not end well, is lost."""
+    names = list(dict.fromkeys([*by, *on]))
+
+    def means(runs: pd.DataFrame) -> pd.DataFrame:
+        runs = runs[runs.sparsity.isin(sparsities)]
+        runs = runs.assign(error=runs.error.where(runs.status == "ok"))
+        cells = runs.pivot(index=names, columns="sparsity", values="error")
+        mean = cells.reindex(columns=sparsities).mean(axis=1, skipna=False).rename("error")
+        return mean.reset_index().assign(status=np.where(mean.isna(), "lost", "ok"))
+
+    return paired(means(rows), means(base), by, on)
 
 
 def corrected(table: pd.DataFrame) -> pd.DataFrame:

@@ -84,6 +84,23 @@ def test_lost_and_single_pairs_give_no_verdict():
         lab.paired(snips, pd.concat([dense, dense]), ["model"])
 
 
+def test_differences_are_pooled_over_sparsities_within_a_seed():
+    levels = (0.9, 0.95, 0.98)
+    snips = pd.concat([runs("a", "snip", [2.0, 2.1, 2.2]).assign(sparsity=s) for s in levels])
+    others = [runs("a", "other", [2.1, 2.2, 2.3]).assign(sparsity=s) for s in levels[:2]]
+    others.append(runs("a", "other", [2.1, 2.5, 2.6]).assign(sparsity=0.98))
+    beyond = [runs("a", "other", [9.0, 9.0, 9.0]).assign(sparsity=0.99)] * 2  # do not count
+    table = stats.pooled(pd.concat([*others, *beyond]), snips, levels, ["method"])
+    # By hand: 0.1, 0.2, 0.2; s = 0.0577, t = 4.303, 4.303 * 0.0577 / sqrt(3).
+    assert list(table.method) == ["other"] and table.text[0] == "+0.17 ± 0.14"
+    assert stats.pooled(snips[:0], snips, levels, ["method"]).empty
+    others[-1].loc[0, "status"] = "diverged: nan"  # the whole seed is lost
+    table = stats.pooled(pd.concat(others), snips, levels, ["method"])
+    assert table.text[0] == "+0.20 ± 0.00 (1 of 3 pairs lost)"
+    table = stats.pooled(pd.concat(others[:-1]), snips, levels, ["method"])  # one was not run
+    assert table.n[0] == 0 and table.lost[0] == 3
+
+
 def test_a_run_that_did_not_end_well_is_no_result():
     """A diverged run may leave a finite error."""
     rows = runs("a", "snip", [1.0, 2.0, 90.0])

@@ -137,24 +137,6 @@ def test_a_control_at_the_same_sparsity_is_not_pooled_with_snip():
     assert sweep_claims.change(rows, LENET, 0.95)["ours"] == "−0.10 ± 0.00"
 
 
-def test_methods_are_pooled_over_sparsities_within_a_seed():
-    levels = tables.BELOW_99
-    snips = pd.concat([runs([2.0, 2.1, 2.2], sparsity=level) for level in levels])
-    shuffled = [runs([2.1, 2.2, 2.3], method="shuffled", sparsity=level) for level in levels[:-1]]
-    shuffled.append(runs([2.1, 2.5, 2.6], method="shuffled", sparsity=levels[-1]))
-    beyond = runs([9.0, 9.0, 9.0], method="shuffled", sparsity=0.99)  # does not count
-    rows = pd.concat([snips, *shuffled, beyond])
-    # By hand: 0.1, 0.2, 0.2; s = 0.0577, t = 4.303, 4.303 * 0.0577 / sqrt(3).
-    table = tables.pooled(rows, rows)
-    assert list(table.method) == ["shuffled"] and table.text[0] == "+0.17 ± 0.14"
-    assert tables.pooled(snips, snips).empty
-    shuffled[-1].loc[0, "status"] = "diverged: nan"  # the whole seed is lost
-    table = tables.pooled(pd.concat(shuffled), snips)
-    assert table.text[0] == "+0.20 ± 0.00 (1 of 3 pairs lost)"
-    table = tables.pooled(pd.concat(shuffled[:-1]), snips)  # a sparsity that was not run
-    assert table.n[0] == 0 and table.lost[0] == 3
-
-
 def test_repeated_rows_are_refused():
     """They narrowed intervals: two seeds six times went from "untested" to "reproduced"."""
     rows = pd.concat([DENSE, *[runs([1.6, 1.9])] * 6])

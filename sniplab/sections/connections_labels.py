@@ -13,9 +13,8 @@ import pandas as pd
 from sniplab.recipe import PROTOCOLS, recipe_for
 from sniplab.runs import Config
 from sniplab.sections import Plan, collected
-from sniplab.sections.sweep_tables import pooled
 from sniplab.show import DATA_LOOKS, DATA_TITLES
-from sniplab.stats import paired, quoted_table
+from sniplab.stats import paired, pooled, quoted_table
 from sniplab.verdicts import collected_claim
 
 NETWORK, METHOD = "lenet-300-100", "permuted-labels"
@@ -35,15 +34,21 @@ def labels_plan() -> list[Config]:
     ]
 
 
-def compared(rows: pd.DataFrame, swept: pd.DataFrame, fashion: pd.DataFrame) -> pd.DataFrame:
-    """SNIP on permuted labels − SNIP within seeds, as from `paired`, by dataset and sparsity.
+def snip_beside(swept: pd.DataFrame, fashion: pd.DataFrame) -> pd.DataFrame:
+    """SNIP's runs on both data sets.
 
     Args:
-        rows: of `labels_plan`; swept: of the plan of the sweep, of which those by the published
-            protocol count; fashion: of `fashion_plan`.
+        swept: of the plan of the sweep, of which those by the published protocol count; fashion: of
+            `fashion_plan`.
     """
     snips = pd.concat([swept[swept.part == "sweep"], fashion], ignore_index=True)
-    snips = snips[(snips.method == "snip") & (snips.model == NETWORK)]
+    return snips[(snips.method == "snip") & (snips.model == NETWORK)]
+
+
+def compared(rows: pd.DataFrame, swept: pd.DataFrame, fashion: pd.DataFrame) -> pd.DataFrame:
+    """SNIP on permuted labels − SNIP within seeds, as from `paired`, by dataset and sparsity;
+    `rows`: of `labels_plan`; `swept`, `fashion`: as for `snip_beside`."""
+    snips = snip_beside(swept, fashion)
     return paired(rows, snips, ["dataset", "sparsity"], ("dataset", "sparsity", "seed"))
 
 
@@ -85,16 +90,15 @@ def values(rows: pd.DataFrame, swept: pd.DataFrame, fashion: pd.DataFrame) -> di
     """The differences for prose: "labels.mnist.95", with ".mean", ".verdict" and so on; in the mean
     over sparsities "pooled_labels.fashion_mnist"; and beside SNIP's shuffled mask, on MNIST,
     "labels_minus_shuffled.95"."""
-    snips = {"mnist": swept[(swept.part == "sweep") & (swept.model == NETWORK)]}
-    snips["fashion_mnist"] = fashion
-    means = [
-        pooled(rows[rows.dataset == name], snips[name]).assign(dataset=name) for name in LEVELS
-    ]
-    shuffled, mnist = snips["mnist"], rows[rows.dataset == "mnist"]
+    snips = snip_beside(swept, fashion)
+    below_99 = pooled(rows, snips, LEVELS["fashion_mnist"], ["dataset"], ("dataset", "seed"))
+    shuffled = swept[(swept.part == "sweep") & (swept.model == NETWORK)]
     shuffled = shuffled[shuffled.method == "shuffled"]
-    beside_shuffled = paired(mnist, shuffled, ["sparsity"], ("sparsity", "seed"))
+    on = ("dataset", "sparsity", "seed")
     return {
         **quoted_table("labels", compared(rows, swept, fashion), ["dataset", "sparsity"]),
-        **quoted_table("pooled_labels", pd.concat(means), ["dataset"]),
-        **quoted_table("labels_minus_shuffled", beside_shuffled, ["sparsity"]),
+        **quoted_table("pooled_labels", below_99, ["dataset"]),
+        **quoted_table(
+            "labels_minus_shuffled", paired(rows, shuffled, ["sparsity"], on), ["sparsity"]
+        ),
     }

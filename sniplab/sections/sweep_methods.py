@@ -14,8 +14,8 @@ from sniplab.methods import METHODS, Method
 from sniplab.runs.config import width_for
 from sniplab.sections import Plan, sweep
 from sniplab.sections.sweep_figures import draw_differences
-from sniplab.sections.sweep_tables import LENET_300, pooled
-from sniplab.stats import minus_twin, paired, points, quoted_table, unsigned
+from sniplab.sections.sweep_tables import LENET_300
+from sniplab.stats import minus_twin, paired, points, pooled, quoted_table, unsigned
 from sniplab.verdicts import collected_claim
 
 # What is no method of METHODS, by the name of one: a dense network, where not connections are
@@ -104,14 +104,15 @@ def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
     """The differences for prose: "beside.force.99", with ".mean", ".verdict" and so on, in the mean
     over sparsities "pooled.grasp", and "iterative_minus_force.98"; the median of the least certain,
     "median.iterative-snip.99"."""
-    snips = swept[(swept.part == "sweep") & (swept.model == LENET_300)]
+    snips = swept[(swept.part == "sweep") & (swept.model == LENET_300) & (swept.method == "snip")]
     iterative, force = (rows[rows.method == method] for method in ("iterative-snip", "force"))
     between = paired(iterative, force, ["sparsity"], ("sparsity", "seed"))
     highest = iterative[iterative.sparsity == sweep.ABOVE[-1]]
-    median = minus_twin(highest, snips[snips.method == "snip"], ["sparsity", "seed"]).error.median()
+    median = minus_twin(highest, snips, ["sparsity", "seed"]).error.median()
+    below_99 = pooled(rows[rows.pretrain == 0], snips, sweep.ABOVE[:-1], ["method"])
     return {
         **quoted_table("beside", compared(rows, swept), ["method", "sparsity"]),
-        **quoted_table("pooled", pooled(rows[rows.pretrain == 0], snips), ["method"]),
+        **quoted_table("pooled", below_99, ["method"]),
         **quoted_table("iterative_minus_force", between, ["sparsity"]),
         "median.iterative-snip.99": unsigned(points(median)),
     }

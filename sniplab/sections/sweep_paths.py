@@ -40,8 +40,9 @@ def draw_paths(runs: pd.DataFrame) -> plt.Figure:
         options["seed"] = 0  # of the bootstrap: the same figure each time
         options |= {"palette": [METHODS[name].colour for name in names]}
         options |= {"markers": [METHODS[name].marker for name in names]}
-        table, look = runs[runs.method.isin(names)], {"hue": "method", "style": "method"}
-        sns.lineplot(table, x="level", y="on_a_path", ax=axis, **look, **options)
+        options |= {"hue": "method", "style": "method"}
+        table = runs[runs.method.isin(names)]
+        sns.lineplot(table, x="level", y="on_a_path", ax=axis, **options)
         axis.set(title=title, xlabel="sparsity (%)", ylabel="kept weights on a path (%)")
         handles, _ = axis.get_legend_handles_labels()
         place = {"loc": "upper left", "bbox_to_anchor": (-0.05, -0.2), "frameon": False}

@@ -109,29 +109,6 @@ def controls(rows: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values([*along, "method"], ignore_index=True)
 
 
-BELOW_99 = (0.9, 0.95, 0.98)  # sparsities of the claims on controls, but for the highest
-
-
-def pooled(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
-    """Each method − SNIP in the mean over the sparsities BELOW_99, as from `paired` by method: what
-    a single sparsity leaves undecided may show in all. A seed that lost a run, or lacks one, is
-    lost.
-
-    Args:
-        rows: of one network, of methods but SNIP, whose rows are left out; swept: SNIP's.
-    """
-
-    def means(runs: pd.DataFrame) -> pd.DataFrame:
-        runs = runs[runs.sparsity.isin(BELOW_99)]
-        errors = runs.assign(error=runs.error.where(runs.status == "ok"))
-        errors = errors.pivot(index=["method", "seed"], columns="sparsity", values="error")
-        mean = errors.reindex(columns=BELOW_99).mean(axis=1, skipna=False).rename("error")
-        return mean.reset_index().assign(status=np.where(mean.isna(), "lost", "ok"))
-
-    snip = swept[swept.method == "snip"]
-    return paired(means(rows[rows.method != "snip"]), means(snip), ["method"], ("seed",))
-
-
 def severed(rows: pd.DataFrame) -> set[tuple[str, float, str]]:
     """Curve, sparsity and method of masks that leave no path from input to output."""
     cut = rows[cut_in_two(rows)]
