@@ -4,7 +4,8 @@
     print(collapsed(model, masks, x))  # what they cut: [] if all is well
     hold(optimizer, model, masks)  # zero, and zero after every step: now train as ever
 
-The networks of the tables, initialisation, sensitivity and masks, in that order. The source:
+The networks of the tables, what is prunable, initialisation, sensitivity and masks, in that order.
+The source:
 
 - Lee, Ajanthan & Torr. SNIP: Single-shot network pruning based on connection sensitivity.
   ICLR 2019, arXiv:1810.02340. "Eq.", "§", "Table" and "Fig." below are those of this paper.
@@ -28,7 +29,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial, wraps
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from types import FunctionType, MethodType
 
@@ -411,6 +412,8 @@ def build_model(
     return initialize(model, init, seed, gates=gates)
 
 
+# -------------------------------------------------------------------------------- what is prunable
+
 PRUNABLE_LAYERS = (nn.modules.conv._ConvNd, nn.Linear, nn.RNNBase, nn.RNNCellBase)
 PRUNABLE_LAYERS += (nn.MultiheadAttention,)  # its own are three linear maps in one tensor
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
@@ -421,50 +424,47 @@ Pick = str | type[nn.Module] | Callable[[str, nn.Module, Tensor], bool]
 Picks = Pick | Iterable[Pick] | None
 
 
-def _computed(module: nn.Module) -> dict[str, list[str]]:
-    """The names of a module's tensors that are computed from others, each with those of the others,
-    by a parametrisation or by the older weight_norm, spectral_norm and prune, which put a plain
-    tensor where the weight was."""
+def _computed(module: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """The names of a module's tensors that are computed from parameters, each with these, by a
+    parametrisation or by the older weight_norm, spectral_norm and prune, which put a plain tensor
+    where the weight was."""
     if parametrize.is_parametrized(module):
-        return {
-            name: [
-                f"parametrizations.{name}.{source}"
-                for source, _ in parametrization.named_parameters()
-            ]
-            for name, parametrization in module.parametrizations.items()
-        }
+        return {name: list(parts.parameters()) for name, parts in module.parametrizations.items()}
     sources = {}
-    for name in module._parameters:
+    for name, source in module._parameters.items():
         for end in ("_orig", "_g", "_v"):
             weight = name.removesuffix(end)
             if weight != name and isinstance(vars(module).get(weight), Tensor):
-                sources.setdefault(weight, []).append(name)
+                sources.setdefault(weight, []).append(source)
     return sources
 
 
-def _picked(model: nn.Module, picks: Picks) -> set[str]:
-    """The names of the parameters, and of the tensors computed from them, that `picks` pick.
+def _picked(model: nn.Module, picks: Picks) -> set[tuple[nn.Module, str]]:
+    """The parameters, and the tensors computed from them, that `picks` pick by any of their names:
+    each as its module and its name there.
 
     Raises ValueError for a name that no parameter and no module has, TypeError for what is no pick.
     """
     if picks is None:
         return set()
-    # A module that stands in two places has two names; `prunable` knows it by the first.
     modules = dict(model.named_modules(remove_duplicate=False))
-    first = {id(module): prefix for prefix, module in reversed(modules.items())}
-    around: dict[str, list[str]] = {}  # {parameter: the modules that it lies in, and itself}
-    tensors = {}
+    tensors = []  # (name in the model, module, name in the module, tensor)
     for prefix, module in modules.items():
-        parts = prefix.split(".") if prefix else []
-        inside = ["", *(".".join(parts[: i + 1]) for i in range(len(parts)))]
         own = dict(module.named_parameters(recurse=False))
         if computed := _computed(module):  # some draw for it, or write
-            with torch.random.fork_rng(devices=[]), _put_back(module):
+            with _put_back(module):
                 own |= {name: getattr(module, name) for name in computed}
-        for name, tensor in own.items():
-            first_name = ".".join(filter(None, [first[id(module)], name]))
-            around[first_name] = [*around.get(first_name, ()), *inside, ".".join([*parts, name])]
-            tensors[first_name] = module, tensor
+        before = prefix and f"{prefix}."
+        tensors += [(before + name, module, name, tensor) for name, tensor in own.items()]
+
+    def fits(pick: Pick, full_name: str, module: nn.Module, tensor: Tensor) -> bool:
+        around = ["", *accumulate(full_name.split("."), "{}.{}".format)]  # a.b.c: "", a, a.b, a.b.c
+        if isinstance(pick, str):
+            return any(fnmatchcase(name, pick) for name in around)
+        if isinstance(pick, type):
+            return any(isinstance(modules.get(name), pick) for name in around)
+        return pick(full_name, module, tensor)
+
     chosen = set()
     several = isinstance(picks, Iterable) and not isinstance(picks, str | type | nn.Module)
     for pick in picks if several else [picks]:
@@ -473,32 +473,21 @@ def _picked(model: nn.Module, picks: Picks) -> set[str]:
                 "parameters are picked by names, types of module or functions, not by "
                 f"{type(pick).__name__}"
             )
-        if isinstance(pick, str):
-            matches = {n for n, names in around.items() if any(fnmatchcase(m, pick) for m in names)}
-            if not matches:
-                raise ValueError(f"no parameter and no module of the model is called {pick!r}")
-        elif isinstance(pick, type):
-            matches = {n for n, names in around.items() if any(
-                isinstance(modules.get(m), pick) for m in names)}  # fmt: skip
-        else:
-            matches = {
-                name for name, (module, tensor) in tensors.items() if pick(name, module, tensor)
-            }
+        matches = {(m, name) for full, m, name, tensor in tensors if fits(pick, full, m, tensor)}
+        if isinstance(pick, str) and not matches:
+            raise ValueError(f"no parameter and no module of the model is called {pick!r}")
         chosen |= matches
     return chosen
 
 
-def _excluded(model: nn.Module, picks: Picks) -> set[str]:
-    """As `_picked`; of a tensor that is computed from others, these, too."""
-    if picks is None:
-        return set()
-    names = _picked(model, picks)
-    for prefix, module in model.named_modules():
-        before = prefix and f"{prefix}."
-        for name, sources in _computed(module).items():
-            if before + name in names:
-                names |= {before + source for source in sources}
-    return names
+def _excluded(model: nn.Module, picks: Picks) -> set[int]:
+    """The ids of the parameters that `picks` pick, and of those that a picked tensor is computed
+    from."""
+    ids = set()
+    for module, name in _picked(model, picks):
+        sources = _computed(module).get(name) or [module._parameters[name]]
+        ids |= {id(source) for source in sources}
+    return ids
 
 
 def prunable(
@@ -528,36 +517,35 @@ def prunable(
     other_modules = (m for m in model.modules() if not isinstance(m, PRUNABLE_LAYERS))
     elsewhere = {id(weight) for module in other_modules for weight in module._parameters.values()}
     weights: dict[str, nn.Parameter] = {}
-    every = model.named_parameters(remove_duplicate=False)
-    handled_ids = {id(weight) for name, weight in every if name in excluded}
+    handled = set(excluded)
     for prefix, module in model.named_modules():
         if isinstance(module, nn.modules.lazy.LazyModuleMixin | torch.jit.ScriptModule):
             raise ValueError(f"layer {prefix!r} is scripted, or has no shape before a first run")
-        usual = isinstance(module, PRUNABLE_LAYERS)
-        before = prefix and f"{prefix}."
-        if usual and (computed := _computed(module)):
-            if not excluded.issuperset(before + name for name in computed):
-                raise ValueError(
-                    f"the weight of layer {prefix or type(module).__name__} is parametrised, "
-                    "computed from other tensors: it cannot be pruned before the parametrisation "
-                    f"is removed, or it is left out, exclude={prefix!r}"
-                )
+        is_layer = isinstance(module, PRUNABLE_LAYERS)
+        sources = [source for several in _computed(module).values() for source in several]
+        if is_layer and not excluded.issuperset(map(id, sources)):
+            raise ValueError(
+                f"the weight of layer {prefix or type(module).__name__} is parametrised, computed "
+                "from other tensors: it cannot be pruned before the parametrisation is removed, or "
+                f"it is left out, exclude={prefix!r}"
+            )
         for name, weight in module.named_parameters(recurse=False):
-            taken = usual and weight.requires_grad and not name.startswith("bias_hh")
-            taken = (taken and id(weight) not in elsewhere) or before + name in included
-            if taken and before + name not in excluded and id(weight) not in handled_ids:
+            full_name = f"{prefix}.{name}" if prefix else name
+            taken = is_layer and weight.requires_grad and not name.startswith("bias_hh")
+            taken = (taken and id(weight) not in elsewhere) or (module, name) in included
+            if taken and id(weight) not in handled:
                 if hasattr(weight, "full_tensor"):  # a DTensor
                     raise ValueError(
-                        f"{before + name} is spread over processes, as by FSDP2: make the masks "
-                        "before that, and multiply the weights by their parts"
+                        f"{full_name} is spread over processes, as by FSDP2: make the masks before "
+                        "that, and multiply the weights by their parts"
                     )
-                weights[before + name] = weight
-                handled_ids.add(id(weight))
+                weights[full_name] = weight
+                handled.add(id(weight))
     _check_memory(model, weights, excluded)
     return weights
 
 
-def _check_memory(model: nn.Module, weights: Mapping[str, Tensor], excluded: set[str]) -> None:
+def _check_memory(model: nn.Module, weights: Mapping[str, Tensor], excluded: set[int]) -> None:
     """Raise ValueError where a weight lies in the memory of another parameter, as a transpose of it
     does, and neither is excluded: a mask of one would prune the other."""
     weight_ids, spans = {id(weight) for weight in weights.values()}, []
@@ -570,7 +558,7 @@ def _check_memory(model: nn.Module, weights: Mapping[str, Tensor], excluded: set
         first = weight.storage_offset()
         last = first + sum((size - 1) * step for size, step in steps)
         # Of tensors without gaps elements coincide where they cross; of others, not in columns.
-        if storage and weight.numel() == last - first + 1 and name not in excluded:
+        if storage and weight.numel() == last - first + 1 and id(weight) not in excluded:
             spans.append((storage, first, last, name, id(weight) in weight_ids))
     for span, next_span in pairwise(sorted(spans)):
         storage, _, last, name, is_weight = span
@@ -586,12 +574,12 @@ def _warn_of_left_out(model: nn.Module, weights: Mapping[str, Tensor], exclude: 
     """Warn where more than 5 % of the trainable weights are left out by kind, not by `exclude`."""
     weight_ids, excluded = {id(weight) for weight in weights.values()}, _excluded(model, exclude)
     trained = {
-        name: weight.numel()
+        name: weight
         for name, weight in model.named_parameters()
-        if weight.requires_grad and weight.ndim > 1 and name not in excluded
+        if weight.requires_grad and weight.ndim > 1 and id(weight) not in excluded
     }
-    left = {n: size for n, size in trained.items() if id(model.get_parameter(n)) not in weight_ids}
-    share = sum(left.values()) / max(1, sum(trained.values()))
+    left = {name: w.numel() for name, w in trained.items() if id(w) not in weight_ids}
+    share = sum(left.values()) / max(1, sum(weight.numel() for weight in trained.values()))
     if share > 0.05:
         largest = sorted(left, key=left.get, reverse=True)[:3]
         warnings.warn(
@@ -656,8 +644,12 @@ def initialize(
             drawn[far] = torch.normal(0.0, sigma, drawn.shape, **options)[far]
             far = far[drawn[far].abs() > 2 * sigma]
         weight.copy_(drawn.view(weight.shape))
+    weight_ids = {id(weight) for weight in weights.values()}
     for layer in model.modules():
-        for name, bias in layer.named_parameters(recurse=False):
+        own = dict(layer.named_parameters(recurse=False))
+        if weight_ids.isdisjoint(map(id, own.values())):  # no layer, or a frozen one
+            continue
+        for name, bias in own.items():
             if name.startswith("bias_hh"):
                 bias.zero_()
                 if isinstance(layer, nn.LSTM | nn.LSTMCell):  # input, forget, cell, output
@@ -741,12 +733,10 @@ def check_targets(logits: Tensor, y: Tensor) -> None:
 
 
 def _check_classes(logits: Tensor, y: Tensor) -> None:
-    if not y.numel():
-        return
-    low, high = int(y.min()), int(y.max())
-    if low < 0 or high >= logits.shape[1]:
+    if y.numel() and (y.min() < 0 or y.max() >= logits.shape[1]):
         raise ValueError(
-            f"labels run from {low} to {high}; the model has classes 0 to {logits.shape[1] - 1}"
+            f"labels run from {int(y.min())} to {int(y.max())}; the model has classes 0 to "
+            f"{logits.shape[1] - 1}"
         )
 
 
@@ -758,60 +748,52 @@ def checked_logits(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
 
 _CONTAINERS = {dict, OrderedDict, defaultdict, Counter, list, set, deque}
-_CONSTANTS = {type(None), bool, int, float, str}
 
 
 @contextlib.contextmanager
 def _put_back(model: nn.Module, weights: Iterable[Tensor] = ()) -> Iterator[None]:
-    """Whatever a pass leaves behind in the modules is undone at the end: attributes, hooks and
-    submodules that it adds, what it writes into dicts, lists and sets of theirs, and into tensors
-    other than `weights`, parameters included."""
+    """Whatever a pass leaves behind is undone at the end: attributes, hooks and submodules that it
+    adds to modules, what it writes into dicts, lists and sets of theirs and into tensors other than
+    `weights`, parameters included; gradients, `requires_grad`, and the global random state."""
     spared = {id(weight) for weight in weights}  # a copy of them would be as large as the model
+    parameters = [(weight, weight.requires_grad, weight.grad) for weight in model.parameters()]
+    devices = {weight.device.index for weight, *_ in parameters if weight.is_cuda}
     containers: dict[int, tuple] = {}
     tensors: dict[int, tuple] = {}
-
-    def keep(value) -> None:
+    todo = [vars(module) for module in model.modules()]
+    while todo:
+        value = todo.pop()
         if type(value) in _CONTAINERS:
-            if id(value) in containers:
-                return
-            containers[id(value)] = value, value.copy()
-            keep_all(value.values() if isinstance(value, dict) else value)
+            if id(value) not in containers:
+                containers[id(value)] = value, value.copy()
+                todo += value.values() if isinstance(value, dict) else value
         elif isinstance(value, tuple):
-            keep_all(value)
+            todo += value
         elif isinstance(value, Tensor) and id(value) not in spared:
             if not (value.is_inference() or value.is_meta):
                 tensors[id(value)] = value, value._version, value.detach().clone()
-
-    def keep_all(values: Iterable) -> None:
-        for value in values:
-            if type(value) not in _CONSTANTS:  # most are: a module has some thirty attributes
-                keep(value)
-
-    for module in model.modules():
-        keep(vars(module))
-    try:
-        yield
-    finally:
-        for value, before in containers.values():
-            if not value and not before:
-                continue
-            value.clear()
-            (value.extend if isinstance(value, list | deque) else value.update)(before)
-        for value, version, before in tensors.values():
-            # Batch normalisation's kernel and `.data` write without counting a version.
-            unseen = value.layout == torch.strided and not torch.equal(value, before)
-            if unseen or value._version != version:
-                value.detach().copy_(before)
+    with torch.random.fork_rng(devices):
+        try:
+            yield
+        finally:
+            for value, before in containers.values():
+                value.clear()
+                (value.extend if isinstance(value, list | deque) else value.update)(before)
+            for value, version, before in tensors.values():
+                # Batch normalisation's kernel and `.data` write without counting a version.
+                unseen = value.layout == torch.strided and not torch.equal(value, before)
+                if unseen or value._version != version:
+                    value.detach().copy_(before)
+            for weight, flag, gradient in parameters:
+                if weight.requires_grad != flag:
+                    weight.requires_grad_(flag)
+                weight.grad = None if gradient is None else gradient.to(weight)  # it may have moved
 
 
 @contextlib.contextmanager
 def _scoring(model: nn.Module, weights: Collection[nn.Parameter], norm: str) -> Iterator[None]:
     """No dropout, normalisation as asked, running statistics out of reach; then all is put back."""
-    aside = [(weight, weight.grad) for weight in model.parameters()]
-    frozen = [weight for weight in weights if not weight.requires_grad]
-    devices = {weight.device.index for weight in weights if weight.is_cuda}
-    gradients = torch.inference_mode(False)  # whatever the caller is in
-    with torch.random.fork_rng(devices), _put_back(model, weights), gradients:
+    with torch.inference_mode(False), _put_back(model, weights):  # whatever the caller is in
         for module in model.modules():
             by_batch = norm == "batch" and isinstance(module, nn.modules.batchnorm._NormBase)
             # cuDNN has no backward pass of a recurrent layer in evaluation mode.
@@ -822,23 +804,16 @@ def _scoring(model: nn.Module, weights: Collection[nn.Parameter], norm: str) -> 
             if by_batch:  # and nothing is written down
                 module.track_running_stats = False
                 module.running_mean = module.running_var = None
-        try:
-            for weight in frozen:
-                weight.requires_grad_(True)
-            for weight, _ in aside:  # a closure may call backward()
-                weight.grad = None
-            yield
-        finally:
-            for weight in frozen:
-                weight.requires_grad_(False)
-            for weight, gradient in aside:  # which a closure may have moved
-                weight.grad = None if gradient is None else gradient.to(weight)
+        for weight in model.parameters():  # a closure may call backward()
+            weight.grad = None
+        for weight in weights:
+            weight.requires_grad_(True)
+        yield
 
 
 def _losses(result) -> Iterator[list[Tensor]]:
     """The parts of a loss that a closure returned or yields, once they are seen to be such: those
     of a list, which may share a forward pass, together."""
-    empty = True
     for part in result if isinstance(result, Iterator) else [result]:
         losses = list(part) if isinstance(part, list | tuple) else [part]
         for loss in losses:
@@ -853,10 +828,7 @@ def _losses(result) -> Iterator[list[Tensor]]:
                     "the loss does not depend on any weight, or was computed without gradients"
                 )
         if losses:
-            empty = False
             yield losses
-    if empty:
-        raise ValueError("the closure gave no loss")
 
 
 def _gradients(losses: list[Tensor], weights: Iterable[Tensor]) -> list[Tensor]:
@@ -876,16 +848,14 @@ def _gradients(losses: list[Tensor], weights: Iterable[Tensor]) -> list[Tensor]:
 
 def _check_checkpoints(losses: list[Tensor], weights: Mapping[str, Tensor]) -> None:
     """Raise ValueError where a reentrant checkpoint hides weights from the graph of the losses."""
-    todo = [loss.grad_fn for loss in losses if loss.grad_fn]
-    nodes, hidden, reached = set(todo), False, set()
+    nodes = {loss.grad_fn for loss in losses if loss.grad_fn}
+    todo = list(nodes)
     while todo:
-        node = todo.pop()
-        hidden |= type(node).__name__ == "CheckpointFunctionBackward"
-        reached.add(id(getattr(node, "variable", None)))
-        new = {following for following, _ in node.next_functions if following} - nodes
+        new = {node for node, _ in todo.pop().next_functions if node} - nodes
         nodes |= new
         todo += new
-    if hidden:
+    if any(type(node).__name__ == "CheckpointFunctionBackward" for node in nodes):
+        reached = {id(getattr(node, "variable", None)) for node in nodes}
         names = [name for name, weight in weights.items() if id(weight) not in reached]
         names = names if len(names) <= 3 else [*names[:3], "…"]
         raise ValueError(
@@ -996,6 +966,8 @@ def _scores(
             # Never in place: autograd may hand out one tensor for two weights.
             pairs = zip(gradients, part, strict=True)
             gradients = [a + b for a, b in pairs] if gradients else part
+    if not gradients:
+        raise ValueError("the closure gave no loss")
     with torch.no_grad():
         scores = {
             name: (gradient * weight).abs_()
@@ -1112,9 +1084,10 @@ def keep_top(scores: Mapping[str, Tensor], sparsity: float) -> dict[str, Tensor]
     """
     if not scores:
         raise ValueError("no scores: there is nothing to prune")
-    if _total(scores, "score") == 0 and not any(score.any() for score in scores.values()):
+    scores = {name: score.detach() for name, score in scores.items()}
+    flat = torch.cat([score.flatten().cpu() for score in scores.values()])
+    if _total(scores, "score") == 0 and not flat.any():
         raise ValueError("all scores are 0: they tell no parameter from another")
-    flat = torch.cat([score.detach().flatten().cpu() for score in scores.values()])
     flat = flat if flat.dtype.itemsize >= 4 else flat.float()  # NumPy has no bfloat16
     kept = kept_count(len(flat), sparsity)
     # The smallest score kept. NumPy finds it in a quarter of the time of `kthvalue`.
@@ -1155,15 +1128,14 @@ def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, nn.P
         raise ValueError("masks and model do not fit; there are no masks")
     # Those of its wrapper, or of what it wraps, have other names.
     if any(weight is None for weight in weights.values()):
-        bare: dict[str, list] = {}
+        bare = defaultdict(dict)  # {bare name: {id of a parameter of this name: itself}}
         for name, weight in parameters.items():
-            if not any(weight is candidate for candidate in bare.setdefault(_bare(name), [])):
-                bare[_bare(name)].append(weight)
-        candidates = {name: bare.get(_bare(name), []) for name in masks}
+            bare[_bare(name)][id(weight)] = weight
+        candidates = {name: list(bare[_bare(name)].values()) for name in masks}
         if odd := [name for name, several in candidates.items() if len(several) != 1]:
             lacks = "knows two of" if candidates[odd[0]] else "lacks"
             raise ValueError(f"masks and model do not fit; the model {lacks} {', '.join(odd)}")
-        weights = {name: several[0] for name, several in candidates.items()}
+        weights = {name: weight for name, [weight] in candidates.items()}
     for name, weight in weights.items():
         if masks[name].shape != weight.shape or masks[name].dtype != torch.bool:
             raise ValueError(
@@ -1183,14 +1155,11 @@ def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
         weight.masked_fill_(~masks[name].to(weight.device), 0)
 
 
+@dataclass(frozen=True)
 class Held:
     """What `hold` returns: `remove()` ends it."""
 
-    def __init__(self):
-        self.undo = contextlib.ExitStack()
-
-    def remove(self) -> None:
-        self.undo.close()
+    remove: Callable[[], None]
 
 
 def _steppers(optimizer) -> list:
@@ -1263,38 +1232,33 @@ def hold(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str,
     def hook(stepper) -> Callable[[], None]:
         """Call `zero` after the steps of `stepper`; a function that ends it."""
         # PyTorch's mark that step calls its hooks, and where they are kept.
-        if getattr(type(stepper).step, "hooked", False) and hasattr(
-            stepper, "_optimizer_step_post_hooks"
-        ):
+        hooked = getattr(type(stepper).step, "hooked", False)
+        if hooked and hasattr(stepper, "_optimizer_step_post_hooks"):
             return stepper.register_step_post_hook(zero).remove
-        step, own, active = stepper.step, "step" in vars(stepper), [True]
+        step, own = stepper.step, "step" in vars(stepper)
 
         @wraps(step)
         def step_and_zero(self, *args, **kwargs):
             if self is not stepper:  # a copy, which is not held
                 return type(self).step(self, *args, **kwargs)
             result = step(*args, **kwargs)
-            if active:
-                zero()
+            zero()
             return result
 
         wrapper = stepper.step = MethodType(step_and_zero, stepper)  # schedules ask for a method
 
         def end() -> None:
-            active.clear()
-            if vars(stepper).get("step") is not wrapper:  # wrapped again since
-                return
-            if own:
-                stepper.step = step
-            else:
+            if vars(stepper).get("step") is wrapper:  # not wrapped again since
                 del stepper.step
+                if own:
+                    stepper.step = step
 
         return end
 
-    handle = Held()
-    for stepper in steppers:
-        handle.undo.callback(hook(stepper))
-    return handle
+    undo = contextlib.ExitStack()
+    for end in (held.clear, *map(hook, steppers)):
+        undo.callback(end)
+    return Held(undo.close)
 
 
 def summary(model: nn.Module, masks: Mapping[str, Tensor]) -> str:
@@ -1304,30 +1268,25 @@ def summary(model: nn.Module, masks: Mapping[str, Tensor]) -> str:
     """
     masked = {id(weight): masks[name] for name, weight in check_masks(model, masks).items()}
     rows = [("parameter", "shape", "size", "kept", "sparsity")]
+
+    def add(name: str, shape: str, size: int, kept: int) -> None:
+        rows.append((name, shape, f"{size:,}", f"{kept:,}", f"{1 - kept / max(1, size):.2%}"))
+
     for name, weight in model.named_parameters():
         mask, shape = masked.get(id(weight)), "×".join(map(str, weight.shape))
         if mask is not None:
-            kept = int(mask.sum())
-            share = 1 - kept / max(1, mask.numel())
-            rows.append((name, shape, f"{mask.numel():,}", f"{kept:,}", f"{share:.2%}"))
+            add(name, shape, mask.numel(), int(mask.sum()))
         elif weight.ndim > 1:
             rows.append((name, shape, f"{weight.numel():,}", "all", "no mask"))
-    m = sum(mask.numel() for mask in masks.values())
-    kept = sum(int(mask.sum()) for mask in masks.values())
-    rows.append(("all with a mask", "", f"{m:,}", f"{kept:,}", f"{1 - kept / max(1, m):.2%}"))
+    m = sum(mask.numel() for mask in masked.values())
+    kept = sum(int(mask.sum()) for mask in masked.values())
     every = sum(weight.numel() for weight in model.parameters())
-    left = every - m + kept
-    share = 1 - left / max(1, every)
-    rows.append(("all of the model", "", f"{every:,}", f"{left:,}", f"{share:.2%}"))
+    add("all with a mask", "", m, kept)
+    add("all of the model", "", every, every - m + kept)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if place < 2 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    return "\n".join(lines)
+    cells = (f"{{:{side}{width}}}" for side, width in zip("<<>>>", widths, strict=True))
+    line = "  ".join(cells)
+    return "\n".join(line.format(*row) for row in rows)
 
 
 # -------------------------------------------------------------------------------- masks in a file
@@ -1449,27 +1408,20 @@ def _follow_masks(model: nn.Module, masks: Mapping[int, Tensor]) -> list[Tensor]
     return strays
 
 
-def _other(t: Tensor) -> Tensor:
-    """Other numbers in the range of these."""
+def _other(generator: torch.Generator, t: Tensor) -> Tensor:
+    """Other numbers in the range of these; of a generator of their own, so that a model that draws
+    draws the same."""
     if t.dtype == torch.uint8:
-        return torch.randint_like(t, 256)
+        return torch.randint(256, t.shape, generator=generator, device="cpu").to(t)
     if t.numel() == 0:
         return t
     low, high = t.aminmax()
-    return low + torch.rand_like(t) * torch.where(high > low, high - low, 1)
+    drawn = torch.rand(t.shape, generator=generator, device="cpu").to(t)
+    return low + drawn * torch.where(high > low, high - low, 1)
 
 
 def _nan(t: Tensor) -> Tensor:
     return torch.full_like(t, math.nan, dtype=t.dtype if t.is_floating_point() else torch.float32)
-
-
-def _seed_all(model: nn.Module) -> None:
-    """Seed the generators from which a model may draw: the CPU's, and those of its own GPUs; what
-    others do on theirs goes on undisturbed."""
-    torch.default_generator.manual_seed(0)
-    for device in {weight.device for weight in model.parameters() if weight.is_cuda}:
-        with torch.cuda.device(device):
-            torch.cuda.manual_seed(0)
 
 
 def _outputs(model: nn.Module, run: Callable, change: Callable[[Tensor], Tensor]) -> list[Tensor]:
@@ -1482,24 +1434,28 @@ def _outputs(model: nn.Module, run: Callable, change: Callable[[Tensor], Tensor]
 
     def enter(_, args, kwargs):
         def replace(t: Tensor) -> Tensor:
-            tokens.extend([True] if t.dtype in (torch.int32, torch.int64) else [])
+            if t.dtype in (torch.int32, torch.int64):
+                tokens.append(t)
             if not t.is_floating_point() and t.dtype != torch.uint8:
                 return t
-            changed.append(True)
+            changed.append(t)
             return change(t.detach()).requires_grad_(t.requires_grad)
 
         return tree_map_only(Tensor, replace, args), tree_map_only(Tensor, replace, kwargs)
 
     def embed(_, args, out):
-        changed.extend(tokens)
-        return change(out) if tokens else out
+        if not tokens:
+            return out
+        changed.append(out)
+        return change(out)
 
+    devices = {weight.device.index for weight in model.parameters() if weight.is_cuda}
     with contextlib.ExitStack() as hooks:
         hooks.callback(model.register_forward_pre_hook(enter, with_kwargs=True).remove)
         for module in model.modules():
             if isinstance(module, nn.Embedding | nn.EmbeddingBag):
                 hooks.callback(module.register_forward_hook(embed).remove)
-        _seed_all(model)  # of a model that draws, the same each time
+        hooks.enter_context(torch.random.fork_rng(devices))  # a model that draws draws the same
         outputs = [t for t in tree_leaves(run()) if isinstance(t, Tensor)]
     if not changed:
         raise _Unclear("no floats, bytes or tokens go into the model")
@@ -1510,7 +1466,7 @@ def _outputs(model: nn.Module, run: Callable, change: Callable[[Tensor], Tensor]
 
 def _same(tensors: list[Tensor], other_tensors: list[Tensor]) -> bool:
     return len(tensors) == len(other_tensors) and all(
-        a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
+        a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
         for a, b in zip(tensors, other_tensors, strict=True)
     )
 
@@ -1567,8 +1523,7 @@ def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
     """
     weights = check_masks(model, masks)
     cut = [n for n, mask in masks.items() if mask.ndim > 1 and mask.numel() and not mask.any()]
-    pruned = [(weights[name], mask.to(weights[name].device)) for name, mask in masks.items()]
-    pruned = [(weight, mask) for weight, mask in pruned if not mask.all()]
+    pruned = [(w, masks[name].to(w.device)) for name, w in weights.items() if not masks[name].all()]
 
     def run():
         if isinstance(x, FunctionType | MethodType | partial):
@@ -1578,24 +1533,26 @@ def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
         several = isinstance(x, tuple) and not isinstance(x, nn.utils.rnn.PackedSequence)
         return model(*(x if several else (x,)))
 
-    trained = [(weight, weight.requires_grad) for weight in model.parameters()]
     before = [weight.detach().clone() for weight, _ in pruned]
-    devices = {weight.device.index for weight, _ in trained if weight.is_cuda}
-    spared = [weight for weight, _ in pruned]
-    mode = torch.inference_mode(any(weight.is_inference() for weight, _ in trained))
-    with torch.random.fork_rng(devices), _put_back(model, spared), mode, torch.enable_grad():
+    mode = torch.inference_mode(any(weight.is_inference() for weight in model.parameters()))
+    with mode, torch.enable_grad(), _put_back(model, [weight for weight, _ in pruned]):
         for module in model.modules():
             module.training = False
+        for weight in model.parameters():
+            weight.requires_grad_(False)
         try:
-            for weight, _ in trained:
-                weight.requires_grad_(False)
             for weight, mask in pruned:
                 weight.data.masked_fill_(~mask, 0)  # by .data: graphs that hold it stay good
-            outputs, variant = _outputs(model, run, torch.clone), _outputs(model, run, _other)
-            # NaN, as of an input that holds Inf, passes weights of 0, too. And once more the same,
-            # since on some devices no two passes are alike.
-            differs = not (_same(outputs, variant) or any(t.isnan().any() for t in variant))
-            if not differs or not _same(outputs, _outputs(model, run, torch.clone)):
+            other = partial(_other, generator_for(0, "other inputs"))
+            outputs, variant = _outputs(model, run, torch.clone), _outputs(model, run, other)
+            responds = (
+                not _same(outputs, variant)
+                # NaN, as of an input that holds Inf, passes weights of 0, too.
+                and not any(t.isnan().any() for t in variant)
+                # On some devices no two passes are alike.
+                and _same(outputs, _outputs(model, run, torch.clone))
+            )
+            if not responds:
                 _restore(pruned, before)
                 if not _path_by_nan(model, pruned, run, outputs):
                     cut.append("no path from input to output")
@@ -1603,6 +1560,4 @@ def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
             cut.append(f"{UNKNOWN}: {reason}")
         finally:
             _restore(pruned, before)
-            for weight, flag in trained:
-                weight.requires_grad_(flag)
     return cut

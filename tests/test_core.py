@@ -106,6 +106,16 @@ def test_glorot_counts_the_kernel_on_both_sides():
     assert layer.weight.std().item() == pytest.approx(math.sqrt(2 / 1200), rel=0.02)
 
 
+def test_a_frozen_recurrent_layer_stays_as_it_is():
+    """Its biases, which are not prunable, were set all the same."""
+    gru = nn.GRU(3, 2)
+    model = nn.Sequential(gru, nn.Linear(2, 2))
+    gru.requires_grad_(False)
+    before = {name: weight.clone() for name, weight in gru.named_parameters()}
+    snip.initialize(model, "vs", 0)
+    assert all(torch.equal(weight, before[name]) for name, weight in gru.named_parameters())
+
+
 @pytest.mark.parametrize("gates", [1.0, 0.0])
 def test_gates_start_as_in_the_framework_of_the_reference(gates):
     """Reset and update of a GRU at 1, prunable; the forget gate of an LSTM at 1, a constant. New

@@ -26,6 +26,13 @@ def test_equal_scores_are_kept_by_position(device):
     assert masks["a"].all() and masks["b"].tolist() == [True] * 3 + [False] * 4
 
 
+def test_scores_may_carry_a_graph(recwarn):
+    """PyTorch warned of a conversion to a number."""
+    model = nn.Linear(4, 3)
+    masks = snip.keep_top({name: weight.abs() for name, weight in model.named_parameters()}, 0.6)
+    assert sum(int(mask.sum()) for mask in masks.values()) == 6 and not recwarn.list
+
+
 def test_keep_top_agrees_with_a_stable_sort(device):
     generator = torch.Generator().manual_seed(0)
     for trial in range(50):
@@ -482,6 +489,20 @@ def test_the_generators_of_other_gpus_are_let_be(monkeypatch):
     assert not seeded and torch.get_rng_state().equal(before)
 
 
+def test_a_cut_is_seen_in_a_model_that_draws():
+    """Other inputs were drawn from its own generator: it then drew otherwise, too."""
+
+    class Drawing(nn.Sequential):
+        def forward(self, x):
+            return self[1](F.dropout(self[0](x), 0.5, training=True))
+
+    model, x = Drawing(nn.Linear(8, 8), nn.Linear(8, 3)), torch.randn(4, 8)
+    whole = {"0.weight": torch.ones(8, 8, dtype=torch.bool)}
+    assert snip.collapsed(model, whole, x) == []
+    cut = {"0.weight": torch.zeros(8, 8, dtype=torch.bool)}
+    assert snip.collapsed(model, cut, x) == ["0.weight", "no path from input to output"]
+
+
 def test_a_cut_network_is_named(device):
     """784 … 300 … 100 … 10 with one connection in each layer, joined up or not."""
     model = snip.build_model("lenet-300-100").to(device)
@@ -910,6 +931,15 @@ def test_a_summary_counts_what_is_kept_and_what_has_no_mask():
         ["all", "of", "the", "model", "34", "29", "14.71%"],
     ]
     assert len({len(line) for line in table.splitlines()}) == 1
+
+
+def test_a_tensor_of_two_names_counts_once():
+    """With its mask under both, -8 of its entries were kept, and 150 % were pruned."""
+    tied = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
+    tied[1].weight = tied[0].weight
+    mask = torch.eye(4, dtype=torch.bool)
+    *_, masked, whole = snip.summary(tied, {"0.weight": mask, "1.weight": mask}).splitlines()
+    assert masked.split()[-3:] == whole.split()[-3:] == ["16", "4", "75.00%"]
 
 
 def test_masks_come_back_from_a_file(tiny, batch, tmp_path):

@@ -621,6 +621,26 @@ def test_what_is_excluded_stays_by_whatever_name():
     assert list(snip.prunable(twice, exclude="2.bias")) == ["0.weight", "3.weight", "3.bias"]
 
 
+def test_what_is_excluded_by_its_second_name_is_not_warned_of():
+    embed, head = nn.Embedding(60, 4), nn.Linear(4, 60, bias=False)
+    head.weight = embed.weight
+    model = nn.Sequential(embed, nn.Flatten(), nn.Linear(12, 4), head)
+    tokens, y = torch.randint(60, (5, 3)), torch.arange(5)
+    with pytest.warns(UserWarning, match=r"% of the trainable weights"):
+        snip.sensitivity_of(model, lambda: F.cross_entropy(model(tokens), y))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        snip.sensitivity_of(model, lambda: F.cross_entropy(model(tokens), y), exclude="3")
+
+
+def test_a_model_of_inference_mode_is_refused():
+    """Its weights got scores of 0, and its bias all of them."""
+    with torch.inference_mode():
+        model = nn.Linear(4, 3)
+    with pytest.raises(RuntimeError, match="inference tensor"):
+        snip.sensitivity(model, torch.randn(6, 4), torch.arange(6) % 3)
+
+
 def test_parameters_are_not_picked_by_objects():
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3))
     for pick, kind in ((model[1], "Linear"), ([model[1].weight], "Parameter"), (0, "int")):
