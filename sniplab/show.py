@@ -35,8 +35,8 @@ def counted(number: int, noun: str) -> str:
 
 
 def spanned(values: Iterable[float], form: str = "{:,}") -> str:
-    """ "3", or "3 to 20" where the values differ."""
-    low, high = (form.format(limit(values)) for limit in (min, max))
+    """ "3", or "3 to 20" where the values differ; with a minus sign, not a hyphen."""
+    low, high = (form.format(limit(values)).replace("-", "−") for limit in (min, max))
     return low if low == high else f"{low} to {high}"
 
 

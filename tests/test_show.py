@@ -7,6 +7,7 @@ def test_words_for_numbers():
     assert lab.counted(1, "seed") == "1 seed" and lab.counted(20_000, "run") == "20,000 runs"
     assert lab.spanned([3, 3]) == "3" and lab.spanned([20, 3]) == "3 to 20"
     assert lab.spanned([0.251, 1.0], "{:.1f}") == "0.3 to 1.0"
+    assert lab.spanned([0.5, -0.5]) == "−0.5 to 0.5"
 
 
 def test_every_method_and_engine_has_a_look():

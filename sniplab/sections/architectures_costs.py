@@ -209,8 +209,8 @@ def cost_values(rows: pd.DataFrame) -> dict[str, str]:
     r = correlations(rows)
     numbers["class_report_correlation.networks"] = str(len(r) - 1)
     for name, group in (("all", r[["all"]]), ("without_one", r.drop("all"))):
-        text = "–" if group.isna().any() or group.empty else spanned(group, "{:.2f}")
-        numbers[f"class_report_correlation.{name}"] = text.replace("-", "−")
+        known = len(group) and group.notna().all()
+        numbers[f"class_report_correlation.{name}"] = spanned(group, "{:.2f}") if known else "–"
     return numbers
 
 

@@ -257,17 +257,6 @@ def kernel_text(inside: pd.DataFrame) -> pd.DataFrame:
 # ----------------------------------------------------------------------------------------- numbers
 
 
-def span(values: Iterable[float], form: str = "{:.1f}") -> str:
-    """The smallest and the largest value: "4.6 to 10.0"."""
-    return spanned(values, form).replace("-", "−")
-
-
-def tens(values: Iterable[float]) -> str:
-    """As `span`, of counts up to ten, whole ones without decimals: "1.3 to 10"."""
-    low, high = (f"{end(values):.1f}".removesuffix(".0") for end in (min, max))
-    return low if low == high else f"{low} to {high}"
-
-
 def levels(sparsities: Iterable[float]) -> str:
     """Some of SPARSITIES in words: "10 %", "20 to 90 %", "10, 30 %", "every sparsity"; or ""."""
     has = np.isin(SPARSITIES, list(sparsities))
@@ -295,27 +284,28 @@ def values(tables: Tables) -> dict[str, str]:
     size = layers["size"][layers.layer == "fc1"].max()
     numbers = {
         "pictures.wrong_labels.changes": str(len(changed)),
-        "pictures.first_layer.kept": span(100 * kept.fc1 / kept.sum(axis=1), "{:.0f}"),
+        "pictures.first_layer.kept": spanned(100 * kept.fc1 / kept.sum(axis=1), "{:.0f}"),
         "pictures.first_layer.size": f"{100 * size / scorings.scores.max():.0f}",
     }
     for claim in claims(tables):
         numbers[f"pictures.verdict.{claim['id'].removeprefix('drawn.')}"] = claim["verdict"]
     for title, name in zip(tables["data"].data, tables["data"].name, strict=True):
         for kind, ending in ((MEAN_IMAGE, ""), (MAGNITUDE, ".magnitude")):
-            mean = hits[title, kind]
-            numbers[f"pictures.nearest.{name}{ending}"] = tens(mean)
+            mean = hits[title, kind].round(1)
+            numbers[f"pictures.nearest.{name}{ending}"] = spanned(mean, "{:g}")
             for sparsity in DRAWN:
                 key = f"pictures.nearest.{name}{ending}.{100 * sparsity:.0f}"
-                numbers[key] = tens([mean[sparsity]])
+                numbers[key] = f"{mean[sparsity]:g}"
             rows = luck[(luck.data == title) & (luck["with"] == kind)]
             text = levels(rows.sparsity[rows.verdict == "higher"])
             numbers[f"pictures.beyond_chance.{name}{ending}"] = text or "–"
         group = scorings[scorings.data == title]
         numbers[f"pictures.wrong_labels.{name}"] = f"{group.r_wrong_labels.mean():.2f}"
-        numbers[f"pictures.unit_pixels.{name}"] = tens([checked[title, UNIT_PIXELS, MEAN_IMAGE]])
+        unit = checked[title, UNIT_PIXELS, MEAN_IMAGE].round(1)
+        numbers[f"pictures.unit_pixels.{name}"] = f"{unit:g}"
         own = matrix(tables["correlations"], title, MEAN_IMAGE, CHECKED).diagonal()
         for label, r in zip(classes(title), own, strict=True):
-            numbers[f"pictures.own.{name}.{label}"] = span([r], "{:.2f}")
+            numbers[f"pictures.own.{name}.{label}"] = spanned([r], "{:.2f}")
         numbers |= _ties(group, name) | _kernel(inside[inside.data == title], name)
     names = {title: name for name, title in TITLES.items()}
     endings = {OTHER_IMAGES: "other_images", OTHER_LABEL: "wrong_label"}
@@ -361,7 +351,7 @@ def _kernel(inside: pd.DataFrame, name: str) -> dict[str, str]:
     more, unsure = (inside[inside.verdict == verdict] for verdict in ("higher", "undecided"))
     excluded = (unsure["mean"].abs() + unsure.half).max()
     return {
-        f"pictures.kernel.{name}": span(more["mean"]) if len(more) else "–",
+        f"pictures.kernel.{name}": spanned(more["mean"], "{:.1f}") if len(more) else "–",
         f"pictures.kernel_at.{name}": ", ".join(more.sparsity.map(level)) or "nowhere",
         f"pictures.kernel_open.{name}": f"{excluded:.1f}" if len(unsure) else "–",
     }
