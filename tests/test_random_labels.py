@@ -13,7 +13,6 @@ from sniplab import methods
 from sniplab.recipe import Recipe
 from sniplab.runs import Config
 from sniplab.sections import COMMITTED, PROFILES, RESULTS, random_labels, select, stored_table
-from sniplab.sections import random_labels_capacity as capacity
 from sniplab.sections import random_labels_comparisons as comparisons
 from sniplab.sections import random_labels_figures as figures
 from sniplab.sections.random_labels import NETWORK, SECOND, held_back, memory
@@ -306,14 +305,14 @@ def test_a_longer_run_is_compared_with_the_usual_one():
 
 
 def test_bits_about_random_labels():
-    assert capacity.label_bits([0, 90, 95]) == pytest.approx([math.log2(10), 0, 0], abs=1e-9)
+    assert comparisons.label_bits([0, 90, 95]) == pytest.approx([math.log2(10), 0, 0], abs=1e-9)
     half = math.log2(10) - 1 - 0.5 * math.log2(9)  # one bit says whether it is right
-    assert capacity.label_bits(50) == pytest.approx(half)
-    error = capacity.least_error(4311, 54_000)  # LeNet-5-Caffe at 99 %
-    assert 54_000 * capacity.label_bits(error) <= 32 * 4311
-    assert 54_000 * capacity.label_bits(error - 0.01) > 32 * 4311
-    assert capacity.least_error(4311, 500) == 0
-    assert capacity.least_error(4311, 54_000, bits=1) > 2 * error
+    assert comparisons.label_bits(50) == pytest.approx(half)
+    error = comparisons.least_error(4311, 54_000)  # LeNet-5-Caffe at 99 %
+    assert 54_000 * comparisons.label_bits(error) <= 32 * 4311
+    assert 54_000 * comparisons.label_bits(error - 0.01) > 32 * 4311
+    assert comparisons.least_error(4311, 500) == 0
+    assert comparisons.least_error(4311, 54_000, bits=1) > 2 * error
 
 
 def test_bits_that_each_parameter_has_learned():
@@ -324,10 +323,10 @@ def test_bits_that_each_parameter_has_learned():
     table = comparisons.bits_per_parameter(comparisons.usual_runs(rows), images=2000)
     assert list(table.need) == pytest.approx([2 * math.log2(10)] * 2)
     assert table.dense[0] == pytest.approx(2 * math.log2(10)) and table.snip[1] == pytest.approx(0)
-    assert table.random[1] == pytest.approx(2 * capacity.label_bits(50))
+    assert table.random[1] == pytest.approx(2 * comparisons.label_bits(50))
     few = comparisons.usual_runs(rows.assign(train_images=500))
     table = comparisons.bits_per_parameter(few, images=2000)
-    assert table.random[1] == pytest.approx(0.5 * capacity.label_bits(50))
+    assert table.random[1] == pytest.approx(0.5 * comparisons.label_bits(50))
 
 
 def test_the_number_of_train_images_is_that_of_the_data():

@@ -20,13 +20,14 @@ from sniplab.data import Data, load_data, random_labels
 from sniplab.recipe import recipe_for
 from sniplab.runs import Config, parameter_count
 from sniplab.sections import COMMITTED, Plan, check_counts, check_profile, chosen
-from sniplab.sections.random_labels_capacity import BITS, least_error
 from sniplab.sections.random_labels_comparisons import (
+    BITS,
     JUDGED,
     KIND,
     PRUNED,
     TRIED,
     bits_per_parameter,
+    least_error,
     other_choices,
     snip_first,
     usual_runs,

@@ -1,4 +1,5 @@
-"""§5.6: the final training errors of dense and pruned networks, compared within seeds.
+"""§5.6: the final training errors of dense and pruned networks, compared within seeds and with what
+so many parameters can remember.
 
 `rows` are those of the section's plan, with column `part`; `usual` are as from `usual_runs`. A
 table is one family: what it says is corrected over all that it has a verdict on.
@@ -12,7 +13,6 @@ import pandas as pd
 from snipcore import MODELS
 from sniplab.methods import METHODS
 from sniplab.sections import cut_in_two
-from sniplab.sections.random_labels_capacity import label_bits
 from sniplab.stats import paired
 from sniplab.verdicts import FAILED, LEARNED
 
@@ -75,6 +75,24 @@ def shown_pairs(pairs: pd.DataFrame) -> dict:
     rows = rows.assign(method=rows.method.map(labels))
     table = rows[rows.sparsity.isin((0.9, 0.99))][list(columns)].rename(columns=columns)
     return {"shown": table, "form": {"sparsity": "{:.0%}"}}
+
+
+BITS = 32  # of a parameter
+
+
+def label_bits(error):
+    """Bits that a network holds about each random label, one of ten, at an error, or several, of so
+    many percent: at least these (rate–distortion bound); 0 for 90 % and above."""
+    e = np.clip(np.asarray(error, dtype=float) / 100, 1e-12, 0.9)
+    h = -e * np.log2(e) - (1 - e) * np.log2(1 - e)
+    return np.log2(10) - h - e * np.log2(9)
+
+
+def least_error(kept: int, images: int, bits: float = BITS) -> float:
+    """The smallest training error, in percent to a hundredth, at which what a network holds of so
+    many random labels fits into so many parameters of so many bits."""
+    errors = np.linspace(0, 90, 9001)
+    return float(errors[np.argmax(images * label_bits(errors) <= bits * kept)])
 
 
 def bits_per_parameter(usual: pd.DataFrame, images: int) -> pd.DataFrame:
