@@ -9,6 +9,7 @@ parts.
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 
@@ -23,6 +24,15 @@ COMMITTED = "desktop"  # the profile of the committed report: drawn from RESULTS
 RESULTS = Path(__file__).resolve().parents[2] / "results"  # the committed report's rows
 
 Plan = Mapping[str, Sequence[Config]]
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a profile trains a network, and with how many seeds."""
+
+    iterations: int
+    checkpoints: int = 1
+    seeds: int = 1
 
 
 def check_profile(profile: str) -> None:

@@ -17,7 +17,7 @@ from snipcore import MODELS, check_known
 from sniplab.methods import METHODS
 from sniplab.recipe import PROTOCOLS, Recipe, recipe_for
 from sniplab.runs import Config
-from sniplab.sections import check_counts, check_profile, chosen, several
+from sniplab.sections import Length, check_counts, check_profile, chosen, several
 from sniplab.sections.architectures_costs import (
     CUT,
     cost_values,
@@ -51,15 +51,6 @@ from sniplab.verdicts import (
 # ------------------------------------------------------------------------------------ what is run
 
 EPOCH = {"mnist": 540, "cifar10": 351}  # iterations, of the whole train split
-
-
-@dataclass(frozen=True)
-class Length:
-    """How long a network is trained, and with how many seeds."""
-
-    iterations: int
-    checkpoints: int = 1
-    seeds: int = 1
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,8 @@ from snipcore import MODELS
 from sniplab.data import load_data
 from sniplab.recipe import Recipe, recipe_for
 from sniplab.runs import Config
-from sniplab.sections import COMMITTED, check_counts, check_profile, chosen
-from sniplab.sections.data_and_initialization_masks import (
-    measure,
-)
+from sniplab.sections import COMMITTED, Length, check_counts, check_profile, chosen
+from sniplab.sections.data_and_initialization_masks import measure
 from sniplab.sections.data_and_initialization_tables import (
     GRU,
     INITS,
@@ -31,14 +29,6 @@ from sniplab.sections.data_and_initialization_tables import (
 SPARSITY = 0.9
 
 # ------------------------------------------------------------------------------------ what is run
-
-
-@dataclass(frozen=True)
-class Length:
-    """How long the runs of a part are, and how many seeds they have."""
-
-    iterations: int
-    seeds: int
 
 
 @dataclass(frozen=True)
@@ -123,7 +113,7 @@ def plan(
 
     def length(own: Length) -> Length:
         steps = own.iterations if iterations is None else iterations
-        return Length(steps, own.seeds if seeds is None else seeds)
+        return Length(steps, seeds=own.seeds if seeds is None else seeds)
 
     parts = {"scoring_batch": [], "initializers": [], "gates": []}
     if NETWORK in models:
