@@ -81,7 +81,7 @@ def committed_claims(module: ModuleType) -> list[dict]:
     plan = owner(module).plan(COMMITTED)
     rows = select(plan, *[RESULTS / f"{name}.csv" for name in STORED[short(owner(module))]])
     known = {"rows": rows, "plan": plan, "profile": COMMITTED, "folder": Path("nothing there")}
-    return called(module.claims, **known)
+    return called(module.claims, scored=rows[:0], **known)
 
 
 # ------------------------------------------------------------------------------------------- plans
@@ -170,7 +170,8 @@ def test_a_claim_has_a_verdict_and_a_text_of_its_own(module):
 def no_rows(tmp_path) -> dict:
     """What claims and values may ask for where there are no rows."""
     rows, claims = select({}, tmp_path / "none.csv"), table_of(committed_claims(sweep_claims))
-    return {"rows": rows, "claims": claims, "profile": COMMITTED, "folder": tmp_path}
+    known = {"rows": rows, "scored": rows, "claims": claims}
+    return {**known, "profile": COMMITTED, "folder": tmp_path}
 
 
 @pytest.mark.parametrize("module", modules_on_plans("claims"))

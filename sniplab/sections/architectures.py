@@ -213,18 +213,13 @@ def survival_plan(profile: str) -> dict[str, list[Config]]:
 # ---------------------------------------------------------------------------------- what is claimed
 
 
-def claims(rows: pd.DataFrame, scored: pd.DataFrame | None = None) -> list[dict]:
-    """The rows of the table of claims.
-
-    Args:
-        rows: of `plan`.
-        scored: of `survival_plan`; None: nothing has been scored.
+def claims(rows: pd.DataFrame, scored: pd.DataFrame) -> list[dict]:
+    """The rows of the table of claims; `rows` of `plan`, `scored` of `survival_plan`.
 
     Raises ValueError where a run is there twice.
     """
-    kept = layer_counts(rows[:0] if scored is None else scored)
     within = [within_a_point(rows, kind) for kind in ("convolutional", "recurrent")]
-    return [*within, connected(kept), within_a_point(rows, "other")]
+    return [*within, connected(layer_counts(scored)), within_a_point(rows, "other")]
 
 
 POINT = 1.0  # of test error
@@ -316,10 +311,9 @@ def connected(kept: pd.DataFrame) -> dict:
 # ------------------------------------------------------------------------------ numbers for prose
 
 
-def values(rows: pd.DataFrame, scored: pd.DataFrame | None = None) -> dict[str, str]:
+def values(rows: pd.DataFrame, scored: pd.DataFrame) -> dict[str, str]:
     """The numbers that prose quotes, by name; "–" where there are none. Errors in percent,
     differences in points. Arguments as for `claims`."""
-    kept = layer_counts(rows[:0] if scored is None else scored)
     counts = parameter_counts()
     numbers = {"m.wrn-16-8": f"{counts.set_index('model').m['wrn-16-8'] / 1e6:.2f}"}
     for source in ("paper", "class_report"):
@@ -328,4 +322,4 @@ def values(rows: pd.DataFrame, scored: pd.DataFrame | None = None) -> dict[str, 
         numbers[f"counts.{source}"] = str(printed)
         numbers[f"counts.{source}.right"] = str(printed - len(wrong))
         numbers[f"counts.{source}.wrong"] = ", ".join(wrong) or "none"
-    return numbers | survival_values(kept) | cost_values(rows)
+    return numbers | survival_values(layer_counts(scored)) | cost_values(rows)
