@@ -7,7 +7,6 @@ are left.
 import contextlib
 import itertools
 import math
-import os
 import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -260,10 +259,7 @@ def train_stacked(
     recipe: Recipe,
     masks: Sequence[Mapping[str, Tensor]],
     seed: int = 0,
-    checkpoint: str | os.PathLike | None = None,
-    checkpoint_seconds: float = 30.0,
-    watch: Callable[[int, float], None] | None = None,
-    graph: bool = True,
+    **keep,
 ) -> list[History | FloatingPointError]:
     """`train` for K pruned networks of one shape, as one network: they see the same batches.
 
@@ -275,7 +271,7 @@ def train_stacked(
     Args:
         models: of one architecture, for which `stackable` is true; trained in place.
         masks: of each.
-        checkpoint, checkpoint_seconds, watch, graph: as for `train`, for all of them together.
+        keep: the checkpoint and more, as for `train`, for all of them together.
 
     Raises ValueError as `train` does, and for networks that cannot be stacked.
     """
@@ -321,8 +317,6 @@ def train_stacked(
     def test() -> list[float]:
         return _evaluate_stacked(network, data, count)
 
-    keep = {"checkpoint": checkpoint, "checkpoint_seconds": checkpoint_seconds}
-    keep |= {"watch": watch, "graph": graph}
     parts = (network, optimizer, forward, mistakes, test, data, recipe, stacked_masks, seed)
     run = fit(*parts, (count,), **keep)
     for layer in network:
