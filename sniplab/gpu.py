@@ -14,6 +14,7 @@ import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -163,16 +164,12 @@ def trial(folder: Path, device: str, minutes: float) -> bool:
     def left() -> float:  # seconds
         return end - time.monotonic()
 
-    def equality_row(name: str, sparsity: float) -> dict:
-        return equality(name, sparsity, device)
-
-    def timed(name: str, together: int) -> dict:
-        return side_by_side(name, together, device)
-
-    if not noted(folder / "equality.csv", FAMILIES, ("network", "sparsity"), equality_row, left):
+    measure = partial(equality, device=device)
+    if not noted(folder / "equality.csv", FAMILIES, ("network", "sparsity"), measure, left):
         return False
     cases = [(name, together) for together in SIDE_BY_SIDE for name in MODELS]
-    if not noted(folder / "steps.csv", cases, ("network", "together"), timed, left):
+    measure = partial(side_by_side, device=device)
+    if not noted(folder / "steps.csv", cases, ("network", "together"), measure, left):
         return False
     steps = pd.read_csv(folder / "steps.csv").set_index(["network", "together"])
     steps = steps.reindex(columns=["seconds"]).seconds  # not there where all failed

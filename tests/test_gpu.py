@@ -77,7 +77,7 @@ def test_a_trial_that_is_cut_off_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
 
     def measured(kind, seconds):
-        def measure(name, number, device, *_):
+        def measure(name, number, device):
             done.append((kind, name, number))
             now[0] += seconds
             if (kind, name) == ("same", "lstm-s"):
@@ -109,7 +109,7 @@ def test_a_trial_that_is_cut_off_goes_on(tmp_path, monkeypatch):
 
 
 def test_a_trial_whose_measurements_all_fail_still_trains(tmp_path, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise RuntimeError("CUDA out of memory")
 
     groups = []
@@ -123,8 +123,8 @@ def test_a_trial_whose_measurements_all_fail_still_trains(tmp_path, monkeypatch)
 def test_a_group_that_does_not_fit_waits_for_the_next_call(tmp_path, monkeypatch):
     now, groups = [0.0], []
     monkeypatch.setattr(gpu, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(gpu, "equality", lambda *_: {})
-    monkeypatch.setattr(gpu, "side_by_side", lambda *_: {"seconds": 3e-3})  # 225 s a run
+    monkeypatch.setattr(gpu, "equality", lambda *_, **__: {})
+    monkeypatch.setattr(gpu, "side_by_side", lambda *_, **__: {"seconds": 3e-3})  # 225 s a run
 
     def run_grid(group, path, **_):
         groups.append(now[0])

@@ -132,17 +132,13 @@ def _placed(
 @contextlib.contextmanager
 def alone(results: Path) -> Iterator[None]:
     """The only process that writes to `results`."""
-    lock = filelock.FileLock(f"{results}.lock", timeout=0)
     try:
-        lock.acquire()
+        with filelock.FileLock(f"{results}.lock", timeout=0):
+            yield
     except filelock.Timeout:
         raise RuntimeError(
             f"another process is writing to {results}; wait for it or end it"
         ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 # ------------------------------------------------------------------------------ what is there, left
