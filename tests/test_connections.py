@@ -17,7 +17,7 @@ def measured(device, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, pytest.warns(lab.data.FallbackWarning):
         patch.setenv("SNIP_DATA", str(tmp_path_factory.mktemp("no-data")))
         patch.setattr(lab.data, "_from_torchvision", lambda *_: (_ for _ in ()).throw(OSError()))
-        return connections_scored.measure_connections("smoke", device=device)
+        return connections_scored.measure_connections(1, device)
 
 
 @pytest.fixture(scope="module")
@@ -294,24 +294,24 @@ def test_the_committed_report_needs_no_data(stored, monkeypatch, tmp_path):
 def test_another_profile_or_number_of_seeds_is_measured_and_kept(measured, monkeypatch, tmp_path):
     asked = []
 
-    def measure(profile, seeds, device):
-        asked.append((profile, seeds))
+    def measure(seeds, device):
+        asked.append(seeds)
         return measured
 
     monkeypatch.setattr(connections_scored, "measure_connections", measure)
     assert connections_scored.read_tables(tmp_path) == {}
     for profile, seeds in (("smoke", None), ("desktop", 2), ("desktop", 10)):
         connections_scored.connection_tables(profile, tmp_path, seeds)
-    assert asked == [("smoke", None), ("desktop", 2)]
+    assert asked == [connections_scored.SEEDS["smoke"], 2]
     kept = connections_scored.read_tables(tmp_path)
     assert len(kept["likeness"]) == len(measured["likeness"])
 
 
-def test_no_seeds_are_refused():
+def test_no_seeds_are_refused(tmp_path):
     with pytest.raises(ValueError, match="seeds 0: at least 1"):
-        connections_scored.seed_count("quick", 0)
+        connections_scored.connection_tables("quick", tmp_path, 0)
     with pytest.raises(ValueError, match="profile"):
-        connections_scored.seed_count("fast")
+        connections_scored.connection_tables("fast", tmp_path)
 
 
 # --- figures

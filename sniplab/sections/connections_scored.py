@@ -67,16 +67,6 @@ TABLES = (
 Tables = dict[str, pd.DataFrame]
 
 
-def seed_count(profile: str, seeds: int | None = None) -> int:
-    """How many seeds are measured: `seeds`, or the profile's own.
-
-    Raises ValueError for an unknown profile or fewer than one seed.
-    """
-    check_profile(profile)
-    check_counts(seeds=seeds)
-    return SEEDS[profile] if seeds is None else seeds
-
-
 def class_batch(data: Data, label: int, seed: int) -> tuple[Tensor, Tensor]:
     """A scoring batch of one class only: (100, 1, 28, 28) and (100,)."""
     of_class = data.y_train == label
@@ -293,20 +283,11 @@ def _measure_kernel(data: Data, title: str, seeds: range) -> pd.DataFrame:
     return table.sort_values(["sparsity", "seed"])
 
 
-def measure_connections(
-    profile: str, seeds: int | None = None, device: str | torch.device | None = None
-) -> Tables:
-    """The tables of this section, by name, all of them scored anew.
-
-    Args:
-        profile: one of PROFILES. seeds: how many, in place of the profile's own.
-        device: default CUDA where there is one.
-
-    Raises ValueError for an unknown profile or fewer than one seed; warns where the embedded digits
-    stand in for a data set, whose title then says so.
-    """
-    device = snip.pick_device(device)
-    chosen = range(seed_count(profile, seeds))
+def measure_connections(seeds: int, device: str | torch.device | None) -> Tables:
+    """The tables of this section, by name, all of them scored anew with so many seeds; `device`:
+    None for CUDA where there is one. Warns where the embedded digits stand in for a data set, whose
+    title then says so."""
+    device, chosen = snip.pick_device(device), range(seeds)
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for name, title in TITLES.items():
         data = load_data(name, device=device)
@@ -342,7 +323,7 @@ def write_stored(folder: Path) -> None:
     """Measure the tables of the committed report and write them into `folder`, on the CPU with one
     thread: the last digits depend on it."""
     with computing_with(1, torch.device("cpu")):
-        write_tables(measure_connections(COMMITTED, device="cpu"), folder)
+        write_tables(measure_connections(SEEDS[COMMITTED], "cpu"), folder)
 
 
 def connection_tables(
@@ -355,10 +336,14 @@ def connection_tables(
 
     Under the committed one they are read from RESULTS, without any data, unless another number of
     seeds is asked for; else they are measured, and kept in `folder` for those who read them there.
+
+    Raises ValueError for an unknown profile or fewer than one seed.
     """
-    count = seed_count(profile, seeds)
+    check_profile(profile)
+    check_counts(seeds=seeds)
+    count = SEEDS[profile] if seeds is None else seeds
     if profile == COMMITTED and count == SEEDS[profile]:
         return read_tables(RESULTS)
-    tables = measure_connections(profile, seeds, device)
+    tables = measure_connections(count, device)
     write_tables(tables, folder)
     return tables
