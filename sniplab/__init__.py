@@ -14,7 +14,7 @@ from importlib import import_module
 
 _NAMES = {  # by room
     "snipcore": "digest",
-    "sniplab.data": "DATASETS Data augment draw_batch load_data random_labels",
+    "sniplab.data": "DATASETS Data draw_batch load_data random_labels",
     "sniplab.engines": "ENGINES step_costs",
     "sniplab.pruners": "keep magnitude_scores",
     "sniplab.controls": "random_scores shuffle_masks",

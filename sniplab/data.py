@@ -65,10 +65,7 @@ def data_root() -> Path:
 
 
 def load_data(
-    name: str,
-    root: str | os.PathLike | None = None,
-    device: str | torch.device | None = None,
-    seed: int = 0,
+    name: str, root: str | os.PathLike | None = None, device: str | torch.device | None = None
 ) -> Data:
     """Load a data set, normalised by its train images, a tenth of them set apart for validation.
 
@@ -81,7 +78,6 @@ def load_data(
         name: one of DATASETS.
         root: default `data_root()`.
         device: where the tensors live; default CUDA where there is one.
-        seed: of the split into train and validation.
 
     Raises:
         ValueError: unknown name, or a damaged, pickled or mis-shaped .npz or copy of torchvision's.
@@ -113,7 +109,7 @@ def load_data(
             warnings.warn(text, FallbackWarning, stacklevel=2)
 
     x, y, x_test, y_test = (arrays[key] for key in ARRAYS)
-    order = torch.randperm(len(x), generator=generator_for(seed, "split"), device="cpu").numpy()
+    order = torch.randperm(len(x), generator=generator_for(0, "split"), device="cpu").numpy()
     val, train = order[: len(x) // 10], order[len(x) // 10 :]
     mean, std = _mean_and_std(x[train])
 
@@ -296,12 +292,6 @@ def draw_batch(data: Data, size: int, seed: int) -> tuple[Tensor, Tensor]:
     order = torch.randperm(len(data.y_train), generator=generator, device="cpu")
     index = order[:size].to(data.y_train.device)
     return data.x_train[index], data.y_train[index]
-
-
-def augment(x: Tensor, generator: torch.Generator, shift: int, flip: bool) -> Tensor:
-    """Move each image by up to `shift` pixels, and flip half of them if asked, by numbers that the
-    generator draws on the CPU: `moved` by `draw_moves`."""
-    return moved(x, draw_moves(len(x), generator, shift, flip).to(x.device), shift)
 
 
 def draw_moves(batch: int, generator: torch.Generator, shift: int, flip: bool) -> Tensor:

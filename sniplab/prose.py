@@ -26,6 +26,7 @@ from sniplab.sections import (
     sweep_paths,
     sweep_time,
 )
+from sniplab.sections.connections_scored import read_tables
 from sniplab.verdicts import tally_of
 
 MARKER = re.compile(r"<!--=(\S+?)-->(.*?)<!--/-->", re.DOTALL)
@@ -47,7 +48,7 @@ def committed() -> tuple[dict[str, str], pd.DataFrame]:
         sweep_paths.values(swept, rows["1_methods"]),
         sweep_time.values(),
         architectures.values(rows["2_architectures"], rows["2_layers"]),
-        connections.values(connections.read_tables(RESULTS)),
+        connections.values(read_tables(RESULTS)),
         conclusion_claims.values(own, claims),
     ]
     for module, name in conclusion_claims.MAIN:
@@ -62,9 +63,6 @@ def committed() -> tuple[dict[str, str], pd.DataFrame]:
             if re.search(r"\s", name):
                 raise ValueError(f"the name {name!r} has a space")
     return number_texts, claims
-
-
-ROOT = RESULTS.parent  # of the project
 
 
 def renewed(text: str, values: Mapping[str, str], where: str) -> str:

@@ -146,7 +146,8 @@ def drawn_in_turn(
         index = order[i % per_epoch * recipe.batch_size :][: recipe.batch_size]
         x, y = data.x_train[index], data.y_train[index]
         if recipe.shift or recipe.flip:
-            x = lab.data.augment(x, generator, recipe.shift, recipe.flip)
+            moves = lab.data.draw_moves(len(x), generator, recipe.shift, recipe.flip)
+            x = lab.data.moved(x, moves.to(x.device), recipe.shift)
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(i)
         logits = model(x)

@@ -10,7 +10,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from sniplab import report
-from sniplab.prose import ROOT
+from sniplab.sections import RESULTS
 
 # Drawn of what is scored or trained as one looks on, which depends on the data at hand.
 TRIED = ("0_sensitivities", "3_try_again", *(f"{number}_try" for number in range(6)))
@@ -39,7 +39,7 @@ def test_a_notebook_that_is_run_anew_says_the_same(path, tmp_path, monkeypatch):
     shown, committed = tables_of(new), tables_of(path)
     assert shown == committed and committed
     written = sorted((tmp_path / "figures").glob("*.csv"))
-    kept = sorted((ROOT / "figures").glob(f"{path.stem[0]}_*.csv"))
+    kept = sorted((RESULTS.parent / "figures").glob(f"{path.stem[0]}_*.csv"))
     assert [file.name for file in written] == [file.name for file in kept]
     for new, old in zip(written, kept, strict=True):
         if old.stem not in TRIED:

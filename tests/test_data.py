@@ -58,10 +58,10 @@ def test_normalised_by_the_train_images_alone(tmp_path, archive):
     np.testing.assert_allclose(data.x_test[0].flatten(), test, rtol=1e-4, atol=1e-5)
 
 
-def test_the_split_follows_the_seed(tmp_path, archive):
+def test_the_split_is_the_same_each_time(tmp_path, archive):
     np.savez(tmp_path / "mnist.npz", **archive)
-    first, again, other = (lab.load_data("mnist", tmp_path, "cpu", seed) for seed in (0, 0, 1))
-    assert torch.equal(first.x_val, again.x_val) and not torch.equal(first.x_val, other.x_val)
+    first, again = (lab.load_data("mnist", tmp_path, "cpu") for _ in range(2))
+    assert torch.equal(first.x_val, again.x_val)
 
 
 def test_colour_is_normalised_by_channel(tmp_path):

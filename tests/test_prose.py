@@ -7,6 +7,7 @@ import pytest
 
 from sniplab import prose, verdicts
 
+ROOT = prose.RESULTS.parent
 VALUES = {"cost": "0.67 ± 0.05", "first": "80 %", "none": "–"}
 
 
@@ -15,7 +16,7 @@ def committed():
     return prose.committed()
 
 
-@pytest.mark.parametrize("path", prose.documents(prose.ROOT), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", prose.documents(ROOT), ids=lambda path: path.name)
 def test_every_number_is_that_of_the_rows(path, committed):
     """Fails where `make publish` would change a number, or the words no longer fit the rows."""
     for where, text in prose.texts(path):
@@ -32,8 +33,8 @@ def test_numbers_are_words_under_names(committed):
 def test_the_tables_of_claims_are_those_of_the_rows(committed):
     claims = committed[1]
     assert (claims.verdict.str.partition(":")[0] != "untested").mean() > 0.5
-    assert prose.claims_as_markdown(claims) in (prose.ROOT / "docs" / "claims.md").read_text()
-    assert prose.verdicts_as_markdown(claims) in (prose.ROOT / "README.md").read_text()
+    assert prose.claims_as_markdown(claims) in (ROOT / "docs" / "claims.md").read_text()
+    assert prose.verdicts_as_markdown(claims) in (ROOT / "README.md").read_text()
 
 
 def test_a_number_is_renewed_between_its_markers():

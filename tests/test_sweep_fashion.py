@@ -7,7 +7,7 @@ from conftest import configs_of, rows_for
 
 from sniplab.recipe import Recipe
 from sniplab.runs import Config
-from sniplab.sections import COMMITTED, sweep_collected, sweep_fashion
+from sniplab.sections import COMMITTED, sweep_collected, sweep_fashion, sweep_tables
 
 LEVELS = (0.5, 0.9)
 
@@ -46,7 +46,7 @@ def claim_of(rows, missing=0):
 
 def test_costs_are_compared_within_a_seed():
     both = sweep_fashion.on_both(fashion(1.5, 1.7, 1.6), swept())
-    costs = sweep_fashion.costs_on_both(both).set_index(["dataset", "sparsity"])["mean"]
+    costs = sweep_tables.costs(both, "dataset").set_index(["dataset", "sparsity"])["mean"]
     assert costs["mnist", 0.9] == pytest.approx(0.6)
     assert costs["fashion_mnist", 0.9] == pytest.approx(1.6)
     table = sweep_fashion.harder(both).set_index("sparsity")
@@ -81,7 +81,7 @@ def test_a_run_that_diverged_is_no_cost():
 
 def test_a_line_for_each_data_set():
     both = sweep_fashion.on_both(fashion(1.5, 1.7, 1.6), swept())
-    figure = sweep_fashion.draw_costs(sweep_fashion.costs_on_both(both))
+    figure = sweep_fashion.draw_costs(sweep_tables.costs(both, "dataset"))
     (axis,) = figure.axes
     labels = [text.get_text() for text in axis.get_legend().get_texts()]
     assert labels == ["MNIST", "Fashion-MNIST"]

@@ -142,7 +142,8 @@ def test_evaluate_counts_wrong_answers(device):
 def test_augmentation_flips_and_moves_whole_images():
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(200, 3, 6, 5) + 1  # no pixel is 0, the filling
-    out = lab.augment(x, generator, shift=4, flip=True)
+    moves = lab.data.draw_moves(len(x), generator, shift=4, flip=True)
+    out = lab.data.moved(x, moves, shift=4)
     assert out.shape == x.shape and out.is_contiguous(memory_format=torch.channels_last)
     padded = F.pad(x, (4, 4, 4, 4))
     found = []

@@ -30,6 +30,7 @@ from sniplab.sections import (
     sweep_methods,
 )
 from sniplab.sections.conclusion import effects, leak_difference
+from sniplab.sections.connections_scored import read_tables
 from sniplab.show import spanned
 from sniplab.stats import unsigned
 from sniplab.verdicts import ADDED, VERDICTS, table_of, tally_of
@@ -79,7 +80,7 @@ def claims_table(rows: Mapping[str, pd.DataFrame], profile: str, folder: Path) -
         rows: as from `known_rows`.
         folder: of the profile, where tables are that were measured in no run.
     """
-    of_pictures = connections.read_tables(RESULTS if profile == COMMITTED else folder)
+    of_pictures = read_tables(RESULTS if profile == COMMITTED else folder)
     claims = architectures.claims(rows["2_architectures"], rows["2_layers"])
     claims += connections.claims(of_pictures)
     for module, name in MAIN:

@@ -30,7 +30,6 @@ from sniplab.sections.connections_scored import (
     WRONG_LABELS,
     Tables,
 )
-from sniplab.sections.connections_scored import read_tables as read_tables  # for the conclusion
 from sniplab.show import level, spanned
 from sniplab.stats import paired, quoted, summarize
 from sniplab.verdicts import judged, new_claim

@@ -27,11 +27,6 @@ def on_both(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([mnist[mnist.sparsity.isin(rows.sparsity)], rows], ignore_index=True)
 
 
-def costs_on_both(runs: pd.DataFrame) -> pd.DataFrame:
-    """SNIP − dense on each data set, as from `paired`; `runs` as from `on_both`."""
-    return costs(runs, "dataset")
-
-
 def harder(runs: pd.DataFrame) -> pd.DataFrame:
     """What SNIP costs on Fashion-MNIST minus what it costs on MNIST at the same seed, as from
     `paired`, by sparsity."""
@@ -42,7 +37,7 @@ def harder(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_costs(table: pd.DataFrame) -> plt.Figure:
-    """What SNIP costs by sparsity, a line for each data set; `table` as from `costs_on_both`."""
+    """What SNIP costs by sparsity, a line for each data set; `table` as from `costs`."""
     figure, axis = plt.subplots(figsize=(6.5, 3.4))
     for name, (colour, marker) in DATA_LOOKS.items():
         group = table[table.dataset == name]
@@ -70,7 +65,7 @@ def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
     """The numbers for prose: errors ("fashion_error.0.mean" of the dense network), costs
     ("fashion_cost.95") and how they differ from those on MNIST ("harder.95")."""
     runs = on_both(rows, swept)
-    cost = costs_on_both(runs)
+    cost = costs(runs, "dataset")
     return {
         **quoted_table("fashion_error", summarize(rows, ["sparsity"]), ["sparsity"]),
         **quoted_table("fashion_cost", cost[cost.dataset == "fashion_mnist"], ["sparsity"]),
