@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 
 import snipcore as snip
 from sniplab import methods
+from sniplab.data import draw_batch
 from sniplab.runs import CURVES, select
 from sniplab.sections import COMMITTED, PROFILES, RESULTS
 from sniplab.sections import data_and_initialization as section
@@ -428,7 +429,7 @@ def test_measurements_are_of_the_masks_that_the_runs_train(smoke, digits):
     for seed in (0, 1):
         model = snip.build_model("lenet-300-100", seed=seed).to(digits.x_train.device)
         for size in (1, 100, 0):
-            x, y = masks.draw_batch(digits, size or 3600, seed)
+            x, y = draw_batch(digits, size or 3600, seed)
             kept[size, seed] = methods.make_masks(model, "snip", 0.9, x, y, seed)
     pictures = found["pictures"].set_index(["scoring_batch", "seed"])
     assert pictures.masks.to_dict() == {key: snip.digest(m) for key, m in kept.items()}

@@ -14,6 +14,7 @@ from sniplab.methods import make_masks
 from sniplab.recipe import Recipe, recipe_for
 from sniplab.runs import Config, hardware, parameter_count
 from sniplab.runs.machine import computing_with
+from sniplab.runs.worker import prepare
 from sniplab.sections import COMMITTED, check_profile, stored_table
 from sniplab.sections.data_and_initialization_masks import jaccard
 from sniplab.stats import paired, points, t_interval
@@ -84,15 +85,11 @@ def effects(rows: pd.DataFrame) -> pd.DataFrame:
 def measure_overlaps(data: Data) -> pd.DataFrame:
     """How far the mask of each choice is that of the usual one, by the Jaccard overlap, at 95 %
     with seed 0: choice, overlap, source, hardware."""
-    device, masks = data.x_train.device, {}
-    x, y = draw_batch(data, 100, seed=0)
-    for name, changed in CHOICES.items():
-        model = build_model(NETWORK, seed=0).to(device)
-        options = {"method": changed.get("method", "snip"), "biases": changed.get("biases", True)}
-        masks[name] = make_masks(model, sparsity=0.95, x=x, y=y, seed=0, **options)
+    # The first run of each is at 95 %, with seed 0.
+    masks = {name: prepare(runs[0], data)[1] for name, runs in plan(COMMITTED).items()}
     rows = [(name, jaccard(mask, masks[USUAL])) for name, mask in masks.items()]
     table = pd.DataFrame(rows, columns=["choice", "overlap"])
-    return table.assign(source=data.source, hardware=hardware(device))
+    return table.assign(source=data.source, hardware=hardware(data.x_train.device))
 
 
 LEAKY = 0.98  # sparsity

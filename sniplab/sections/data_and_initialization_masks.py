@@ -12,17 +12,15 @@ from torch import Tensor
 from snipcore import (
     MODELS,
     build_model,
-    collapsed,
     digest,
-    keep_top,
     pick_device,
     prunable,
-    sensitivity,
 )
 from sniplab.controls import shuffle_masks
-from sniplab.data import Data, draw_batch, load_data
+from sniplab.data import Data, load_data
 from sniplab.methods import make_masks
 from sniplab.runs import Config, hardware
+from sniplab.runs.worker import prepare
 from sniplab.sections import COMMITTED, Plan, stored_table
 from sniplab.stats import summarize
 
@@ -120,12 +118,7 @@ def measure_data(data: Data) -> pd.DataFrame:
 
 def _masks_by_batch(configs: Iterable[Config], data: Data) -> dict[tuple[int, int], Masks]:
     """SNIP's masks by size of the scoring batch and seed."""
-    masks = {}
-    for c in configs:
-        model = build_model(c.model, c.init, c.seed).to(data.x_train.device)
-        x, y = draw_batch(data, c.scoring_batch or len(data.y_train), c.seed)
-        masks[c.scoring_batch, c.seed] = make_masks(model, "snip", c.sparsity, x, y, c.seed)
-    return masks
+    return {(c.scoring_batch, c.seed): prepare(c, data)[1] for c in configs}
 
 
 def measure_pictures(masks: Mapping[tuple[int, int], Masks]) -> pd.DataFrame:
@@ -208,12 +201,9 @@ def measure_initializers(
     drawn, layers = [], []
     cells = {(c.model, c.init, c.seed): c for c in configs if c.method == "snip"}
     for (name, init, seed), c in cells.items():
-        model = build_model(name, init, seed).to(data.x_train.device)
-        x, y = draw_batch(data, c.scoring_batch, seed)
-        scores = sensitivity(model, x, y)
-        mask = keep_top(scores, c.sparsity)
+        _, mask, outcome = prepare(c, data)
         key = {"model": name, "init": init, "seed": seed}
-        fields = {"masks": digest(mask), "collapsed": "; ".join(collapsed(model, mask, x))}
+        fields = {column: outcome[column] for column in ("masks", "collapsed")}
         if MODELS[name].family == "Recurrent":
             fields |= _inside(mask)
         drawn.append(key | fields)
@@ -231,9 +221,7 @@ def measure_gate_biases(configs: Iterable[Config], data: Data) -> pd.DataFrame:
     at when scored), seed, reset, update."""
     rows = []
     for c in {(c.init, c.gates, c.seed): c for c in configs}.values():
-        model = build_model(c.model, c.init, c.seed, gates=c.gates).to(data.x_train.device)
-        x, y = draw_batch(data, c.scoring_batch, c.seed)
-        mask = make_masks(model, "snip", c.sparsity, x, y, c.seed)
+        _, mask, _ = prepare(c, data)
         reset, update, _ = mask["cell.bias_ih_l0"].view(3, CELLS).sum(1).tolist()
         rows.append((c.init, c.gates, c.seed, reset, update))
     table = pd.DataFrame(rows, columns=["init", "gates", "seed", "reset", "update"])
