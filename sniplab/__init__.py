@@ -15,7 +15,7 @@ from importlib import import_module
 _NAMES = {  # by room
     "snipcore": "digest",
     "sniplab.data": "DATASETS Data draw_batch load_data random_labels",
-    "sniplab.engines": "ENGINES step_costs",
+    "sniplab.engines": "ENGINES",
     "sniplab.pruners": "keep magnitude_scores",
     "sniplab.controls": "random_scores shuffle_masks",
     "sniplab.methods": "METHODS Method make_masks",
@@ -24,7 +24,7 @@ _NAMES = {  # by room
     "sniplab.runs": "COLUMNS CURVE_POINTS CURVES Config curve_text "
     "hardware identity parameter_count parts_of read_results run_grid select",
     "sniplab.sections": "COMMITTED PROFILES RESULTS output_folder rows_of",
-    "sniplab.show": "ENGINE_LOOKS counted plot_style spanned",
+    "sniplab.show": "counted plot_style spanned",
     "sniplab.sparse": "SparseLinear sparse_linears stackable train_stacked",
     "sniplab.stats": "paired percent points summarize t_interval",
     "sniplab.training": "History evaluate train",

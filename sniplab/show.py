@@ -9,12 +9,6 @@ from matplotlib.artist import Artist
 
 from sniplab.methods import METHODS
 
-ENGINE_LOOKS = {
-    "masked": ("masked", "#d55e00", "s"),
-    "sparse": ("sparse", "#56b4e9", "o"),
-    "stacked": ("sparse and stacked", "#0072b2", "D"),
-}
-
 PUBLISHED = {"c": "#f0e442", "ec": "black", "lw": 0.7, "zorder": 5}  # markers of published values
 
 DATA_TITLES = {

@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 import snipcore as snip
 import sniplab as lab
-from sniplab.sections import sweep
+from sniplab.sections import sweep, sweep_time
 
 FOLDER = Path(__file__).resolve().parent.parent / "figures"
 
@@ -443,7 +443,7 @@ def engine_costs(data: lab.Data) -> list[dict]:
     configs = sweep.plan("quick", data.name, seeds=1, iterations=540)["sweep"]
     configs = [config for config in configs if config.model == "lenet-300-100"]
     stacked = [config.sparsity for config in configs if config.sparsity >= lab.engines.STACKED_FROM]
-    costs = lab.step_costs("lenet-300-100", sorted({*stacked}), data, rounds=9)
+    costs = sweep_time.step_costs(sorted({*stacked}), data, rounds=9)
     goals, rows = {("stacked", 0.95): "≥ 3.5", ("stacked", 0.98): "≥ 8"}, []
     with threads(1):
         for (sparsity, engine), part in costs.groupby(["sparsity", "engine"]):

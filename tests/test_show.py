@@ -1,6 +1,7 @@
 """Words for numbers, and one look."""
 
 import sniplab as lab
+from sniplab.sections import sweep_time
 
 
 def test_words_for_numbers():
@@ -14,4 +15,4 @@ def test_every_method_and_engine_has_a_look():
     labels = [row.label for row in lab.METHODS.values()]
     looks = [(row.colour, row.marker) for row in lab.METHODS.values()]
     assert len(set(labels)) == len(set(looks)) == len(labels)
-    assert tuple(lab.ENGINE_LOOKS) == lab.ENGINES
+    assert tuple(sweep_time.LOOKS) == lab.ENGINES

@@ -12,6 +12,7 @@ from torch import nn
 
 import snipcore as snip
 import sniplab as lab
+from sniplab.sections import sweep_time
 
 RECIPE = lab.Recipe(iterations=200, lr=0.05, checkpoints=2)
 
@@ -471,9 +472,11 @@ def test_the_engine_follows_from_what_is_run(device):
         assert lab.engines.engine_for(model, sparsity, recipe, place) == engine
 
 
-def test_step_costs_cover_every_engine(digits):
+def test_step_costs_cover_every_engine(digits, monkeypatch):
+    monkeypatch.setattr(sweep_time, "STEPS", 3)
+    monkeypatch.setattr(sweep_time, "STACK", 2)
     before = torch.get_num_threads()
-    table = lab.step_costs("lenet-300-100", (0.9, 0.98), digits, rounds=2, steps=3, networks=2)
+    table = sweep_time.step_costs((0.9, 0.98), digits, rounds=2)
     assert table.groupby(["sparsity", "engine"]).size().tolist() == [2] * 6
     assert (table.seconds > 0).all() and (table.speed > 0).all()
     assert torch.get_num_threads() == before

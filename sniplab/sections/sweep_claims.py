@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 import pandas as pd
 
 from snipcore import MODELS
-from sniplab.sections import COMMITTED, RESULTS, Plan, stored_rows, stored_table
+from sniplab.sections import COMMITTED, RESULTS, Plan, stored_rows
 from sniplab.sections.sweep import ABOVE, DENSE_CELL, FIG_1, rates_plan
 from sniplab.sections.sweep_tables import (
     BY,
@@ -270,6 +270,4 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     ).itertuples():
         if row.momentum == 0.9:
             numbers[f"diverged.{row.start.replace(' ', '_')}.{row.lr:g}"] = row.diverged
-    speed = stored_table("1_time").groupby(["engine", "sparsity"]).speed.median()
-    numbers |= {f"speed.{engine}.{100 * s:g}": f"{v:.1f}" for (engine, s), v in speed.items()}
     return numbers

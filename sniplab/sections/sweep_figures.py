@@ -8,7 +8,7 @@ import pandas as pd
 
 from sniplab.methods import METHODS, Method
 from sniplab.sections.sweep_tables import OTHERS, guessing, published_table
-from sniplab.show import ENGINE_LOOKS, PUBLISHED, legend_above, level, say_if_empty
+from sniplab.show import PUBLISHED, legend_above, level, say_if_empty
 
 SPARSITY = r"sparsity $\bar\kappa$ (%)"
 SMALL = {  # of panels side by side
@@ -222,28 +222,3 @@ def _draw_by_variant(axis, table, names, lines, styles) -> None:
         axis.errorbar(group["mean"], y, xerr=half, label=label, **style)
         axis.axvline(lines[sparsity], color=colour, ls=dash, lw=1.2, label=f"{label}, published")
     axis.grid(axis="x", visible=False)
-
-
-def speeds(costs: pd.DataFrame) -> pd.DataFrame:
-    """Quartiles of how many times as fast as a dense step a step is, by engine and sparsity."""
-    return costs.groupby(["engine", "sparsity"]).speed.quantile([0.25, 0.5, 0.75]).unstack()
-
-
-def draw_speeds(costs: pd.DataFrame) -> plt.Figure:
-    """How many times as fast as a dense step a step is, by engine and sparsity; bars are quartiles.
-    `costs`: as from `step_costs`."""
-    speed, levels = speeds(costs), sorted(costs.sparsity.unique())
-    with plt.rc_context(SMALL):
-        figure, axis = plt.subplots(figsize=(7.5, 3.4))
-        for shift, (engine, style) in zip((-0.12, 0, 0.12), ENGINE_LOOKS.items(), strict=True):
-            label, colour, marker = style
-            low, middle, high = speed.loc[engine].to_numpy().T
-            x, options = np.arange(len(levels)) + shift, {"fmt": f"{marker}-", "color": colour}
-            axis.errorbar(x, middle, [middle - low, high - middle], label=label, **options)
-        axis.axhline(1, color="black", lw=1, ls="--", label="dense")
-        axis.set_yscale("log", base=2)
-        axis.yaxis.set_major_formatter("{x:g}")
-        axis.set_xticks(range(len(levels)), [f"{100 * s:g}" for s in levels])
-        axis.set(xlabel=SPARSITY, ylabel="times as fast as a dense step")
-        legend_above(figure, 4)
-    return figure
