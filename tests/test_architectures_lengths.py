@@ -9,7 +9,6 @@ from sniplab.recipe import Recipe
 from sniplab.runs import Config
 from sniplab.sections import COMMITTED
 from sniplab.sections import architectures_lengths as lengths
-from sniplab.sections.architectures_collected import lengths_plan
 from sniplab.stats import minus_twin
 
 DENSE = (20.0, 20.2, 20.4)
@@ -126,7 +125,7 @@ def test_each_network_is_compared_with_its_own_shortest_runs():
 
 
 def test_as_many_runs_are_planned_as_the_report_says():
-    (planned,) = lengths_plan(COMMITTED).values()
+    (planned,) = lengths.lengths_plan(COMMITTED).values()
     assert len(set(planned)) == 30
     cells = {(c.model, c.method, c.sparsity, c.recipe.iterations, c.seed) for c in planned}
     for model, sparsity, lengths_, seeds in (

@@ -11,7 +11,6 @@ from sniplab.recipe import Recipe
 from sniplab.runs import Config
 from sniplab.sections import COMMITTED
 from sniplab.sections import architectures_methods as methods
-from sniplab.sections.architectures_collected import methods_plan
 
 LEVELS = {"alexnet-s": 0.9, "squeezenet-vanilla": 0.95}
 
@@ -95,7 +94,7 @@ def test_a_panel_for_each_network():
     assert labels == ["SNIP, shuffled within layers", "random"]
     plt.close(figure)
     plt.close(methods.draw_methods(methods.compared(ROWS[:0])))  # of a profile without them
-    (planned,) = methods_plan(COMMITTED).values()
+    (planned,) = methods.methods_plan(COMMITTED).values()
     assert {c.model for c in planned} == set(LEVELS) and len(planned) == 42
 
 

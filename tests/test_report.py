@@ -13,19 +13,9 @@ import sniplab as lab
 from sniplab import report
 from sniplab.data import FallbackWarning
 from sniplab.runs.config import flat_fields
-from sniplab.sections import (
-    architectures_collected,
-    connections_labels,
-    data_and_initialization_batches,
-    sweep_collected,
-)
 
-COLLECTED = {
-    **sweep_collected.PLANS,
-    **architectures_collected.PLANS,
-    "3_labels": connections_labels.labels_plan,
-    "4_batches": data_and_initialization_batches.batches_plan,
-}
+# Those by the decorator `collected`.
+COLLECTED = {name: plan for name, plan in report.PLANS.items() if hasattr(plan, "__wrapped__")}
 
 
 def test_the_page_of_the_notebooks_as_they_are(tmp_path, monkeypatch, capsys):

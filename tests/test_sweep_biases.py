@@ -8,7 +8,7 @@ import pytest
 from conftest import rows_for
 
 import sniplab as lab
-from sniplab.sections import COMMITTED, sweep, sweep_biases, sweep_collected
+from sniplab.sections import COMMITTED, sweep, sweep_biases, sweep_methods
 
 
 def runs(method, errors, sparsity=0.99, **how):
@@ -68,8 +68,8 @@ def test_a_panel_for_each_sparsity():
 
 
 def test_every_run_has_its_twin():
-    (planned,) = sweep_collected.biases_plan(COMMITTED).values()
-    (later,) = sweep_collected.methods_plan(COMMITTED).values()
+    (planned,) = sweep_biases.biases_plan(COMMITTED).values()
+    (later,) = sweep_methods.methods_plan(COMMITTED).values()
     assert len(planned) == 60 and not any(config.biases for config in planned)
     twins = {dataclasses.replace(config, biases=True) for config in planned}
     assert twins <= {*later, *sweep.plan(COMMITTED)["sweep"]}

@@ -7,7 +7,7 @@ from conftest import configs_of, rows_for
 
 from sniplab.recipe import Recipe
 from sniplab.runs import Config
-from sniplab.sections import COMMITTED, sweep_collected, sweep_fashion, sweep_tables
+from sniplab.sections import COMMITTED, sweep_fashion, sweep_tables
 
 LEVELS = (0.5, 0.9)
 
@@ -86,5 +86,5 @@ def test_a_line_for_each_data_set():
     labels = [text.get_text() for text in axis.get_legend().get_texts()]
     assert labels == ["MNIST", "Fashion-MNIST"]
     plt.close(figure)
-    (planned,) = sweep_collected.fashion_plan(COMMITTED).values()
+    (planned,) = sweep_fashion.fashion_plan(COMMITTED).values()
     assert {config.dataset for config in planned} == {"fashion_mnist"}

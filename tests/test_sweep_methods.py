@@ -6,7 +6,7 @@ import pytest
 from conftest import configs_of, rows_for
 
 import sniplab as lab
-from sniplab.sections import COMMITTED, sweep_collected, sweep_methods
+from sniplab.sections import COMMITTED, sweep_methods
 from sniplab.sections.sweep import ABOVE
 
 SNIPS = (2.0, 2.1, 2.3)  # errors of three seeds, at every sparsity
@@ -111,7 +111,7 @@ def test_a_network_pruned_after_training_is_a_method_of_its_own_name():
 
 def test_every_planned_method_has_its_panel():
     shown = {method for methods in sweep_methods.PANELS.values() for method in methods}
-    (runs_planned,) = sweep_collected.methods_plan(COMMITTED).values()
+    (runs_planned,) = sweep_methods.methods_plan(COMMITTED).values()
     pruned = [config for config in runs_planned if config.method != "dense"]
     later = [config for config in pruned if not config.pretrain]
     assert shown == {config.method for config in later} | {"narrow", "trained", "rewound"}

@@ -1,7 +1,9 @@
 """Does SNIP cost less after longer training? AlexNet-s and the small recurrent networks.
 
-Runs of other lengths than the section's are those of `architectures_collected.lengths_plan`.
+Runs of other lengths than the section's are those of `lengths_plan`.
 """
+
+import dataclasses
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -9,7 +11,8 @@ import pandas as pd
 from snipcore import MODELS
 from sniplab.methods import METHODS
 from sniplab.recipe import PROTOCOLS
-from sniplab.sections import Plan
+from sniplab.runs import Config
+from sniplab.sections import COMMITTED, Plan, architectures, collected
 from sniplab.sections.architectures import EPOCH
 from sniplab.sections.architectures_costs import (
     PUBLISHED_MARKERS,
@@ -23,6 +26,23 @@ from sniplab.verdicts import collected_claim
 
 SHOWN = ["model", "method", "epochs", "seed", "error", "train_error"]  # of the runs, in the figure
 BY = ["model", "epochs"]
+
+
+@collected("lengths")
+def lengths_plan() -> list[Config]:
+    """Dense and pruned, three seeds: AlexNet-s in 24, 48 and 96 epochs beside the 12 of the
+    committed runs; LSTM-s and GRU-s for a fifth of the full length beside the half of the committed
+    runs. Seed by seed: what a day leaves undone is a seed, not a cell."""
+    runs = [
+        config
+        for epochs in (24, 48, 96)
+        for config in architectures.plan(COMMITTED, "alexnet-s", epochs=epochs, seeds=3)["trained"]
+    ]
+    runs += [
+        dataclasses.replace(config, recipe=dataclasses.replace(config.recipe, iterations=15_000))
+        for config in architectures.plan(COMMITTED, ("lstm-s", "gru-s"), seeds=3)["trained"]
+    ]
+    return sorted(runs, key=lambda config: config.seed)
 
 
 def by_length(other_lengths: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

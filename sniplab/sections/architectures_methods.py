@@ -1,7 +1,7 @@
 """Does the choice of connections matter in convolutional networks? Other masks beside SNIP's.
 
-The runs are those of `architectures_collected.methods_plan`, SNIP's among them; these are the
-section's own, trained once more. LeNet-300-100 is asked the same in `sweep_methods`.
+SNIP's runs are the section's own, trained once more beside the others. LeNet-300-100 is asked the
+same in `sweep_methods`.
 """
 
 from collections.abc import Mapping
@@ -13,20 +13,29 @@ from torch import Tensor, nn
 
 from snipcore import MODELS, build_model, load_masks
 from sniplab.methods import make_masks
+from sniplab.runs import Config
 from sniplab.runs.config import shapes
-from sniplab.sections import RESULTS, Plan
+from sniplab.sections import COMMITTED, RESULTS, Plan, architectures, collected
 from sniplab.sections.architectures_costs import initial_runs
 from sniplab.show import draw_forest
 from sniplab.stats import paired, quoted_table
 from sniplab.verdicts import collected_claim
 
+LATER = ("synflow", "iterative-snip", "grasp", "erk", "shuffled", "random")
 QUESTIONS = {  # what is claimed of a control
     "shuffled": "SNIP beats its own mask shuffled within layers",
     "random": "SNIP beats random pruning",
 }
-
-
 ON = ["model", "sparsity", "iterations", "seed"]  # what the runs of a pair share
+
+
+@collected("methods")
+def methods_plan() -> list[Config]:
+    """SNIP and LATER on two networks, 12 epochs, three seeds. SNIP's are trained here once more,
+    since on another machine an error may change by points."""
+    networks, methods = ("alexnet-s", "squeezenet-vanilla"), ("snip", *LATER)
+    runs = architectures.plan(COMMITTED, networks, methods, epochs=12, seeds=3)["trained"]
+    return [config for config in runs if config.method != "dense" and config.norm == "running"]
 
 
 def compared(rows: pd.DataFrame, built: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -10,7 +10,7 @@ arXiv:2009.11094, who score convolutional networks on wrong labels, and on wrong
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from sniplab.recipe import PROTOCOLS, recipe_for
+from sniplab.recipe import recipe_for
 from sniplab.runs import Config
 from sniplab.sections import Plan, collected
 from sniplab.show import DATA_LOOKS, DATA_TITLES
@@ -25,7 +25,7 @@ SEEDS = {"mnist": 20, "fashion_mnist": 5}  # as many as SNIP has
 @collected("labels")
 def labels_plan() -> list[Config]:
     """METHOD on NETWORK at LEVELS, SEEDS of each data set, seed by seed."""
-    recipe = recipe_for(NETWORK, PROTOCOLS["mnist"].iterations, 75)
+    recipe = recipe_for(NETWORK, 75_000, 75)
     return [
         Config(NETWORK, recipe, METHOD, sparsity, seed, dataset)
         for dataset, levels in LEVELS.items()

@@ -9,7 +9,7 @@ import dataclasses
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from sniplab.recipe import PROTOCOLS, recipe_for
+from sniplab.recipe import recipe_for
 from sniplab.runs import Config
 from sniplab.sections import Plan, collected
 from sniplab.show import PUBLISHED, legend_above, level
@@ -36,7 +36,7 @@ BY = ["batch_size", "sparsity"]
 @collected("batches")
 def batches_plan() -> list[Config]:
     """NETWORK, dense and by SNIP, at the sparsities of LOOKS in batches of SIZES, five seeds."""
-    plain, configs = recipe_for(NETWORK, PROTOCOLS["mnist"].iterations, 75), []
+    plain, configs = recipe_for(NETWORK, 75_000, 75), []
     for size in SIZES:
         recipe = dataclasses.replace(plain, batch_size=size, iterations=IMAGES_SEEN // size)
         configs += [

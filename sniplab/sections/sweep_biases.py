@@ -1,19 +1,32 @@
 """What it changes that biases are pruned and counted: LeNet-300-100 by the published protocol.
 
 Biases start at 0, so that every method that multiplies a score by the weight gives them 0. The runs
-that keep all biases are those of `sweep_collected.biases_plan`; their twins, which prune them, are
-of the sweep and of `methods_plan`.
+that keep all biases are those of `biases_plan`; their twins, which prune them, are of the sweep and
+of `sweep_methods.methods_plan`.
 """
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from sniplab.sections.sweep_collected import SCORED
-from sniplab.sections.sweep_tables import LENET_300
+from sniplab.runs import Config
+from sniplab.sections import collected
+from sniplab.sections.sweep_tables import FULL, LENET_300
 from sniplab.show import draw_forest, level
 from sniplab.stats import paired, quoted_table
 
 BY = ["method", "sparsity"]
+SCORED = ("snip", "magnitude", "synflow", "iterative-snip", "force", "grasp")  # biases at 0 get 0
+
+
+@collected("biases")
+def biases_plan() -> list[Config]:
+    """SCORED with all biases kept, at 95 and 99 %, five seeds."""
+    return [
+        Config(LENET_300, FULL, method, sparsity, seed, biases=False)
+        for seed in range(5)
+        for method in SCORED
+        for sparsity in (0.95, 0.99)
+    ]
 
 
 def compared(rows: pd.DataFrame, later: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:

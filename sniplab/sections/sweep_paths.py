@@ -21,7 +21,7 @@ def on_paths(rows: pd.DataFrame, later: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         rows: of the sweep, of which those by the published protocol count; later: of
-            `sweep_collected.methods_plan`.
+            `sweep_methods.methods_plan`.
     """
     swept = rows[(rows.part == "sweep") & (rows.model == LENET_300)]
     runs = pd.concat([swept, later[later.pretrain == 0]], ignore_index=True)

@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 
 from snipcore import MODELS
+from sniplab.recipe import recipe_for
 from sniplab.sections import Plan, cut_in_two
 from sniplab.show import level
 from sniplab.stats import paired, points, summarize
 from sniplab.verdicts import close
 
 LENET_300, LENET_5 = "lenet-300-100", "lenet-5-caffe"
+FULL = recipe_for(LENET_300, 75_000, 75)  # the published protocol
 CONTROLS = ("shuffled", "magnitude", "random")
 
 PUBLISHED = {  # Table 1: percent, by network and sparsity
