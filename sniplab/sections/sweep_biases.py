@@ -10,7 +10,7 @@ import pandas as pd
 
 from sniplab.runs import Config
 from sniplab.sections import collected
-from sniplab.sections.sweep_tables import FULL, LENET_300
+from sniplab.sections.sweep_tables import FULL, LENET_300, protocol_rows
 from sniplab.show import draw_forest, level
 from sniplab.stats import paired, quoted_table
 
@@ -35,10 +35,9 @@ def compared(rows: pd.DataFrame, later: pd.DataFrame, swept: pd.DataFrame) -> pd
 
     Args:
         rows: of `biases_plan`; later: of `methods_plan`; swept: of the plan of the sweep, of which
-            those by the published protocol count.
+            `protocol_rows` count.
     """
-    ours = swept[(swept.part == "sweep") & (swept.model == LENET_300)]
-    pruned = pd.concat([ours, later[later.pretrain == 0]], ignore_index=True)
+    pruned = pd.concat([protocol_rows(swept), later[later.pretrain == 0]], ignore_index=True)
     return paired(rows, pruned[pruned.method.isin(SCORED)], BY, (*BY, "seed"))
 
 

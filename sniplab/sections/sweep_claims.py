@@ -20,6 +20,7 @@ from sniplab.sections.sweep_tables import (
     curve_name,
     lost_trials,
     main_part,
+    protocol_rows,
     recipes_near,
     swept_rows,
     title,
@@ -241,7 +242,7 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
         for curve, group in table.groupby("curve"):
             model, part = names[curve]
             numbers |= quoted_table(f"{part}_{kind}", group.assign(model=model), by)
-    main = swept[(swept.part == "sweep") & (swept.model == LENET_300)]
+    main = protocol_rows(swept)
     magnitude, shuffled = (main[main.method == method] for method in ("magnitude", "shuffled"))
     beside = paired(magnitude, shuffled, BY, (*BY, "seed"))
     numbers |= quoted_table("magnitude_minus_shuffled", beside, BY)

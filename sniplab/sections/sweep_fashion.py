@@ -10,7 +10,7 @@ import pandas as pd
 from sniplab.runs import Config
 from sniplab.sections import Plan, collected
 from sniplab.sections.sweep_figures import sparsity_axis
-from sniplab.sections.sweep_tables import FULL, LENET_300, costs
+from sniplab.sections.sweep_tables import FULL, LENET_300, costs, protocol_rows
 from sniplab.show import DATA_LOOKS, DATA_TITLES
 from sniplab.stats import minus_twin, paired, quoted_table, summarize
 from sniplab.verdicts import collected_claim
@@ -32,9 +32,9 @@ def on_both(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
         rows: of `fashion_plan`; swept: of the plan of the sweep, of which those on MNIST by the
             published protocol count.
     """
-    chosen = (swept.part == "sweep") & (swept.model == LENET_300) & (swept.dataset == "mnist")
-    mnist = swept[chosen & swept.method.isin(["dense", "snip"])]
-    return pd.concat([mnist[mnist.sparsity.isin(rows.sparsity)], rows], ignore_index=True)
+    mnist = protocol_rows(swept)[lambda table: table.dataset == "mnist"]
+    mnist = mnist[mnist.method.isin(["dense", "snip"]) & mnist.sparsity.isin(rows.sparsity)]
+    return pd.concat([mnist, rows], ignore_index=True)
 
 
 def harder(runs: pd.DataFrame) -> pd.DataFrame:

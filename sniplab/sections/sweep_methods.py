@@ -17,7 +17,7 @@ from sniplab.runs import Config
 from sniplab.runs.config import width_for
 from sniplab.sections import Plan, collected, sweep
 from sniplab.sections.sweep_figures import draw_differences
-from sniplab.sections.sweep_tables import FULL, LENET_300
+from sniplab.sections.sweep_tables import FULL, LENET_300, protocol_rows
 from sniplab.stats import minus_twin, paired, points, pooled, quoted_table, unsigned
 from sniplab.verdicts import collected_claim
 
@@ -112,11 +112,9 @@ def compared(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
     """Each method − SNIP at equal sparsity within seeds, as from `paired`, by method and sparsity.
 
     Args:
-        rows: of `methods_plan`; swept: of the plan of the sweep, of which those by the published
-            protocol count.
+        rows: of `methods_plan`; swept: of the plan of the sweep, of which `protocol_rows` count.
     """
-    snips = swept[swept.part == "sweep"]
-    snips = snips[(snips.method == "snip") & (snips.model == LENET_300)]
+    snips = protocol_rows(swept)[lambda table: table.method == "snip"]
     return paired(beside(rows), snips, ["method", "sparsity"], ("sparsity", "seed"))
 
 
@@ -157,7 +155,7 @@ def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
     """The differences for prose: "beside.force.99", with ".mean", ".verdict" and so on, in the mean
     over sparsities "pooled.grasp", and "iterative_minus_force.98"; the median of the least certain,
     "median.iterative-snip.99"."""
-    snips = swept[(swept.part == "sweep") & (swept.model == LENET_300) & (swept.method == "snip")]
+    snips = protocol_rows(swept)[lambda table: table.method == "snip"]
     iterative, force = (rows[rows.method == method] for method in ("iterative-snip", "force"))
     between = paired(iterative, force, ["sparsity"], ("sparsity", "seed"))
     highest = iterative[iterative.sparsity == sweep.ABOVE[-1]]

@@ -5,7 +5,7 @@ import pandas as pd
 import seaborn as sns
 
 from sniplab.methods import METHODS
-from sniplab.sections.sweep_tables import LENET_300
+from sniplab.sections.sweep_tables import protocol_rows
 
 SHOWN = 0.9  # sparsity from which on
 PANELS = {
@@ -20,11 +20,9 @@ def on_paths(rows: pd.DataFrame, later: pd.DataFrame) -> pd.DataFrame:
     how much of what they keep lies on a path, in percent.
 
     Args:
-        rows: of the sweep, of which those by the published protocol count; later: of
-            `sweep_methods.methods_plan`.
+        rows: of the sweep, of which `protocol_rows` count; later: of `sweep_methods.methods_plan`.
     """
-    swept = rows[(rows.part == "sweep") & (rows.model == LENET_300)]
-    runs = pd.concat([swept, later[later.pretrain == 0]], ignore_index=True)
+    runs = pd.concat([protocol_rows(rows), later[later.pretrain == 0]], ignore_index=True)
     pruned = runs[(runs.method != "dense") & (runs.sparsity >= SHOWN)]
     return pruned.assign(on_a_path=100 * pruned.effective)
 

@@ -95,6 +95,11 @@ def swept_rows(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows.part.isin(list(ENDING))]
 
 
+def protocol_rows(swept: pd.DataFrame) -> pd.DataFrame:
+    """Of the plan of the sweep, the runs of LeNet-300-100 by the published protocol."""
+    return swept[(swept.part == "sweep") & (swept.model == LENET_300)]
+
+
 def costs(rows: pd.DataFrame, per: str = "curve") -> pd.DataFrame:
     """SNIP − dense at every sparsity within seeds, as from `paired`, for each `per`."""
     pruned, dense = (rows[rows.method == method] for method in ("snip", "dense"))
