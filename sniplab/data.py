@@ -24,8 +24,8 @@ from snipcore import check_known, generator_for, pick_device
 class Data:
     """A data set on its device: normalised images, labels, and where they come from.
 
-    `source` is a sentence that every figure and table made from these images repeats; what tells
-    two data sets apart is the `digest`.
+    `source` is a sentence that every row of results repeats; what tells two data sets apart is the
+    `digest`.
     """
 
     name: str

@@ -19,8 +19,8 @@ import torch
 
 
 def hardware(device: torch.device | None = None) -> str:
-    """What computed it, for the line under a figure: processor, cores, the vector units that
-    PyTorch uses there (others round otherwise, so the last digits differ), version of PyTorch."""
+    """What computed a row: processor, cores, the vector units that PyTorch uses there (others round
+    otherwise, so the last digits differ), version of PyTorch."""
     if device is not None and device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
     name = platform.processor() or platform.machine()

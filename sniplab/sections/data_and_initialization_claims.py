@@ -61,7 +61,7 @@ def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
     return [
         *scoring_batch(rows, plan),
         initializers(rows, plan),
-        compared(
+        against_plain(
             rows,
             plan,
             id=f"initializers.{LSTM}",
@@ -69,7 +69,7 @@ def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
             sign="higher",
             text=f"{lstm}: masks scored with unscaled weights (RN, TN) err more than VS-X's",
         ),
-        compared(
+        against_plain(
             rows,
             plan,
             id="initializers.vs-h",
@@ -158,7 +158,7 @@ def initializers(rows: pd.DataFrame, plan: Plan) -> dict:
     return equal(claim, table, CLOSE)
 
 
-def compared(
+def against_plain(
     rows: pd.DataFrame,
     plan: Plan,
     id: str,

@@ -95,7 +95,7 @@ PUBLISHED_CELLS = {LENET_300: _snip(0.95, 0.98), LENET_5: _snip(0.98, 0.99)}
 VARIANT_CELLS = _snip(0.95, 0.98)
 COARSE = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)  # where ALL would take too long
 
-PROFILES = {
+SETTINGS = {
     "smoke": Profile(
         sweep={
             LENET_300: Numbers(20, 2, 2, _with_controls((0.5, 0.9, 0.98), (0.9,))),
@@ -186,7 +186,7 @@ def plan(
     """
     check_profile(profile)
     check_counts(seeds=seeds, iterations=iterations)
-    settings = PROFILES[profile]
+    settings = SETTINGS[profile]
     models = chosen(models, MODELS, "model")
     methods = chosen(methods, METHODS, "method")
     sparsities = several(sparsities)
@@ -259,7 +259,7 @@ def rates_plan(profile: str, dataset: str = "mnist") -> dict[str, list[Config]]:
     """Trials of dense LeNet-5-Caffe, in part "trials": at which rates it diverges, with momentum
     and without, and whether by the scale of its initial weights or of its inputs."""
     check_profile(profile)
-    settings = PROFILES[profile]
+    settings = SETTINGS[profile]
     return {
         "trials": [
             Config(

@@ -27,7 +27,7 @@ def published_rate_plan() -> list[Config]:
 def defaults_plan() -> list[Config]:
     """LeNet-5-Caffe's controls, and SNIP beside them, by the reference's defaults, at five seeds
     after those of the committed sweep."""
-    numbers = sweep.PROFILES[COMMITTED].defaults[LENET_5]
+    numbers = sweep.SETTINGS[COMMITTED].defaults[LENET_5]
     methods, levels = ("snip", *sweep.CONTROLS), numbers.sparsities["random"]
     parts = sweep.plan(COMMITTED, "mnist", LENET_5, methods, levels, seeds=numbers.seeds + 5)
     return [c for c in parts["defaults"] if c.method != "dense" and c.seed >= numbers.seeds]

@@ -95,7 +95,7 @@ QUESTIONS = {  # what is claimed of a method, and the verdict of `compared` by w
 }
 
 
-def beside(rows: pd.DataFrame) -> pd.DataFrame:
+def named_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of `methods_plan` by the names of BESIDE; narrow networks at the sparsity that leaves as
     many parameters."""
     sparsities = {width_for(LENET_300, sparsity): sparsity for sparsity in sweep.ABOVE}
@@ -115,7 +115,7 @@ def compared(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
         rows: of `methods_plan`; swept: of the plan of the sweep, of which `protocol_rows` count.
     """
     snips = protocol_rows(swept)[lambda table: table.method == "snip"]
-    return paired(beside(rows), snips, ["method", "sparsity"], ("sparsity", "seed"))
+    return paired(named_rows(rows), snips, ["method", "sparsity"], ("sparsity", "seed"))
 
 
 def draw_methods(table: pd.DataFrame) -> plt.Figure:
@@ -136,7 +136,7 @@ def claims(rows: pd.DataFrame, swept: pd.DataFrame, plan: Plan) -> list[dict]:
     planned = pd.DataFrame({"config": plan["methods"]}, dtype=object)
     for column in ("method", "sparsity", "width", "pretrain", "rewind"):
         planned[column] = [getattr(config, column) for config in plan["methods"]]
-    planned, runs, table = beside(planned), beside(rows), compared(rows, swept)
+    planned, runs, table = named_rows(planned), named_rows(rows), compared(rows, swept)
     judged_claims = []
     for method, (question, holds) in QUESTIONS.items():
         configs, stored, of_method = (
