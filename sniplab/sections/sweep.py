@@ -137,7 +137,7 @@ SETTINGS = {
         },
         defaults={
             LENET_300: Numbers(10_000, 5, 10, _with_controls(ALL, COARSE)),
-            LENET_5: Numbers(10_000, 3, 10, _with_controls(ALL, (0.5, 0.9, 0.95, 0.98, 0.99))),
+            LENET_5: Numbers(10_000, 3, 10, _with_controls(ALL, (0.5, *ABOVE)), seeds_above=6),
         },
         table_1={
             LENET_300: Numbers(75_000, 20, 75, PUBLISHED_CELLS[LENET_300]),
