@@ -485,7 +485,8 @@ def _excluded(model: nn.Module, picks: Picks) -> set[int]:
     from."""
     ids = set()
     for module, name in _picked(model, picks):
-        sources = _computed(module).get(name) or [module._parameters[name]]
+        own = module._parameters
+        sources = [own[name]] if name in own else _computed(module)[name]
         ids |= {id(source) for source in sources}
     return ids
 

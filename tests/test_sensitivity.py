@@ -633,6 +633,16 @@ def test_what_is_excluded_by_its_second_name_is_not_warned_of():
         snip.sensitivity_of(model, lambda: F.cross_entropy(model(tokens), y), exclude="3")
 
 
+def test_a_buffer_that_is_computed_can_be_excluded():
+    """It is computed from no parameter: looking for one raised KeyError."""
+    layer = nn.Linear(4, 4)
+    layer.register_buffer("scale", torch.ones(4))
+    nn.utils.parametrize.register_parametrization(layer, "scale", nn.ReLU())
+    model = nn.Sequential(layer, nn.Linear(4, 3))
+    assert list(snip.prunable(model, exclude="0")) == ["1.weight", "1.bias"]
+    assert list(snip.prunable(model, exclude="0.scale")) == list(snip.prunable(model))
+
+
 def test_a_model_of_inference_mode_is_refused():
     """Its weights got scores of 0, and its bias all of them."""
     with torch.inference_mode():

@@ -92,13 +92,11 @@ def values(rows: pd.DataFrame, swept: pd.DataFrame, fashion: pd.DataFrame) -> di
     "labels_minus_shuffled.95"."""
     snips = snip_beside(swept, fashion)
     below_99 = pooled(rows, snips, LEVELS["fashion_mnist"], ["dataset"], ("dataset", "seed"))
-    shuffled = swept[(swept.part == "sweep") & (swept.model == NETWORK)]
-    shuffled = shuffled[shuffled.method == "shuffled"]
-    on = ("dataset", "sparsity", "seed")
+    shuffled = swept[(swept.part == "sweep") & (swept.method == "shuffled")]
+    on = ["model", "dataset", "sparsity", "seed"]
+    beside_shuffled = paired(rows, shuffled, ["sparsity"], on)
     return {
         **quoted_table("labels", compared(rows, swept, fashion), ["dataset", "sparsity"]),
         **quoted_table("pooled_labels", below_99, ["dataset"]),
-        **quoted_table(
-            "labels_minus_shuffled", paired(rows, shuffled, ["sparsity"], on), ["sparsity"]
-        ),
+        **quoted_table("labels_minus_shuffled", beside_shuffled, ["sparsity"]),
     }
