@@ -58,6 +58,13 @@ def test_costs_are_compared_within_a_seed():
     assert quoted["longest_share.alexnet-s"] == "6"  # of 427
 
 
+def test_the_longest_runs_are_those_of_three_pairs():
+    begun = runs(48, 3.0, 3.6, 3.9).drop(index=5)  # one of three pruned runs is missing
+    quoted = lengths.values(pd.concat([runs(24, 3.0, 3.6, 3.9), begun]), SHORT)
+    assert quoted["longest_epochs.alexnet-s"] == "24"
+    assert quoted["length_cost.alexnet-s.48.mean"] == "3.30"  # of the two pairs that there are
+
+
 def test_without_longer_runs_there_is_nothing_to_compare():
     assert lengths.by_length(SHORT[:0], SHORT).empty
     assert lengths.values(SHORT[:0], SHORT) == {}

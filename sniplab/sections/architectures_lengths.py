@@ -26,6 +26,7 @@ from sniplab.verdicts import collected_claim
 
 SHOWN = ["model", "method", "epochs", "seed", "error", "train_error"]  # of the runs, in the figure
 BY = ["model", "epochs"]
+SEEDS = 3  # of fewer there is no mean: its interval would be too wide
 
 
 @collected("lengths")
@@ -127,7 +128,7 @@ def _draw_errors(axis: plt.Axes, runs: pd.DataFrame) -> None:
 def _draw_costs(axis: plt.Axes, runs: pd.DataFrame) -> None:
     pruned = minus_twin(initial_runs(runs), dense_runs(runs), [*BY, "seed"])
     table, colour = costs(runs), METHODS["snip"].colour
-    table = table[table.n > 2]  # of fewer seeds there are the points: their interval is too wide
+    table = table[table.n >= SEEDS]  # of fewer there are the points
     style = {"mfc": "white", "mec": colour, "label": "SNIP − dense, a seed"}
     axis.plot(pruned.epochs, pruned.error, "o", **style)
     style = {"color": colour, "marker": "_", "ms": 14, "mew": 2, "lw": 1.5, "capsize": 3}
@@ -174,10 +175,11 @@ def claims(other_lengths: pd.DataFrame, rows: pd.DataFrame, plan: Plan) -> list[
 def values(other_lengths: pd.DataFrame, rows: pd.DataFrame) -> dict[str, str]:
     """The numbers for prose, by model and epochs: errors ("length.test.alexnet-s.dense.24", or
     "length.training.…"), costs ("length_cost.alexnet-s.24"), and how these differ from those of the
-    shortest runs ("length_change.alexnet-s.24"); and of each network the longest runs that there
-    are, "longest_epochs.alexnet-s", and in percent of the protocol, "longest_share.…"."""
+    shortest runs ("length_change.alexnet-s.24"); and of each network the longest runs of SEEDS
+    pairs, "longest_epochs.alexnet-s", and in percent of the protocol, "longest_share.…"."""
     runs = by_length(other_lengths, rows)
-    longest = runs.groupby("model").epochs.max()
+    table = costs(runs)
+    longest = table[table.n >= SEEDS].groupby("model").epochs.max()
     return {
         **{f"longest_epochs.{model}": str(epochs) for model, epochs in longest.items()},
         **{
@@ -185,6 +187,6 @@ def values(other_lengths: pd.DataFrame, rows: pd.DataFrame) -> dict[str, str]:
             for model, epochs in longest.items()
         },
         **quoted_table("length", errors(runs), ["images", "model", "method", "epochs"]),
-        **quoted_table("length_cost", costs(runs), BY),
+        **quoted_table("length_cost", table, BY),
         **quoted_table("length_change", changes(runs), BY),
     }
