@@ -21,6 +21,7 @@ from sniplab.stats import points
 CLOSE = 0.3  # points: a number within them is the published one
 LEARNED, FAILED = 10.0, 80.0  # percent of training error: at most, at least
 RUINED = 10.0  # points of test error
+ROUNDING = 0.01  # points: of a published difference of two errors with two digits
 TRAINED_OUT = 1.0  # points: a dense network within them of its published error is trained out
 UNTRAINED = 40.0  # percent: a dense network that errs by more is hardly trained
 
@@ -50,17 +51,17 @@ RULES = {
     "checkpoint.",
     "direction": "Reproduced: every comparison has the claimed sign, at q < 0.05 after the "
     "correction of Benjamini & Hochberg over what one table shows. In part: some have. Not "
-    "reproduced: none has, and some have the opposite one or exclude the published difference. "
-    "Untested: a comparison that the claim needs is missing.",
+    "reproduced: none has, and some have the opposite one or exclude the published difference, "
+    f"which is rounded to ± {ROUNDING}. Untested: a comparison that the claim needs is missing.",
     "equality": f"Reproduced: every 95 % interval lies within ± {CLOSE} points, or ± 1 where the "
     "claim says a point. In part: some do. Not reproduced: none does, and some lie wholly outside. "
     "Untested: a comparison that the claim needs is missing (of architectures, where none refutes "
     f"it), or the dense network errs by more than {TRAINED_OUT:g} point above its own published "
     "error.",
     "ruin": f"Reproduced: the error is higher by at least {RUINED:g} points in every seed, or the "
-    "run diverges. In part: in some. Not reproduced: in none. Untested where the network that it "
-    f"is compared with errs by more than {UNTRAINED:g} %: it is hardly trained, and may only be "
-    "slower.",
+    "run diverges; the more seeds there are, the harder this is to meet. In part: in some. Not "
+    "reproduced: in none. Untested where the network that it is compared with errs by more than "
+    f"{UNTRAINED:g} %: it is hardly trained, and may only be slower.",
     "memory": f"Learned: a training error of at most {LEARNED:g} % in every seed. Failed: of at "
     f"least {FAILED:g} % in every seed, where the dense network has learned the same labels. In "
     "part: what lies between. Not reproduced: the opposite of the claim, in every seed.",
@@ -182,7 +183,7 @@ def directed(table: pd.DataFrame, sign: str) -> tuple[str, str]:
     complete_pairs, way = table.lost == 0, 1 if sign == "lower" else -1
     fails = table.verdict == {"higher": "lower", "lower": "higher"}[sign]
     if "published" in table:
-        fails |= way * (table["mean"] - table.published) > table.half
+        fails |= way * (table["mean"] - table.published) > table.half + ROUNDING
     return judged(complete_pairs & (table.verdict == sign), complete_pairs & fails)
 
 

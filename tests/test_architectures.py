@@ -424,20 +424,6 @@ def test_the_table_of_errors_puts_the_published_beside_ours():
     assert shown["Δ"].tolist() == ["+1.00", "+0.00 ± 0.05"]
 
 
-def test_costs_go_along_with_the_class_reports():
-    theirs = {n: e.pruned - e.dense for n, e in published.CLASS_REPORT.items()}
-    alike = pd.concat([pair(name, [2 * change + 1]) for name, change in theirs.items()])
-    assert costs.correlations(alike).tolist() == pytest.approx([1.0] * (1 + len(theirs)))
-    apart = alike.copy()
-    hit = (apart.model == "densenet-264") & (apart.method == "snip")
-    apart.loc[hit, "error"] += 30
-    found = costs.correlations(apart)
-    assert found["all"] < 0.9 and found["densenet-264"] == pytest.approx(1.0)
-    others = found.drop(["all", "densenet-264"])
-    assert len(others) == len(theirs) - 1 and (others < 0.95).all()
-    assert math.isnan(costs.correlations(pair("vgg-c", [1.0]))["all"])
-
-
 def test_statistics_are_compared_within_seeds():
     rows = pd.concat([
         runs([20.0, 21.0], "googlenet"),
@@ -566,8 +552,6 @@ def test_numbers_of_prose():
     assert found["cost.lstm-s"] == "1.10 ± 0.25" and found["cost.lstm-s.mean"] == "1.10"
     assert found["cost.lstm-s.verdict"] == "higher" and "cost.lstm-b" not in found
     assert found["batch_minus_initial.googlenet"] == "0.00"
-    assert found["class_report_correlation.networks"] == "2"
-    assert found["class_report_correlation.all"] == "–"
     assert found["smallest_kept"] == "–" and found["counts.paper.right"] == "23"
     assert found["m.wrn-16-8"] == "10.96"
     assert not [name for name in found if re.search(r"[\s,]", name)]

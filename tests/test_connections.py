@@ -170,6 +170,8 @@ def test_the_numbers_of_the_prose_are_those_of_the_tables(stored):
     assert found["pictures.tied_classes.fashion_mnist"] == "sneaker"
     assert found["pictures.tied_zeros.fashion_mnist"] == f"{100 * tied.zeros / tied.scores:.0f}"
     assert found["pictures.tied_zeros.mnist"] == "–"
+    # A tenth of all is kept, and of it 67 to 76 % lie in the first layer, which has 88 % of all.
+    assert found["pictures.first_layer.density"] == f"{10 * 67 / 88:.0f} to {10 * 76 / 88:.0f}"
     mean = scorings.r_wrong_labels.mean()
     assert found["pictures.wrong_labels.fashion_mnist"] == f"{mean:.2f}" == "0.95"
     rows = stored["likeness"].query("data == 'Fashion-MNIST' and scored == @PLAIN")

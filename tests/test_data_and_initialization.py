@@ -353,13 +353,10 @@ def test_what_the_gates_change():
         return begun + 0.1 * config.seed + 10 * (config.init != "vs-x")
 
     rows = made("gates", errors)
-    steps = tables.gate_steps(rows)
-    means = steps.set_index(["step", "init"])["mean"]
-    assert means["mask scored at 1", "rn"] == pytest.approx(-4)
-    assert means["kept trained from 1", "vs-x"] == pytest.approx(-3)
-    assert means["both", "tn"] == pytest.approx(-7)
-    shown = tables.pairs_text(steps, {"step": "change", "init": "scored with"})
-    assert len(shown) == 9 and shown.points[0].startswith("−4.00")
+    changes = tables.gate_differences(rows).set_index("init")["mean"]
+    assert changes.to_dict() == pytest.approx({"rn": -7, "tn": -7, "vs-x": -7})
+    harm = tables.harm_without_gates(rows).set_index("init")["mean"]
+    assert harm.to_dict() == pytest.approx({"rn": 10, "tn": 10})
     biases = pd.DataFrame(
         [
             (i, float(g), s, 8 * g + s, 16 * g)
@@ -584,7 +581,7 @@ def test_numbers_of_prose():
     assert values["init_minus.gru-s.rn.span"] == "24.0 to 67.8"
     assert values["init_minus.gru-s.rn.pairs"] == "all 3 higher"
     assert values["init_minus.gru-s.vs-h.pairs"] == "mixed"
-    assert values["gates_minus.both.rn"] == "0.00 ± 0.00"
+    assert values["gates_minus.rn"] == "0.00 ± 0.00"
     assert values["ruined_verdict"] == "reproduced" and values["initial_masks_cut"] == "0"
     assert values["units_reached.gru-s.rn"] == "54" and values["units_by_chance.gru-s.rn"] == "125"
     assert values["recurrent_share.gru-s.vs-x"] == "29"

@@ -41,6 +41,11 @@ def test_costs_of_two_sizes_are_compared_within_a_seed():
     assert found["batches_change.90"] == "1.00 ± 0.25"
     assert found["batches_cost.1000.90.mean"] == "1.60"
     assert found["batches_error.1000.0.mean"] == "2.00"
+    at_10 = rows[rows.sparsity == 0.9].assign(sparsity=0.1)
+    at_10["error"] -= [0.4, 0.5, 0.6] * (len(at_10) // 3)
+    at_10["run"] += " at 10 %"
+    found = batches.values(pd.concat([rows, at_10], ignore_index=True))
+    assert found["batches_gap.1000"] == "0.50 ± 0.25"
     hundred = [runs(100, 0.0, 1.0, 1.0, 1.0), runs(100, 0.9, 2.3, 2.5, 2.4)]
     found = batches.values(pd.concat([rows, *hundred], ignore_index=True))
     # Costs of 1.5, 1.7, 1.6 in large batches and of 1.3, 1.5, 1.4 in those of 100.

@@ -284,7 +284,8 @@ def test_what_has_no_verdict_says_why_and_is_not_corrected_for():
 def test_where_snip_memorises_most():
     rows = together(
         choices(random=LOWER),  # at 90 %
-        made({"snip": (60.0, 70.0), "random": (80.0, 81.0)}, sparsity=0.99),
+        made({"snip": (60.0, 70.0), "random": (80.0, 81.0)}, sparsity=0.98),
+        made({"snip": (85.0, 86.0), "random": (88.0, 89.0)}, sparsity=0.99),  # none fits anything
     )
     assert comparisons.snip_first(comparisons.usual_runs(rows)) == "1 of 2"
     true = comparisons.usual_runs(rows.assign(labels="true"))
@@ -358,6 +359,9 @@ def test_values_of_the_committed_rows():
     assert values[name] == at.text.removeprefix("+") and values[f"{name}.verdict"] == at.verdict
     assert values[f"{name}.tenths"] == f"{at['mean']:.1f}" and values["memory.images"] == "54,000"
     assert values["memory.least_error.all_bits.lenet-5-caffe"] == "9.7"
+    wrong = values["memory.error.lenet-5-caffe.snip.random.99.mean"]
+    bits = 54_000 * comparisons.label_bits(float(wrong)) / 4311
+    assert values["memory.bits.snip.LeNet-5-Caffe"] == f"{bits:.2f}"
 
 
 # ----------------------------------------------------------------------------------------- figures

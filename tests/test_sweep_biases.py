@@ -48,6 +48,14 @@ def test_kept_biases_are_compared_within_a_method_and_seed():
     assert found["biases_kept_widest.99"] == "1.25"
 
 
+def test_a_mask_that_leaves_no_path_tells_nothing_of_biases():
+    """Both networks guess: neither side of such a pair counts."""
+    cut = {"collapsed": "no path from input to output"}
+    for rows, swept in ((ROWS, SWEPT.assign(**cut)), (ROWS.assign(**cut), SWEPT)):
+        snip = sweep_biases.compared(rows[rows.method == "snip"], LATER, swept)
+        assert snip.empty
+
+
 def test_methods_are_compared_with_snip_at_equal_counting():
     table = sweep_biases.beside_snip(ROWS).set_index("method")
     assert table["mean"].to_dict() == pytest.approx({"magnitude": 2.9, "force": 0.0}, abs=1e-9)

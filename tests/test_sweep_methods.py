@@ -59,6 +59,12 @@ def test_iterative_snip_is_compared_with_force_and_by_its_median():
     assert quoted["iterative_minus_force.98.span"] == "0.1 to 9.1"
 
 
+def test_the_shuffle_within_units_is_compared_with_the_full_one():
+    swept = pd.concat([snips(), runs("shuffled", (0.1, 0.2, 0.3)).assign(part="sweep")])
+    quoted = sweep_methods.values(runs("shuffled-units", (0.4, 0.6, 0.8)), swept)
+    assert quoted["units_minus_shuffled.99.span"] == "0.3 to 0.5"
+
+
 def test_random_masks_are_beaten_where_they_err_more_and_later_methods_beat_where_less():
     more, less = (0.4, 0.5, 0.6), (-0.4, -0.5, -0.6)
     assert claim_of(runs("erk", more), "erk")["verdict"] == "reproduced"

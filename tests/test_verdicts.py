@@ -93,6 +93,16 @@ def test_an_equality_needs_the_whole_interval():
     assert of((0.1, 0.1), lost=1)["verdict"] == of((0.5, 0.1), lost=1)["verdict"] == "inconclusive"
 
 
+def test_a_published_difference_is_excluded_beyond_its_rounding():
+    """Published: −0.03, of two errors with two digits."""
+
+    def verdict(mean):
+        row = {"mean": [mean], "half": [0.07], "lost": [0], "published": [-0.03]}
+        return verdicts.directed(pd.DataFrame(row).assign(verdict="undecided"), "lower")[0]
+
+    assert verdict(0.045) == "inconclusive" and verdict(0.055) == "not reproduced"
+
+
 def test_a_dense_network_is_trained_out_within_a_point_of_the_published():
     assert verdicts.undertrained(16.5, 8.2) == (
         "dense network not trained out (16.5 %, published 8.2)"

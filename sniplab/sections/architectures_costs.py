@@ -115,15 +115,6 @@ def between_statistics(rows: pd.DataFrame) -> pd.DataFrame:
     return paired(rows[is_own(rows) & (rows.norm == "batch")], initial_runs(rows), ["model"])
 
 
-def correlations(rows: pd.DataFrame) -> pd.Series:
-    """How our costs go along with the class report's (Pearson's r): over all networks that both
-    have ("all"), and by the name of a network without that one. NaN below three networks."""
-    pairs = costs(rows)[["mean", "class_report"]].dropna()
-    groups = {"all": pairs} | {name: pairs.drop(name) for name in pairs.index}
-    r = {k: group["mean"].corr(group.class_report, min_periods=3) for k, group in groups.items()}
-    return pd.Series(r)
-
-
 # ------------------------------------------------------------------------------------------ tables
 
 
@@ -198,19 +189,13 @@ def batch_mask_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 def cost_values(rows: pd.DataFrame) -> dict[str, str]:
     """Numbers of prose: differences of each network, as "cost.gru-s"; by data set the spans of
-    lengths, errors and differences, as "costs.mnist"; how our differences go along with the class
-    report's."""
+    lengths, errors and differences, as "costs.mnist"."""
     cost = costs(rows)
     numbers = {"networks_trained": str(len(cost)), "of_one_seed": str((cost.n == 1).sum())}
     numbers |= quoted_table("cost", cost.reset_index(), ["model"])
     numbers |= quoted_table("batch_minus_initial", between_statistics(rows), ["model"])
     for dataset in ("cifar10", "mnist"):
         numbers |= _of_data(rows[rows.dataset == dataset], cost, dataset)
-    r = correlations(rows)
-    numbers["class_report_correlation.networks"] = str(len(r) - 1)
-    for name, group in (("all", r[["all"]]), ("without_one", r.drop("all"))):
-        known = len(group) and group.notna().all()
-        numbers[f"class_report_correlation.{name}"] = spanned(group, "{:.2f}") if known else "–"
     return numbers
 
 
@@ -268,7 +253,7 @@ def draw_delta(changes: pd.DataFrame) -> plt.Figure:
     for axis, (family, group) in zip(axes.flat, groups.items(), strict=True):
         _draw_family(axis, group.reset_index(drop=True))
         axis.set_title(FAMILIES.get(family, family), loc="left", fontsize=10, pad=3)
-    axes[0, 0].set_title("length", loc="right", fontsize=9, pad=3, weight="normal", x=1.08)
+    axes[0, 0].set_title("of full length", loc="right", fontsize=9, pad=3, weight="normal", x=1.11)
     axes[-1, 0].set_xlabel("test error, pruned − dense (points)")
     handles = handles_of(figure)
     order = sorted(handles, key=[*OURS.values(), *handles].index)  # ours first

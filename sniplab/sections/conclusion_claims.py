@@ -33,7 +33,7 @@ from sniplab.sections import (
 from sniplab.sections.conclusion import effects, leak_difference
 from sniplab.sections.connections_scored import read_tables
 from sniplab.show import spanned
-from sniplab.stats import unsigned
+from sniplab.stats import quoted_table, unsigned
 from sniplab.verdicts import ADDED, VERDICTS, table_of, tally_of
 
 # The runs of each section, by the file that keeps their rows.
@@ -134,7 +134,8 @@ def values(rows: pd.DataFrame, claims: pd.DataFrame) -> dict[str, str]:
         rows: of this section's plan.
         claims: of all sections, as from `claims_table`.
 
-    A name has no spaces: "in_part.pruned_beside_dense", "effect.new_weights_under_the_mask.95".
+    A name has no spaces: "in_part.pruned_beside_dense", "effect.new_weights_under_the_mask.95",
+    and by sparsity what no interval of these goes beyond, "effect_widest.95".
     """
     of_paper = claims[claims.section != ADDED]
     numbers = {"claims": str(len(of_paper))}
@@ -144,9 +145,10 @@ def values(rows: pd.DataFrame, claims: pd.DataFrame) -> dict[str, str]:
         numbers |= {f"{word}.{row['group']}": str(row[word]) for word in VERDICTS}
     for claim in claims.itertuples():
         numbers[f"verdict.{claim.id}"] = claim.verdict
-    for row in effects(rows).itertuples():
-        name = f"{row.choice}.{100 * row.sparsity:.0f}"
-        numbers |= {f"effect.{name}": row.text, f"effect_verdict.{name}": row.verdict}
+    effect = effects(rows)
+    numbers |= quoted_table("effect", effect, ["choice", "sparsity"])
+    widest = (effect["mean"].abs() + effect.half).groupby(effect.sparsity).max()
+    numbers |= {f"effect_widest.{100 * s:g}": f"{most:.2f}" for s, most in widest.items()}
     for row in stored_table("6_overlaps").itertuples():
         numbers[f"overlap.{row.choice}"] = f"{row.overlap:.2f}"
     leaks = stored_table("6_leak")

@@ -46,7 +46,7 @@ def draw_summary(
             choice.legend(loc="upper left", fontsize=7)
             choice.set_ylim(-0.4, 150)
         choice.set(ylabel="error minus SNIP's (points)", xlabel="sparsity (%)")
-        choice.set_title("b  Other masks of the same size", loc="left")
+        choice.set_title("b  Other masks, LeNet-300-100", loc="left")
         _draw_verdicts(verdicts, tally)
     return figure
 

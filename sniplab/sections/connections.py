@@ -281,9 +281,12 @@ def values(tables: Tables) -> dict[str, str]:
     inside, layers = inner_and_border(tables["kernel"]), tables["layers"]
     kept = layers[layers.sparsity == CHECKED].pivot(index="data", columns="layer", values="kept")
     size = layers["size"][layers.layer == "fc1"].max()
+    first = layers[(layers.sparsity == CHECKED) & (layers.layer == "fc1")]
+    density = 100 * first.kept / (first["size"] * first.masks)
     numbers = {
         "pictures.wrong_labels.changes": str(len(changed)),
         "pictures.first_layer.kept": spanned(100 * kept.fc1 / kept.sum(axis=1), "{:.0f}"),
+        "pictures.first_layer.density": spanned(density, "{:.0f}"),
         "pictures.first_layer.size": f"{100 * size / scorings.scores.max():.0f}",
     }
     for claim in claims(tables):

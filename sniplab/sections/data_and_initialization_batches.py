@@ -104,8 +104,12 @@ def values(rows: pd.DataFrame) -> dict[str, str]:
     """The numbers for prose: errors ("batches_error.1000.90.mean", of the dense network
     "batches_error.1000.0.mean"), costs ("batches_cost.1000.90") and what the largest batches change
     in them beside the smallest ("batches_change.90") and batches of 100
-    ("batches_change_from_100.90"), and these beside the smallest ("batches_change_to_100.90")."""
+    ("batches_change_from_100.90"), and these beside the smallest ("batches_change_to_100.90"); and
+    by the images in a batch the gap from 10 to 90 % ("batches_gap.50")."""
+    at_10, at_90 = (rows[rows.sparsity == sparsity] for sparsity in (0.1, 0.9))
+    gaps = paired(at_90, at_10, ["batch_size"], ("batch_size", "seed"))
     return {
+        **quoted_table("batches_gap", gaps, ["batch_size"]),
         **quoted_table("batches_error", summarize(rows, BY), BY),
         **quoted_table("batches_cost", costs(rows), BY),
         **quoted_table("batches_change", changes(rows), ["sparsity"]),

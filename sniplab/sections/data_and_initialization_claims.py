@@ -24,7 +24,8 @@ from sniplab.sections.data_and_initialization_tables import (
     MANY,
     PLAIN,
     batch_differences,
-    gate_steps,
+    gate_differences,
+    harm_without_gates,
     initializer_differences,
     of_part,
     published_table_3,
@@ -259,10 +260,10 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     "batch_gain_excluded" (a gain of 10,000 on 100 beyond its interval), "overlap_whole.100". By
     network and initialiser: "init_error.gru-s.snip.rn", "init_minus.gru-s.rn" (minus VS-X),
     "init_widest.lenet-300-100" (how much is not excluded). Of GRU-s: "shuffled_minus.rn",
-    "gates_error.1.0.rn" (biases scored at 1, trained from 0), "gates_minus.both.vs-x". Errors are
-    in percent, differences in points, with the endings of `quoted`. Of masks:
-    "units_reached.gru-s.rn", "units_by_chance.gru-s.rn", "recurrent_share.gru-s.rn" (percent of
-    what is kept).
+    "gates_error.1.0.rn" (biases scored at 1, trained from 0), "gates_minus.vs-x" (at 1 minus at 0),
+    "harm_without_gates.rn" (minus VS-X, biases at 0). Errors are in percent, differences in points,
+    with the endings of `quoted`. Of masks: "units_reached.gru-s.rn", "units_by_chance.gru-s.rn",
+    "recurrent_share.gru-s.rn" (percent of what is kept).
     """
     started = of_part(rows, "initializers")
     gated = of_part(rows, "gates").astype({"gates": int, "reinit_gates": int})
@@ -275,7 +276,8 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
         **quoted_table("init_minus", by_init, ["model", "init"]),
         **quoted_table("shuffled_minus", shuffle_differences(rows), ["init"]),
         **quoted_table("gates_error", summarize(gated, starts), starts),
-        **quoted_table("gates_minus", gate_steps(rows), ["step", "init"]),
+        **quoted_table("gates_minus", gate_differences(rows), ["init"]),
+        **quoted_table("harm_without_gates", harm_without_gates(rows), ["init"]),
     }
     gain = by_batch[(by_batch.minus == 100) & (by_batch.scoring_batch == MANY)]
     excluded = gain.half - gain["mean"]

@@ -105,26 +105,20 @@ def shuffle_differences(rows: pd.DataFrame) -> pd.DataFrame:
     return paired(shuffled, scored_rows(rows), ["init"], on=("model", "init", "seed"))
 
 
-STEPS = {  # changes of where the biases of the gates start, scored and trained: new and old
-    "mask scored at 1": ((1, 0), (0, 0)),
-    "kept trained from 1": ((1, 1), (1, 0)),
-    "both": ((1, 1), (0, 0)),
-}
-
-
-def gate_steps(rows: pd.DataFrame) -> pd.DataFrame:
-    """What each of STEPS changes in the error of GRU, by step and initialiser, as from `paired`."""
+def gate_differences(rows: pd.DataFrame) -> pd.DataFrame:
+    """Error of GRU with gate biases that start at 1 minus that with biases at 0, scored and trained
+    alike, by initialiser, as from `paired`."""
     gated = of_part(rows, "gates")
+    alike = gated[gated.gates == gated.reinit_gates]
+    return paired(alike[alike.gates == 1], alike[alike.gates == 0], ["init"], ("init", "seed"))
 
-    def begun(side: int) -> pd.DataFrame:
-        tables = []
-        for step, pair in STEPS.items():
-            scored, trained = pair[side]
-            cell = (gated.gates == scored) & (gated.reinit_gates == trained)
-            tables.append(gated[cell].assign(step=step))
-        return pd.concat(tables)
 
-    return paired(begun(0), begun(1), ["step", "init"], on=("step", "init", "seed"))
+def harm_without_gates(rows: pd.DataFrame) -> pd.DataFrame:
+    """Error of GRU by initialiser minus that under VS-X, all gate biases at 0, scored and trained,
+    so that every mask prunes them; as from `paired`."""
+    gated = of_part(rows, "gates")
+    at_0 = gated[(gated.gates == 0) & (gated.reinit_gates == 0)]
+    return paired(at_0[at_0.init != PLAIN], at_0[at_0.init == PLAIN], ["init"])
 
 
 # ------------------------------------------------------------------------------------- the tables

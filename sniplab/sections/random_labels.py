@@ -281,6 +281,8 @@ def held_back(rows: pd.DataFrame, plan: Plan) -> dict:
     table = other_choices(usual)
     table = table[(table.labels == "random") & table.verdict.isin(JUDGED)]
     text = "Other choices of as many connections learn more random labels by heart than SNIP's"
+    if len(table):
+        text += f", at {spanned(100 * table.sparsity, '{:.0f}')} %"
     name, configs = "memory.other_choices", plan["usual"]
     return collected_claim(name, GROUP, text, usual, configs, table, "training error", "lower")
 
@@ -359,8 +361,11 @@ def _capacity(usual: pd.DataFrame, plan: Plan) -> dict[str, str]:
     """Iterations of each network, what counting says of HARDEST, and the most that was learned."""
     images = images_seen(plan, COMMITTED)
     numbers = {"memory.images": f"{images:,}"}
-    most = bits_per_parameter(usual, images)[list(TRIED)].max(axis=None)
+    learned = bits_per_parameter(usual, images)
+    most = learned[list(TRIED)].max(axis=None)
     numbers["memory.bits.learned"] = "–" if pd.isna(most) else f"{most:.2f}"
+    for row in learned[learned.sparsity == HARDEST].itertuples():
+        numbers[f"memory.bits.snip.{row.network}".replace(" ", "_")] = f"{row.snip:.2f}"
     for model, iterations in {c.model: c.recipe.iterations for c in plan["usual"]}.items():
         kept = kept_count(parameter_count(model), HARDEST)
         numbers[f"memory.iterations.{model}"] = f"{iterations:,}"

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from sniplab.runs import Config
-from sniplab.sections import collected
+from sniplab.sections import collected, cut_in_two
 from sniplab.sections.sweep_tables import FULL, LENET_300, protocol_rows
 from sniplab.show import draw_forest, level
 from sniplab.stats import paired, quoted_table
@@ -31,14 +31,15 @@ def biases_plan() -> list[Config]:
 
 def compared(rows: pd.DataFrame, later: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
     """Each method's error with all biases kept minus that with biases pruned, within seeds, as from
-    `paired`, by method and sparsity.
+    `paired`, by method and sparsity, but for masks that leave no path: both networks guess.
 
     Args:
         rows: of `biases_plan`; later: of `methods_plan`; swept: of the plan of the sweep, of which
             `protocol_rows` count.
     """
     pruned = pd.concat([protocol_rows(swept), later[later.pretrain == 0]], ignore_index=True)
-    return paired(rows, pruned[pruned.method.isin(SCORED)], BY, (*BY, "seed"))
+    pruned = pruned[pruned.method.isin(SCORED) & ~cut_in_two(pruned)]
+    return paired(rows[~cut_in_two(rows)], pruned, BY, (*BY, "seed"))
 
 
 def beside_snip(rows: pd.DataFrame) -> pd.DataFrame:

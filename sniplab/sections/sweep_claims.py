@@ -155,12 +155,13 @@ def change(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
     """What pruning costs by Table 1: SNIP minus dense, within a seed."""
     rows = rows[rows.model == model]
     published = PUBLISHED[model, sparsity] - PUBLISHED[model, 0.0]
+    word = "better" if published < 0 else "worse"
+    text = f"{title(model)} {at(sparsity)}: {abs(published):.1f} points {word} than dense"
     snips = rows[(rows.method == "snip") & (rows.sparsity == sparsity)]
     table = paired(snips, rows[rows.method == "dense"], ["model"])
     claim = new_claim(
         _name("cost", model, sparsity), PRUNED, "§5.2, Table 1",
-        f"{title(model)} {at(sparsity)} is as good as dense", points(published), "difference",
-        length_of(rows), int(table.n.sum()),
+        text, points(published), "difference", length_of(rows), int(table.n.sum()),
     )  # fmt: skip
     if table.empty:
         return claim

@@ -74,7 +74,7 @@ def draw_curves(
                 if dense.lost:
                     text = f"dense: {dense.lost} of {dense.n + dense.lost} runs lost"
                     place = {"transform": axis.transAxes, "fontsize": 8, "ha": "right"}
-                    axis.text(0.98, 0.03, text, **place)
+                    axis.text(0.72, 0.03, text, **place)
             say_if_empty(axis, group)
         axes[0].set_ylabel("test error (%)")
         legend_above(figure, 3)

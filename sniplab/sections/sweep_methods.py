@@ -153,17 +153,22 @@ def claims(rows: pd.DataFrame, swept: pd.DataFrame, plan: Plan) -> list[dict]:
 
 def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
     """The differences for prose: "beside.force.99", with ".mean", ".verdict" and so on, in the mean
-    over sparsities "pooled.grasp", and "iterative_minus_force.98"; the median of the least certain,
+    over sparsities "pooled.grasp", and "iterative_minus_force.98"; the shuffle within units minus
+    the full one, "units_minus_shuffled.99"; the median of the least certain,
     "median.iterative-snip.99"."""
-    snips = protocol_rows(swept)[lambda table: table.method == "snip"]
+    table, swept = compared(rows, swept), protocol_rows(swept)
+    snips, shuffled = (swept[swept.method == method] for method in ("snip", "shuffled"))
+    within_units = rows[rows.method == "shuffled-units"]
     iterative, force = (rows[rows.method == method] for method in ("iterative-snip", "force"))
     between = paired(iterative, force, ["sparsity"], ("sparsity", "seed"))
+    shuffles = paired(within_units, shuffled, ["sparsity"], ("sparsity", "seed"))
     highest = iterative[iterative.sparsity == sweep.ABOVE[-1]]
     median = minus_twin(highest, snips, ["sparsity", "seed"]).error.median()
     below_99 = pooled(rows[rows.pretrain == 0], snips, sweep.ABOVE[:-1], ["method"])
     return {
-        **quoted_table("beside", compared(rows, swept), ["method", "sparsity"]),
+        **quoted_table("beside", table, ["method", "sparsity"]),
         **quoted_table("pooled", below_99, ["method"]),
         **quoted_table("iterative_minus_force", between, ["sparsity"]),
+        **quoted_table("units_minus_shuffled", shuffles, ["sparsity"]),
         "median.iterative-snip.99": unsigned(points(median)),
     }
