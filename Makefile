@@ -38,7 +38,8 @@ test test-all: $(READY)
 # Copies, so that JupyterLab's autosave leaves the report as it is. Those that are there stay: delete
 # build/lab to begin afresh.
 lab: $(READY)
-	mkdir -p build/lab && cp -n notebooks/*.ipynb build/lab/
+	mkdir -p build/lab
+	for file in notebooks/*.ipynb; do test -e "build/lab/$${file##*/}" || cp "$$file" build/lab/; done
 	$(BIN)/jupyter lab build/lab
 
 bench: $(READY)

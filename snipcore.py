@@ -29,7 +29,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial, wraps
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from pathlib import Path
 from types import FunctionType, MethodType
 
@@ -498,8 +498,8 @@ def prunable(
     convolutional, linear and recurrent layer, as the reference implementation counts; of attention,
     too, which is four linear maps; in a class made from such a layer, whatever it adds.
 
-    Not among them, unless included: normalisation and embeddings, layers of other makes and tensors
-    of a module's own; what is frozen; a tensor that an embedding shares; the second bias vector
+    Not among them, unless included: normalisation and embeddings, other types of layer and
+    parameters that a module of no such type holds itself; what is frozen; a tensor that an embedding shares; the second bias vector
     (`bias_hh…`) that PyTorch gives its recurrent layers and the paper's do not have. A tensor that
     two layers share is listed once.
 
@@ -522,6 +522,8 @@ def prunable(
     for prefix, module in model.named_modules():
         if isinstance(module, nn.modules.lazy.LazyModuleMixin | torch.jit.ScriptModule):
             raise ValueError(f"layer {prefix!r} is scripted, or has no shape before a first run")
+        if type(module).__name__ == "FullyShardedDataParallel":
+            raise ValueError("the model is wrapped in FSDP: score and prune it before that")
         is_layer = isinstance(module, PRUNABLE_LAYERS)
         sources = [source for several in _computed(module).values() for source in several]
         if is_layer and not excluded.issuperset(map(id, sources)):
@@ -538,7 +540,7 @@ def prunable(
                 if hasattr(weight, "full_tensor"):  # a DTensor
                     raise ValueError(
                         f"{full_name} is spread over processes, as by FSDP2: make the masks before "
-                        "that, and multiply the weights by their parts"
+                        "that; `hold` takes them afterwards"
                     )
                 weights[full_name] = weight
                 handled.add(id(weight))
@@ -561,14 +563,16 @@ def _check_memory(model: nn.Module, weights: Mapping[str, Tensor], excluded: set
         # Of tensors without gaps elements coincide where they cross; of others, not in columns.
         if storage and weight.numel() == last - first + 1 and id(weight) not in excluded:
             spans.append((storage, first, last, name, id(weight) in weight_ids))
-    for span, next_span in pairwise(sorted(spans)):
-        storage, _, last, name, is_weight = span
-        next_storage, next_first, _, next_name, next_is_weight = next_span
-        if storage == next_storage and next_first <= last and (is_weight or next_is_weight):
-            raise ValueError(
-                f"{name} and {next_name} are two parameters in one memory: make them one parameter "
-                f"that is used twice, or leave one out, exclude={next_name!r}"
-            )
+    spans.sort()
+    for number, (storage, _, last, name, is_weight) in enumerate(spans):
+        for next_storage, next_first, _, next_name, next_is_weight in spans[number + 1 :]:
+            if next_storage != storage or next_first > last:
+                break
+            if is_weight or next_is_weight:
+                raise ValueError(
+                    f"{name} and {next_name} are two parameters in one memory: make them one "
+                    f"parameter that is used twice, or leave one out, exclude={next_name!r}"
+                )
 
 
 def _warn_of_left_out(model: nn.Module, weights: Mapping[str, Tensor], exclude: Picks) -> None:
@@ -630,7 +634,7 @@ def initialize(
         if isinstance(module, NORM_LAYERS):
             module.reset_parameters()  # ones and zeros: nothing is drawn
     for weight in weights.values():
-        if weight.ndim < 2:
+        if weight.ndim < 2 or weight.numel() == 0:
             weight.zero_()
             continue
         fans = weight[0].numel(), weight.numel() // weight.shape[1]
@@ -683,7 +687,8 @@ def check_inputs(model: nn.Module, x: Tensor, y: Tensor) -> None:
         if not (larger and fits and min(x.shape[2:]) >= min(expected[1:])):
             takes = f"(batch, {', '.join(map(str, expected))}){' or larger' if larger else ''}"
             raise ValueError(f"inputs of shape {tuple(x.shape)}; this model takes {takes}")
-    if not torch.stack(x.aminmax()).isfinite().all():  # one pass over the images, no copy of them
+    parts = torch.view_as_real(x.resolve_conj()) if x.is_complex() else x
+    if not torch.stack(parts.aminmax()).isfinite().all():  # one pass, no copy of the images
         raise ValueError("the inputs hold NaN or Inf")
 
 
@@ -726,10 +731,13 @@ def check_targets(logits: Tensor, y: Tensor) -> None:
             )
         return
     if y.dtype != torch.int64 or y.shape != shape:
-        raise ValueError(
-            f"labels are {y.dtype} of shape {tuple(y.shape)}; they must be integers, torch.int64, "
-            f"of shape {tuple(shape)}, or probabilities of shape {tuple(logits.shape)}"
-        )
+        text = f"labels are {y.dtype} of shape {tuple(y.shape)}; they must be integers, "
+        text += f"torch.int64, of shape {tuple(shape)}, or probabilities of shape "
+        text += f"{tuple(logits.shape)}"
+        if y.shape == logits.shape[:-1]:
+            text += "; where the classes come last, as in language models, score with "
+            text += "loss=lambda output, y: F.cross_entropy(output.movedim(-1, 1), y)"
+        raise ValueError(text)
     _check_classes(logits, y[y != -100])
 
 
@@ -756,7 +764,9 @@ def _put_back(model: nn.Module, weights: Iterable[Tensor] = ()) -> Iterator[None
     """Whatever a pass leaves behind is undone at the end: attributes, hooks and submodules that it
     adds to modules, what it writes into dicts, lists and sets of theirs and into tensors other than
     `weights`, parameters included; gradients, `requires_grad`, and the global random state."""
-    spared = {id(weight) for weight in weights}  # a copy of them would be as large as the model
+    layers = [module for module in model.modules() if isinstance(module, PRUNABLE_LAYERS)]
+    own = [weight for layer in layers for weight in layer._parameters.values()]  # frozen ones, too
+    spared = {id(weight) for weight in [*weights, *own]}  # a copy would be as large as the model
     parameters = [(weight, weight.requires_grad, weight.grad) for weight in model.parameters()]
     devices = {weight.device.index for weight, *_ in parameters if weight.is_cuda}
     containers: dict[int, tuple] = {}
@@ -781,6 +791,8 @@ def _put_back(model: nn.Module, weights: Iterable[Tensor] = ()) -> Iterator[None
                 value.clear()
                 (value.extend if isinstance(value, list | deque) else value.update)(before)
             for value, version, before in tensors.values():
+                if value.shape != before.shape:  # resized, as by an observer of quantisation
+                    value.data = before
                 # Batch normalisation's kernel and `.data` write without counting a version.
                 unseen = value.layout == torch.strided and not torch.equal(value, before)
                 if unseen or value._version != version:
@@ -1146,6 +1158,15 @@ def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, nn.P
     return weights
 
 
+def _beside(mask: Tensor, weight: Tensor) -> Tensor:
+    """A mask on the device of its weight, and in the same parts where that is spread by FSDP2."""
+    if not hasattr(weight, "full_tensor"):
+        return mask.to(weight.device)
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(mask.to(weight.device), weight.device_mesh, weight.placements)
+
+
 @torch.no_grad()
 def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     """Set every pruned parameter to zero, in place; what has no mask is kept whole.
@@ -1153,7 +1174,7 @@ def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     Raises ValueError when the model lacks a name of `masks`, or has it in another shape.
     """
     for name, weight in check_masks(model, masks).items():
-        weight.masked_fill_(~masks[name].to(weight.device), 0)
+        weight.masked_fill_(~_beside(masks[name], weight), 0)
 
 
 @dataclass(frozen=True)
@@ -1216,7 +1237,7 @@ def hold(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str,
         )
     apply_masks(model, masks)
     held = [  # a mask in the memory layout of its weight is multiplied fastest
-        [weight, torch.empty_like(weight).copy_(masks[name])]
+        [weight, torch.empty_like(weight).copy_(_beside(masks[name], weight))]
         for name, weight in weights.items()
         if not masks[name].all()
     ]
@@ -1233,7 +1254,7 @@ def hold(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str,
     def hook(stepper) -> Callable[[], None]:
         """Call `zero` after the steps of `stepper`; a function that ends it."""
         # PyTorch's mark that step calls its hooks, and where they are kept.
-        hooked = getattr(type(stepper).step, "hooked", False)
+        hooked = getattr(getattr(type(stepper), "step", None), "hooked", False)
         if hooked and hasattr(stepper, "_optimizer_step_post_hooks"):
             return stepper.register_step_post_hook(zero).remove
         step, own = stepper.step, "step" in vars(stepper)
@@ -1318,7 +1339,7 @@ def save_masks(path: str | os.PathLike, masks: Mapping[str, Tensor]) -> None:
     head |= {"kept": kept, "sparsity": 1 - kept / max(1, m), "digest": digest(masks)}
     bits = [np.packbits(mask.cpu().numpy()) for mask in masks.values()]
     text = np.frombuffer(json.dumps(head).encode(), np.uint8)
-    part = Path(f"{os.fspath(path)}.part")
+    part = Path(f"{os.fspath(path)}.{os.getpid()}.part")  # other processes may write it, too
     try:
         with part.open("wb") as file:
             np.savez_compressed(file, head=text, bits=np.concatenate([*bits, text[:0]]))
@@ -1376,9 +1397,8 @@ def _follow(layer: nn.Module, dtype: torch.dtype, strays: list, *args, **kwargs)
             numbers = torch.linspace(1, 2, t.numel(), dtype=torch.float64, device="cpu")
             return torch.where(t.isnan().cpu(), factor * numbers.view(t.shape), t.cpu().double())
 
-        return layer.forward(
-            *tree_map_only(Tensor, fill, args), **tree_map_only(Tensor, fill, kwargs)
-        )
+        filled_args, filled_kwargs = tree_map_only(Tensor, fill, (args, kwargs))
+        return layer.forward(*filled_args, **filled_kwargs)
 
     def compare(value, other_value):
         if not isinstance(value, Tensor):
@@ -1442,7 +1462,7 @@ def _outputs(model: nn.Module, run: Callable, change: Callable[[Tensor], Tensor]
             changed.append(t)
             return change(t.detach()).requires_grad_(t.requires_grad)
 
-        return tree_map_only(Tensor, replace, args), tree_map_only(Tensor, replace, kwargs)
+        return tree_map_only(Tensor, replace, (args, kwargs))
 
     def embed(_, args, out):
         if not tokens:

@@ -19,17 +19,17 @@ _NAMES = {  # by room
     "sniplab.pruners": "keep magnitude_scores",
     "sniplab.controls": "random_scores shuffle_masks",
     "sniplab.methods": "METHODS Method make_masks",
-    "sniplab.notebook": "Section facts open_section",
+    "sniplab.notebook": "facts open_section",
     "sniplab.recipe": "PROTOCOLS REFERENCE Recipe recipe_for",
     "sniplab.runs": "COLUMNS CURVE_POINTS CURVES Config curve_text "
     "hardware identity parameter_count parts_of read_results run_grid select",
-    "sniplab.sections": "COMMITTED PROFILES RESULTS output_folder rows_of",
-    "sniplab.show": "counted plot_style spanned",
+    "sniplab.sections": "PROFILES RESULTS output_folder rows_of",
+    "sniplab.show": "counted spanned",
     "sniplab.sparse": "SparseLinear sparse_linears stackable train_stacked",
     "sniplab.stats": "paired percent points summarize t_interval",
     "sniplab.training": "History evaluate train",
     "sniplab.trial": "compare draw_course layers load_data_for",
-    "sniplab.verdicts": "CLOSE RULES tally_of",
+    "sniplab.verdicts": "RULES tally_of",
 }
 _ROOMS = {name: room for room, names in _NAMES.items() for name in names.split()}
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sniplab.data import Data
 
@@ -39,6 +39,9 @@ def fingerprint(network: nn.Module, masks: Mapping | None, data: Data, *settings
     for part, x, y in (("train", data.x_train, data.y_train), ("test", data.x_test, data.y_test)):
         parts[part], parts[f"{part} labels"] = x, y
     for name, tensor in parts.items():
+        if not isinstance(tensor, Tensor):  # of `get_extra_state`
+            bits.update(f"{name} {tensor!r}".encode())
+            continue
         bits.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         # Part by part, for where bytes are not contiguous, or on a GPU, they are copied.
         for chunk in torch.atleast_1d(tensor.detach()).split(10_000):

@@ -139,6 +139,8 @@ def effective_masks(model: nn.Module, masks: Mapping[str, Tensor], x: Tensor) ->
         _check_followed(layer, name)
     probe = copy.deepcopy(model).eval().double()
     weights = prunable(probe)
+    if odd := masks.keys() - weights.keys():
+        raise ValueError(f"cannot follow paths through {', '.join(sorted(odd))}: not prunable")
     probe.requires_grad_(False)
     for layer in probe.modules():
         _follow_paths(layer)

@@ -1,7 +1,6 @@
 """Images and labels: where they come from, scoring batches, augmentation, random labels."""
 
 import contextlib
-import getpass
 import hashlib
 import os
 import socket
@@ -228,7 +227,7 @@ def _download_lock(torchvision_name: str) -> contextlib.AbstractContextManager:
     import filelock  # only needed here
 
     # Not in the root, which may be read-only where the data are there.
-    name = f"snip-{getpass.getuser()}-{torchvision_name}.lock"
+    name = f"snip-{os.getuid()}-{torchvision_name}.lock"
     return filelock.FileLock(Path(tempfile.gettempdir()) / name)
 
 

@@ -111,10 +111,7 @@ def side_by_side(name: str, together: int, device: str, steps: int = 400) -> dic
         for count in (10, steps):  # the first time, each loads the images and sets itself up
             tasks = (joblib.delayed(step_seconds)(name, device, count) for _ in range(together))
             seconds = pool(tasks)
-    return {
-        "seconds": float(np.mean(seconds)),
-        "seconds_of_all": 1 / sum(1 / s for s in seconds),
-    }
+    return {"seconds": float(np.mean(seconds)), "seconds_of_all": 1 / sum(1 / s for s in seconds)}
 
 
 def plan() -> Iterator[list[Config]]:

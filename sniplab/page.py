@@ -331,7 +331,7 @@ def join(paths: list[Path], title: str, profile: str) -> str:
             add_heading(section, "III · Results", 2, page)
         section.extend(list(part.contents))
         page.append(section)
-    append_checks(page, folds, paths[-1].stem)
+    append_checks(page, folds)
     number_figures(page)
     finish_tables(page)
     mend_links(page, paths[0].stem)
@@ -353,8 +353,8 @@ def join(paths: list[Path], title: str, profile: str) -> str:
     )
 
 
-def append_checks(page: BeautifulSoup, folds: list[Tag], stem: str) -> None:
-    """Put the checks of all notebooks, folded, under the appendix; `stem`: of the last notebook."""
+def append_checks(page: BeautifulSoup, folds: list[Tag]) -> None:
+    """Put the checks of all notebooks, folded, under the appendix."""
     if not folds:
         return
     into = page.find_all("section")[-1]

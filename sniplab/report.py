@@ -84,15 +84,14 @@ def execute(source: Path, folder: Path, profile: str) -> float:
         with tempfile.TemporaryDirectory() as private:
             # It wants a parameter a line; ours of one kind share one, and are set all the same.
             logging.getLogger("papermill.translators").setLevel(logging.ERROR)
-            # Over TCP others of this machine could listen, as every kernel warns. Windows has
-            # nothing else.
+            # Over TCP others of this machine could listen, as every kernel warns.
             channel = {"transport": "ipc", "ip": f"{private}/kernel"}
             papermill.execute_notebook(
                 source,
                 target,
                 {"profile": profile},
                 progress_bar=False,  # `progress_of` is for all of them
-                config=Config(KernelManager={} if os.name == "nt" else channel),
+                config=Config(KernelManager=channel),
             )
     except papermill.PapermillExecutionError as error:
         raise RuntimeError(

@@ -17,21 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from snipcore import (
-    apply_masks,
-    check_masks,
-    hold,
-    prunable,
-)
+from snipcore import apply_masks, check_masks, hold, prunable
 from sniplab.data import Data
 from sniplab.recipe import Recipe
-from sniplab.training import (
-    History,
-    check_training,
-    fit,
-    make_optimizer,
-    settled_precision,
-)
+from sniplab.training import History, check_training, fit, make_optimizer, settled_precision
 
 
 class SparseProduct(torch.autograd.Function):

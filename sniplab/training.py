@@ -16,14 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from snipcore import (
-    check_batch,
-    check_statistics,
-    checked_logits,
-    derive_seed,
-    hold,
-    prunable,
-)
+from snipcore import check_batch, check_statistics, checked_logits, derive_seed, hold, prunable
 from sniplab.batches import CHUNK, Batches
 from sniplab.capture import captured
 from sniplab.checkpoint import Checkpoint, fingerprint
@@ -143,7 +136,11 @@ def settled_precision(recipe: Recipe, device: torch.device) -> str:
 def make_optimizer(model: nn.Module, recipe: Recipe, **options) -> torch.optim.Optimizer:
     """The optimiser of a recipe, with weight decay on prunable parameters alone; `options` say
     with which of PyTorch's implementations."""
-    decayed = list(prunable(model).values())
+
+    def parametrised(_, layer: nn.Module, __) -> bool:  # by weight_norm, say: never pruned
+        return nn.utils.parametrize.is_parametrized(layer)
+
+    decayed = list(prunable(model, exclude=parametrised).values())
     undecayed = [p for p in model.parameters() if all(p is not weight for weight in decayed)]
     groups = [
         {"params": decayed, "weight_decay": recipe.weight_decay},
@@ -227,11 +224,11 @@ def fit(
     losses = torch.zeros(CHUNK, *count, device=device)
     wrong = torch.zeros_like(losses, dtype=torch.int64)
     places = torch.arange(CHUNK, device=device).view(-1, *(1 for _ in count))
-    kept = None
+    saver = None
     if checkpoint:
         settings = (recipe, seed, settled_precision(recipe, device))
         mark = fingerprint(network, masks, data, *settings)
-        kept = Checkpoint(checkpoint, checkpoint_seconds, mark)
+        saver = Checkpoint(checkpoint, checkpoint_seconds, mark)
 
     def step() -> None:
         """Of the batch at the counter; nothing in it depends on which that is."""
@@ -282,7 +279,7 @@ def fit(
         }
 
     with own_randomness(device, seed) as dropout:
-        if kept and (state := kept.load()):
+        if saver and (state := saver.load()):
             network.load_state_dict(state["network"])
             optimizer.load_state_dict(state["optimizer"])
             batches.go_on(state["batches"])
@@ -315,15 +312,15 @@ def fit(
                 # A test may last minutes, so save before it rather than lose what is not saved
                 # besides. The first is taken to last as long as steps on as many images, at most.
                 steps_alike = run.step_seconds / run.done * len(data.y_test) / recipe.batch_size
-                if kept and kept.due(ahead=run.test_seconds or steps_alike):
-                    kept.save(whole_state())
+                if saver and saver.due(ahead=run.test_seconds or steps_alike):
+                    saver.save(whole_state())
                 take_test()
                 begun = time.perf_counter()
             if watch and begun - last_report > 2:
                 last_report = begun
                 watch(run.done, run.step_seconds / run.done)
-            if kept and kept.due():
-                kept.save(whole_state())
+            if saver and saver.due():
+                saver.save(whole_state())
                 begun = time.perf_counter()
     run.step_seconds /= recipe.iterations
     return run

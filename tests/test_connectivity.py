@@ -235,3 +235,12 @@ def test_what_cannot_be_followed_is_said():
     model = named(a=nn.Linear(2, 2))
     with pytest.raises(ValueError, match="do not fit"):
         effective_masks(model, {}, x)
+
+
+def test_masks_of_what_is_not_prunable_are_refused_by_name():
+    """A method of one's own may mask normalisation, too: its row then has no effective share."""
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+    x, y = torch.randn(6, 4), torch.arange(6) % 3
+    masks = snip.keep_top(snip.sensitivity(model, x, y, include=nn.BatchNorm1d), 0.5)
+    with pytest.raises(ValueError, match=r"through 1\.bias, 1\.weight: not prunable"):
+        effective_masks(model, masks, x)

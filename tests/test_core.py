@@ -187,6 +187,12 @@ def test_two_parameters_in_one_memory_are_refused():
         snip.prunable(nn.Sequential(embed, head))
     head.weight = embed.weight
     assert list(snip.prunable(nn.Sequential(embed, head))) == ["1.bias"]
+    several = nn.Module()  # the weight is a part of `whole`, and lies behind another part of it
+    several.whole, several.part = nn.Parameter(flat), nn.Parameter(flat[6:12])
+    several.layer = nn.Linear(6, 4, bias=False)
+    several.layer.weight = nn.Parameter(flat[24:48].view(4, 6))
+    with pytest.raises(ValueError, match=r"whole and layer\.weight are two parameters in one"):
+        snip.prunable(several)
     with torch.device("meta"):  # where all lie at 0
         assert len(snip.prunable(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)))) == 4
 
@@ -269,3 +275,14 @@ def test_unknown_names_list_the_known():
         snip.sensitivity(nn.Linear(2, 2), torch.zeros(1, 2), torch.zeros(1).long(), norm="initial")
     with pytest.raises(ValueError, match="unknown method 'grasq'; known: dense, snip"):
         lab.make_masks(nn.Linear(2, 2), "grasq", 0.5, torch.zeros(1, 2), torch.zeros(1).long(), 0)
+
+
+def test_an_empty_layer_is_initialised_too():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch has nothing to draw for them
+        layers = nn.Linear(0, 2), nn.Linear(3, 0)
+    for empty in layers:
+        for scheme in snip.INITIALIZERS:
+            model = nn.Sequential(nn.Linear(4, 4), empty)
+            snip.initialize(model, scheme, 0)
+            assert model[0].weight.std() > 0 and not empty.weight.any()

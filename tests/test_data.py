@@ -118,6 +118,15 @@ def test_one_process_downloads_at_a_time(tmp_path, monkeypatch, archive):
     assert held == ["MNIST"] and lab.data._download_lock("MNIST").acquire(timeout=0)
 
 
+def test_a_user_without_a_name_gets_the_data_too(tmp_path, monkeypatch, archive):
+    """As in a container started for another user: `getpass.getuser` raises."""
+    monkeypatch.setattr(lab.data, "_from_torchvision", lambda name, root: archive)
+    monkeypatch.delattr("pwd.getpwuid")
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert lab.load_data("mnist", tmp_path, "cpu").source == "mnist, from torchvision"
+
+
 def test_then_torchvision(tmp_path, monkeypatch, archive):
     asked = []
 

@@ -5,6 +5,7 @@ import json
 import math
 import warnings
 from collections import namedtuple
+from pathlib import Path
 
 import accelerate
 import numpy as np
@@ -1018,3 +1019,37 @@ def test_scores_of_zero_that_are_kept_are_counted():
         warnings.simplefilter("error")
         snip.keep_top(scores, 0.6)
         snip.keep_top(scores, 0)  # all are kept: none is chosen
+
+
+def test_hold_takes_a_wrapper_that_hands_everything_on():
+    """Its class has no `step` of its own."""
+
+    class Wrapper:
+        def __init__(self, optimizer):
+            self.inner = optimizer
+
+        def __getattr__(self, name):
+            return getattr(self.__dict__["inner"], name)
+
+    model, masks, x, y = small_case("cpu")
+    stepper = Wrapper(torch.optim.SGD(model.parameters(), 0.1, momentum=0.9))
+    held = snip.hold(stepper, model, masks)
+    for _ in range(3):
+        stepper.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        stepper.step()
+        assert pruned_are_zero(model, masks)
+    held.remove()
+    stepper.step()
+    assert not pruned_are_zero(model, masks)
+
+
+def test_processes_may_save_to_one_path(tmp_path, monkeypatch):
+    """The draft of one must not be that of another."""
+    drafts, replace = [], Path.replace
+    monkeypatch.setattr(Path, "replace", lambda p, to: drafts.append(p) or replace(p, to))
+    masks = {"weight": torch.eye(3, dtype=torch.bool)}
+    for number in (1, 2):
+        monkeypatch.setattr(snip.os, "getpid", lambda number=number: number)
+        snip.save_masks(tmp_path / "masks.npz", masks)
+    assert len({*drafts}) == 2 and [p.name for p in tmp_path.iterdir()] == ["masks.npz"]

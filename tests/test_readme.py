@@ -69,6 +69,21 @@ def test_no_folder_of_data_is_lost_where_python_is_not_found(tmp_path):
     assert done.returncode and "SNIP_DATA cannot be made a path by" in done.stderr
 
 
+def test_copies_for_jupyter_are_made_once(tmp_path):
+    """Where `cp -n` ends with an error if the file is there, as on macOS, too."""
+    (tmp_path / "notebooks").mkdir()
+    for name in ("cp", "jupyter"):
+        (tmp_path / name).touch(mode=0o755)
+    (tmp_path / "cp").write_text('#!/bin/sh\ntest "$1" != -n && /bin/cp "$@"\n')
+    (tmp_path / "jupyter").write_text("#!/bin/sh\n")
+    command = ["make", "--file", str(ROOT / "Makefile"), "lab", "READY=", f"BIN={tmp_path}"]
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    for text in ("first", "second"):
+        (tmp_path / "notebooks" / "a.ipynb").write_text(text)
+        subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=True)
+    assert (tmp_path / "build" / "lab" / "a.ipynb").read_text() == "first"
+
+
 def test_it_is_read_in_five_minutes():
     assert len(README.split()) <= 900  # code, tables and markers, too
     assert README.index("make page") < 2500 and README.index("make report") < 2500  # characters

@@ -734,7 +734,7 @@ def test_a_worker_that_is_used_again_takes_methods_and_networks_as_they_are_now(
     data, task = lab.load_data("digits").digest, alone(config(method="mine"), tmp_path)
     task = dataclasses.replace(task, data=data, methods=(columns(False),))
     place = lab.runs.worker.Placement("cpu", 1, os.getpid(), None, 30.0)
-    _, (row,) = lab.runs.worker.rows_of(task, place)
+    _, (row,) = lab.runs.worker.do_task(task, place)
     model = snip.build_model("lenet-300-100")
     wanted = columns(False).masks(model, None, None, 0.9, 0, "running", True)
     assert row["masks"] == snip.digest(wanted)
@@ -765,9 +765,9 @@ def test_every_worker_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
     with own() as again:
         assert again == "cuda:0"  # given back when the run has ended
     with monkeypatch.context() as patch:  # another user's locks are in nobody's way
-        patch.setattr(lab.runs.machine.getpass, "getuser", lambda: "ada")
+        patch.setattr(lab.runs.machine.os, "getuid", lambda: 1001)
         with own() as hers, monkeypatch.context() as other:
-            other.setattr(lab.runs.machine.getpass, "getuser", lambda: "grace")
+            other.setattr(lab.runs.machine.os, "getuid", lambda: 1002)
             with own() as his:
                 assert hers == his == "cuda:0"
 

@@ -733,19 +733,36 @@ def test_a_parametrised_layer_refuses_no_other():
         assert list(scores) == ["0.weight", "0.bias", "1.bias"]
 
 
-def test_weights_spread_over_processes_are_refused(tmp_path):
-    from torch import distributed
-    from torch.distributed.tensor import distribute_tensor, init_device_mesh
+@pytest.fixture
+def one_process(tmp_path):
+    """A group of one process, as `torchrun` would start several: the mesh of its devices."""
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
+    yield torch.distributed.init_device_mesh("cpu", (1,))
+    torch.distributed.destroy_process_group()
 
-    distributed.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
-    try:
-        model = nn.Linear(4, 3)
-        weight = distribute_tensor(model.weight, init_device_mesh("cpu", (1,)))
-        model.weight = nn.Parameter(weight)
-        with pytest.raises(ValueError, match="weight is spread over processes, as by FSDP2"):
-            snip.prunable(model)
-    finally:
-        distributed.destroy_process_group()
+
+def test_weights_spread_over_processes_take_masks_made_before(one_process):
+    from torch.distributed.fsdp import fully_shard
+
+    model, x, y = nn.Linear(4, 3), torch.randn(6, 4), torch.arange(6) % 3
+    masks = snip.keep_top(snip.sensitivity(model, x, y), 0.5)
+    fully_shard(model, mesh=one_process)
+    with pytest.raises(ValueError, match="weight is spread over processes, as by FSDP2"):
+        snip.prunable(model)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    snip.hold(optimizer, model, masks)
+    for _ in range(3):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+        whole = {name: weight.full_tensor() for name, weight in model.named_parameters()}
+        assert all((whole[name] != 0).equal(mask) for name, mask in masks.items())
+
+
+def test_a_model_in_fsdp1_is_to_be_pruned_before():
+    kind = type("FullyShardedDataParallel", (nn.Sequential,), {})
+    with pytest.raises(ValueError, match="wrapped in FSDP: score and prune it before that"):
+        snip.prunable(kind(nn.Linear(4, 3)))
 
 
 def test_processes_that_would_each_make_masks_are_refused(tmp_path, monkeypatch):
@@ -1009,3 +1026,57 @@ def test_what_stops_all_gradients_is_named():
         model[0].bias.fill_(-100)  # all units dead
     with pytest.raises(ValueError, match=r"so are all gradients: the signal dies .* norm='batch'"):
         snip.sensitivity(model, x, y, exclude="2.bias")
+
+
+def test_a_model_prepared_for_quantisation_is_as_it_was():
+    """Its observers resize their buffers in the first pass; to put them back raised, and lost the
+    gradients."""
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)).train()
+    model.qconfig = torch.ao.quantization.get_default_qat_qconfig("x86")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = torch.ao.quantization.prepare_qat(model)
+    for weight in model.parameters():
+        weight.grad = torch.ones_like(weight)
+    before = copy.deepcopy(model.state_dict())
+    x, y = torch.randn(6, 4), torch.arange(6) % 3
+    masks = snip.keep_top(snip.sensitivity(model, x, y), 0.5)
+    (text,) = snip.collapsed(model, masks, x)  # its kernels take no double precision
+    assert text.startswith("cannot tell whether a path leads from input to output")
+    after = model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(weight.grad.eq(1).all() for weight in model.parameters())
+
+
+def test_complex_inputs_are_scored_and_checked():
+    class Parts(nn.Module):
+        def forward(self, x):
+            return torch.view_as_real(x).flatten(1)
+
+    x, y = torch.randn(6, 4, dtype=torch.complex64), torch.arange(6) % 3
+    model = nn.Sequential(Parts(), nn.Linear(8, 3))
+    assert snip.sensitivity(model, x, y)["1.weight"].sum() > 0
+    x[2, 1] = complex(0, math.nan)
+    with pytest.raises(ValueError, match="the inputs hold NaN"):
+        snip.sensitivity(model, x, y)
+
+
+def test_logits_with_the_classes_last_are_told_how_to_be_scored():
+    model, tokens = nn.Sequential(nn.Embedding(9, 8), nn.Linear(8, 9)), torch.randint(9, (4, 7))
+    with pytest.raises(ValueError, match=r"score with loss=lambda .*movedim\(-1, 1\)"):
+        snip.sensitivity(model, tokens, tokens, exclude="0")
+    loss = lambda output, y: F.cross_entropy(output.movedim(-1, 1), y)  # noqa: E731
+    assert snip.sensitivity(model, tokens, tokens, exclude="0", loss=loss)["1.weight"].sum() > 0
+
+
+def test_a_frozen_backbone_is_not_copied(monkeypatch):
+    """Only the head is scored; a copy of the rest would be as large as the model."""
+    model = nn.Sequential(nn.Linear(300, 300), nn.ReLU(), nn.Linear(300, 3))
+    model[0].requires_grad_(False)
+    copied, clone = [], torch.Tensor.clone
+    monkeypatch.setattr(
+        torch.Tensor, "clone", lambda t, **how: copied.append(t.numel()) or clone(t, **how)
+    )
+    snip.sensitivity(model, torch.randn(6, 300), torch.arange(6) % 3, exclude="0")
+    assert max(copied, default=0) < 90_000

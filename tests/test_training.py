@@ -985,3 +985,35 @@ def test_cuda_where_there_is_none():
         RuntimeError, match="device='cuda', but PyTorch sees no CUDA here: use 'cpu'"
     ):
         lab.load_data("digits", device="cuda")
+
+
+def test_a_parametrised_layer_is_trained(digits):
+    """It is not pruned, and was refused with advice that does not apply to training."""
+    model = nn.Sequential(
+        nn.Flatten(), nn.utils.parametrizations.weight_norm(nn.Linear(784, 16)), nn.ReLU(),
+        nn.Linear(16, 10),
+    )  # fmt: skip
+    masks = snip.keep_top(snip.sensitivity(model, *lab.draw_batch(digits, 20, 0), exclude="1"), 0.5)
+    before = model[1].weight.detach().clone()
+    lab.train(model, digits, lab.Recipe(3, batch_size=10, checkpoints=1), masks)
+    assert not before.equal(model[1].weight)
+    assert not model[3].weight[~masks["3.weight"]].any()
+
+
+def test_a_state_that_is_no_tensor_is_part_of_a_checkpoint(digits, tmp_path):
+    class Noted(nn.Linear):
+        def get_extra_state(self):
+            return self.note
+
+        def set_extra_state(self, state):
+            self.note = state
+
+    def mark(note):
+        model = nn.Sequential(nn.Flatten(), Noted(784, 10))
+        snip.initialize(model, "vs", 0)
+        model[1].note = note
+        recipe = lab.Recipe(2, batch_size=10, checkpoints=1)
+        lab.train(model, digits, recipe, checkpoint=tmp_path / repr(note), checkpoint_seconds=0)
+        return lab.checkpoint.fingerprint(model, None, digits)
+
+    assert mark({"version": 1}) != mark({"version": 2})

@@ -21,7 +21,7 @@ from sniplab.methods import METHODS
 from sniplab.runs.bar import run_bar
 from sniplab.runs.config import Config, identity, shapes
 from sniplab.runs.store import append_rows, curves_of, read_results, typed
-from sniplab.runs.worker import Placement, Task, rows_of
+from sniplab.runs.worker import Placement, Task, do_task
 from sniplab.training import settled_precision
 
 CUT, LOST = "masks empty a layer or cut their network", "runs did not end well"  # of warnings
@@ -238,9 +238,7 @@ def check_fits(config: Config, data: DataFacts) -> None:
 
 
 def _check_pairs(
-    config_by_run: Mapping[str, Config],
-    rows: pd.DataFrame,
-    left: Mapping[str, tuple[str, int]],
+    config_by_run: Mapping[str, Config], rows: pd.DataFrame, left: Mapping[str, tuple[str, int]]
 ) -> None:
     """Raise ValueError where trained runs of one pair differ, or would, in precision or threads;
     `left`: these two of the runs that are not done."""
@@ -350,7 +348,7 @@ def _do(
         task.folder.mkdir(exist_ok=True)
     finished = joblib.Parallel(
         n_jobs=min(workers, len(todo)), return_as="generator_unordered", batch_size=1
-    )(joblib.delayed(rows_of)(task, place) for task in list(todo.values()))
+    )(joblib.delayed(do_task)(task, place) for task in list(todo.values()))
     try:
         with run_bar(todo, lambda: rows, workers) as bar:
             for key, new in finished:

@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import getpass
 import itertools
 import os
 import platform
@@ -62,7 +61,7 @@ def own_gpu() -> Iterator[str]:
     """The GPU that fewest other workers of this user on this machine have taken."""
     for share in itertools.count():  # all GPUs once, then all of them a second time
         for number in range(torch.cuda.device_count()):
-            name = f"snip-gpu-{number}-{share}-{getpass.getuser()}.lock"
+            name = f"snip-gpu-{number}-{share}-{os.getuid()}.lock"
             lock = filelock.FileLock(Path(tempfile.gettempdir()) / name, timeout=0)
             with contextlib.suppress(filelock.Timeout), lock:
                 yield f"cuda:{number}"

@@ -230,7 +230,7 @@ def run(configs: Sequence[Config], data: Data, engine: str, **keep) -> list[dict
 # ------------------------------------------------------------------------------------ in a worker
 
 
-def rows_of(task: Task, place: Placement) -> tuple[str, list[dict]]:
+def do_task(task: Task, place: Placement) -> tuple[str, list[dict]]:
     """The runs of a task, in a worker: its key, and a row of each; what goes wrong becomes a row's
     status."""
     # A worker is used again, and its caller may have changed them since.

@@ -38,15 +38,7 @@ from sniplab.sections.architectures_published import (
 )
 from sniplab.show import counted, spanned
 from sniplab.stats import paired
-from sniplab.verdicts import (
-    ADDED,
-    fewest,
-    from_to,
-    judged,
-    length_of,
-    new_claim,
-    undertrained,
-)
+from sniplab.verdicts import ADDED, fewest, from_to, judged, length_of, new_claim, undertrained
 
 # ------------------------------------------------------------------------------------ what is run
 
@@ -113,12 +105,7 @@ NUMBERS = {
         other_iterations=3,
     ),
     "quick": Numbers(
-        QUICK,
-        scored_seeds=1,
-        scoring_batch=8,
-        batch_size=16,
-        test_images=500,
-        other_iterations=10,
+        QUICK, scored_seeds=1, scoring_batch=8, batch_size=16, test_images=500, other_iterations=10
     ),
     # The published shape, shortened.
     "desktop": Numbers(DESKTOP, scored_seeds=5, recurrent_schedule="stages"),

@@ -11,12 +11,7 @@ from sniplab.methods import METHODS
 from sniplab.recipe import PROTOCOLS
 from sniplab.sections import cut_in_two
 from sniplab.sections.architectures_layers import STATISTICS
-from sniplab.sections.architectures_published import (
-    SOURCES,
-    by_family,
-    dense_error,
-    own_sparsity,
-)
+from sniplab.sections.architectures_published import SOURCES, by_family, dense_error, own_sparsity
 from sniplab.show import PUBLISHED, handles_of, level, spanned
 from sniplab.stats import paired, points, quoted_table, summarize
 from sniplab.verdicts import from_to, undertrained
@@ -165,8 +160,7 @@ def batch_mask_table(rows: pd.DataFrame) -> pd.DataFrame:
     if not (rows.norm == "batch").any():
         rows = rows[:0]
     rows = rows.assign(
-        path=np.where(cut_in_two(rows), "no", "yes"),
-        lost=rows.collapsed.str.count("weight"),
+        path=np.where(cut_in_two(rows), "no", "yes"), lost=rows.collapsed.str.count("weight")
     )
     by = ["model", "method", "norm", "path"]
     table = summarize(rows, by)
@@ -214,9 +208,8 @@ def _of_data(rows: pd.DataFrame, cost: pd.DataFrame, dataset: str) -> dict[str, 
         errors = [dense_runs(rows).groupby("model").error.mean(), *trained]
         texts = [spanned(values, "{:.1f}") for values in (group.share, *errors)]
         numbers = dict(zip(names, [*texts, from_to(group["mean"])], strict=True))
-        numbers["costs"] = (
-            numbers["costs"].replace("+", "") if (group["mean"] > 0).all() else numbers["costs"]
-        )
+        if (group["mean"] > 0).all():
+            numbers["costs"] = numbers["costs"].replace("+", "")
     numbers["trained_out"] = str((group.trained_out == "yes").sum())
     return {f"{name}.{dataset}": text for name, text in numbers.items()}
 

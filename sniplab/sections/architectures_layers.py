@@ -126,11 +126,7 @@ def survival_values(kept: pd.DataFrame) -> dict[str, str]:
     survived = survival(kept)
     initial, batch = (survived[survived.norm == norm] for norm in ("running", "batch"))
     towards = towards_input(kept)
-    numbers = {
-        "towards_input": str(towards.sum()),
-        "smallest_kept": "–",
-        "smallest_in": "–",
-    }
+    numbers = {"towards_input": str(towards.sum()), "smallest_kept": "–", "smallest_in": "–"}
     for name, part in (("initial", initial), ("batch", batch)):
         numbers[f"scored_{name}"] = str(len(part))
         numbers[f"whole_{name}"] = str((part.lost == 0).sum())

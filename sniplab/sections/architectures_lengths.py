@@ -14,11 +14,7 @@ from sniplab.recipe import PROTOCOLS
 from sniplab.runs import Config
 from sniplab.sections import COMMITTED, Plan, architectures, collected
 from sniplab.sections.architectures import EPOCH
-from sniplab.sections.architectures_costs import (
-    PUBLISHED_MARKERS,
-    dense_runs,
-    initial_runs,
-)
+from sniplab.sections.architectures_costs import PUBLISHED_MARKERS, dense_runs, initial_runs
 from sniplab.sections.architectures_published import SOURCES
 from sniplab.show import PUBLISHED, handles_of
 from sniplab.stats import minus_twin, paired, quoted_table, summarize

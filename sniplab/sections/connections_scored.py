@@ -327,10 +327,7 @@ def write_stored(folder: Path) -> None:
 
 
 def connection_tables(
-    profile: str,
-    folder: Path,
-    seeds: int | None = None,
-    device: str | torch.device | None = None,
+    profile: str, folder: Path, seeds: int | None = None, device: str | torch.device | None = None
 ) -> Tables:
     """The tables of this section under a profile.
 

@@ -18,13 +18,7 @@ from sniplab.recipe import Recipe, recipe_for
 from sniplab.runs import Config
 from sniplab.sections import COMMITTED, Length, check_counts, check_profile, chosen
 from sniplab.sections.data_and_initialization_masks import measure
-from sniplab.sections.data_and_initialization_tables import (
-    GRU,
-    INITS,
-    LENETS,
-    NETWORK,
-    PLAIN,
-)
+from sniplab.sections.data_and_initialization_tables import GRU, INITS, LENETS, NETWORK, PLAIN
 
 SPARSITY = 0.9
 

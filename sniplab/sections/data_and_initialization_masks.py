@@ -9,13 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from snipcore import (
-    MODELS,
-    build_model,
-    digest,
-    pick_device,
-    prunable,
-)
+from snipcore import MODELS, build_model, digest, pick_device, prunable
 from sniplab.controls import shuffle_masks
 from sniplab.data import Data, load_data
 from sniplab.methods import make_masks
@@ -63,7 +57,7 @@ def rescaling(name: str, init: str, x: Tensor, y: Tensor) -> tuple[float, float,
 def measure(plan: Plan, data: Data) -> dict[str, pd.DataFrame]:
     """Everything that this section measures on the masks of a plan, scored on `data`: by the names
     of the tables, which are stored as 4_<name>.csv."""
-    masks = _masks_by_batch(plan["scoring_batch"], data)
+    masks = {(c.scoring_batch, c.seed): prepare(c, data)[1] for c in plan["scoring_batch"]}
     drawn, layers = measure_initializers(plan["initializers"], data)
     return {
         "data": measure_data(data),
@@ -114,11 +108,6 @@ def measure_data(data: Data) -> pd.DataFrame:
     row = {"dataset": data.name, "source": data.source, "data": data.digest}
     row |= {"train_images": len(data.y_train), "hardware": hardware(data.x_train.device)}
     return pd.DataFrame([row])
-
-
-def _masks_by_batch(configs: Iterable[Config], data: Data) -> dict[tuple[int, int], Masks]:
-    """SNIP's masks by size of the scoring batch and seed."""
-    return {(c.scoring_batch, c.seed): prepare(c, data)[1] for c in configs}
 
 
 def measure_pictures(masks: Mapping[tuple[int, int], Masks]) -> pd.DataFrame:

@@ -21,8 +21,10 @@ def spread(scores: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None) -> 
     if masks is not None:
         kept = torch.cat([masks[name].flatten() for name in scores]).cpu().numpy()
     edges = np.geomspace(flat[flat > 0].min(), flat.max(), BINS)
-    counts = {name: np.histogram(sensitivities, edges)[0] for name, sensitivities in
-              {"kept": flat[kept], "pruned": flat[~kept]}.items()}  # fmt: skip
+    counts = {
+        "kept": np.histogram(flat[kept], edges)[0],
+        "pruned": np.histogram(flat[~kept], edges)[0],
+    }
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], **counts})
 
 

@@ -34,15 +34,7 @@ from sniplab.sections.random_labels_comparisons import (
 )
 from sniplab.show import spanned
 from sniplab.stats import paired, quoted_table, summarize
-from sniplab.verdicts import (
-    FAILED,
-    LEARNED,
-    at,
-    collected_claim,
-    length_of,
-    missing,
-    new_claim,
-)
+from sniplab.verdicts import FAILED, LEARNED, at, collected_claim, length_of, missing, new_claim
 
 GROUP = "random labels"  # of the claims
 NETWORK = "lenet-5-caffe"  # the paper's

@@ -15,19 +15,8 @@ from snipcore import MODELS
 from sniplab.methods import METHODS
 from sniplab.recipe import REFERENCE, Recipe, recipe_for
 from sniplab.runs import Config
-from sniplab.sections import (
-    check_counts,
-    check_profile,
-    chosen,
-    several,
-)
-from sniplab.sections.sweep_tables import (
-    CONTROLS,
-    LENET_5,
-    LENET_300,
-    UNCHANGED,
-    VARIANT,
-)
+from sniplab.sections import check_counts, check_profile, chosen, several
+from sniplab.sections.sweep_tables import CONTROLS, LENET_5, LENET_300, UNCHANGED, VARIANT
 
 ALL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 FIG_1 = tuple(sparsity for sparsity in ALL if sparsity <= 0.9)  # Table 1 goes beyond
@@ -102,10 +91,7 @@ SETTINGS = {
             LENET_5: Numbers(4, 2, 1, {"snip": (0.9,), "random": (0.9,)}),
         },
         defaults={LENET_300: Numbers(20, 2, 2, _with_controls((0.9,), (0.9,)))},
-        table_1={
-            LENET_300: Numbers(20, 2, 2, _snip(0.98)),
-            LENET_5: Numbers(4, 2, 1, _snip(0.98)),
-        },
+        table_1={LENET_300: Numbers(20, 2, 2, _snip(0.98)), LENET_5: Numbers(4, 2, 1, _snip(0.98))},
         variants=Numbers(10, 1, 2, VARIANT_CELLS),
         variant_names=(UNCHANGED, "shifts by 1 pixel", "pixels from 0 to 1"),
         rate_seeds=1,

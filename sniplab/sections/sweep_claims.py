@@ -30,15 +30,7 @@ from sniplab.sections.sweep_tables import (
     with_curves,
 )
 from sniplab.show import level, spanned
-from sniplab.stats import (
-    paired,
-    percent,
-    points,
-    pooled,
-    quoted_table,
-    summarize,
-    unsigned,
-)
+from sniplab.stats import paired, percent, points, pooled, quoted_table, summarize, unsigned
 from sniplab.verdicts import (
     CLOSE,
     at,
