@@ -499,9 +499,9 @@ def prunable(
     too, which is four linear maps; in a class made from such a layer, whatever it adds.
 
     Not among them, unless included: normalisation and embeddings, other types of layer and
-    parameters that a module of no such type holds itself; what is frozen; a tensor that an embedding shares; the second bias vector
-    (`bias_hh…`) that PyTorch gives its recurrent layers and the paper's do not have. A tensor that
-    two layers share is listed once.
+    parameters that a module of no such type holds itself; what is frozen; a tensor that an
+    embedding shares; the second bias vector (`bias_hh…`) that PyTorch gives its recurrent layers
+    and the paper's do not have. A tensor that two layers share is listed once.
 
     Args:
         include: what is prunable, too: one or several of
