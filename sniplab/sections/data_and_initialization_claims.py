@@ -260,22 +260,20 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     "batch_gain_excluded" (a gain of 10,000 on 100 beyond its interval), "overlap_whole.100". By
     network and initialiser: "init_error.gru-s.snip.rn", "init_minus.gru-s.rn" (minus VS-X),
     "init_widest.lenet-300-100" (how much is not excluded). Of GRU-s: "shuffled_minus.rn",
-    "gates_error.1.0.rn" (biases scored at 1, trained from 0), "gates_minus.vs-x" (at 1 minus at 0),
-    "harm_without_gates.rn" (minus VS-X, biases at 0). Errors are in percent, differences in points,
+    "gates_minus.vs-x" (gate biases at 1 minus at 0), "harm_without_gates.rn" (minus VS-X, all of
+    them at 0). Errors are in percent, differences in points,
     with the endings of `quoted`. Of masks: "units_reached.gru-s.rn", "units_by_chance.gru-s.rn",
     "recurrent_share.gru-s.rn" (percent of what is kept).
     """
     started = of_part(rows, "initializers")
-    gated = of_part(rows, "gates").astype({"gates": int, "reinit_gates": int})
     by_batch, by_init = batch_differences(rows), initializer_differences(rows)
     sizes = {column: {0: "all"} for column in ("minus", "scoring_batch")}
-    cells, starts = ["model", "method", "init"], ["gates", "reinit_gates", "init"]
+    cells = ["model", "method", "init"]
     numbers = {
         **quoted_table("batch_minus", by_batch.replace(sizes), ["minus", "scoring_batch"]),
         **quoted_table("init_error", summarize(started, cells), cells),
         **quoted_table("init_minus", by_init, ["model", "init"]),
         **quoted_table("shuffled_minus", shuffle_differences(rows), ["init"]),
-        **quoted_table("gates_error", summarize(gated, starts), starts),
         **quoted_table("gates_minus", gate_differences(rows), ["init"]),
         **quoted_table("harm_without_gates", harm_without_gates(rows), ["init"]),
     }
