@@ -261,9 +261,9 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     network and initialiser: "init_error.gru-s.snip.rn", "init_minus.gru-s.rn" (minus VS-X),
     "init_widest.lenet-300-100" (how much is not excluded). Of GRU-s: "shuffled_minus.rn",
     "gates_minus.vs-x" (gate biases at 1 minus at 0), "harm_without_gates.rn" (minus VS-X, all of
-    them at 0). Errors are in percent, differences in points,
-    with the endings of `quoted`. Of masks: "units_reached.gru-s.rn", "units_by_chance.gru-s.rn",
-    "recurrent_share.gru-s.rn" (percent of what is kept).
+    them at 0). Errors are in percent, differences in points, with the endings of `quoted`. Of
+    masks: "units_reached.gru-s.rn", "units_by_chance.gru-s.rn", "recurrent_share.gru-s.rn" (percent
+    of what is kept).
     """
     started = of_part(rows, "initializers")
     by_batch, by_init = batch_differences(rows), initializer_differences(rows)
