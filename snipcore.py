@@ -731,13 +731,14 @@ def check_targets(logits: Tensor, y: Tensor) -> None:
             )
         return
     if y.dtype != torch.int64 or y.shape != shape:
-        text = f"labels are {y.dtype} of shape {tuple(y.shape)}; they must be integers, "
-        text += f"torch.int64, of shape {tuple(shape)}, or probabilities of shape "
-        text += f"{tuple(logits.shape)}"
+        hint = ""
         if y.shape == logits.shape[:-1]:
-            text += "; where the classes come last, as in language models, score with "
-            text += "loss=lambda output, y: F.cross_entropy(output.movedim(-1, 1), y)"
-        raise ValueError(text)
+            hint = "; where classes come last, as in language models, score with loss=lambda "
+            hint += "output, y: F.cross_entropy(output.movedim(-1, 1), y)"
+        raise ValueError(
+            f"labels are {y.dtype} of shape {tuple(y.shape)}; they must be integers, torch.int64, "
+            f"of shape {tuple(shape)}, or probabilities of shape {tuple(logits.shape)}{hint}"
+        )
     _check_classes(logits, y[y != -100])
 
 
