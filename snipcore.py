@@ -732,7 +732,7 @@ def check_targets(logits: Tensor, y: Tensor) -> None:
         return
     if y.dtype != torch.int64 or y.shape != shape:
         hint = ""
-        if y.shape == logits.shape[:-1]:
+        if logits.ndim > 2 and y.shape == logits.shape[:-1]:
             hint = "; where classes come last, as in language models, score with loss=lambda "
             hint += "output, y: F.cross_entropy(output.movedim(-1, 1), y)"
         raise ValueError(
@@ -763,8 +763,9 @@ _CONTAINERS = {dict, OrderedDict, defaultdict, Counter, list, set, deque}
 @contextlib.contextmanager
 def _put_back(model: nn.Module, weights: Iterable[Tensor] = ()) -> Iterator[None]:
     """Whatever a pass leaves behind is undone at the end: attributes, hooks and submodules that it
-    adds to modules, what it writes into dicts, lists and sets of theirs and into tensors other than
-    `weights`, parameters included; gradients, `requires_grad`, and the global random state."""
+    adds to modules, what it writes into dicts, lists and sets of theirs and into tensors, but for
+    `weights` and what layers of PRUNABLE_LAYERS hold as their own parameters; gradients,
+    `requires_grad`, and PyTorch's global random state."""
     layers = [module for module in model.modules() if isinstance(module, PRUNABLE_LAYERS)]
     own = [weight for layer in layers for weight in layer._parameters.values()]  # frozen ones, too
     spared = {id(weight) for weight in [*weights, *own]}  # a copy would be as large as the model
@@ -1534,7 +1535,8 @@ def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
     fails on NaN; no floats, bytes or tokens go in), the list ends in "cannot tell whether a path
     leads from input to output", and why. Missed are cuts that NaN gets around: a product hands it
     on even if its other factor is cut, attention takes it from a float mask that goes in, positions
-    are embedded beside the tokens. The model is in evaluation mode meanwhile, and left as it was.
+    are embedded beside the tokens. The model is in evaluation mode meanwhile, and left as it was,
+    but for weights that a layer rewrites in its own forward pass.
 
     Args:
         x: what goes in: a tensor; a tuple of several; a mapping of keyword arguments, as tokenisers

@@ -137,7 +137,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe, **options) -> torch.optim.O
     """The optimiser of a recipe, with weight decay on prunable parameters alone; `options` say
     with which of PyTorch's implementations."""
 
-    def parametrised(_, layer: nn.Module, __) -> bool:  # by weight_norm, say: never pruned
+    def parametrised(_, layer: nn.Module, __) -> bool:  # by parametrizations.weight_norm, say
         return nn.utils.parametrize.is_parametrized(layer)
 
     decayed = list(prunable(model, exclude=parametrised).values())

@@ -1066,6 +1066,9 @@ def test_logits_with_the_classes_last_are_told_how_to_be_scored():
     model, tokens = nn.Sequential(nn.Embedding(9, 8), nn.Linear(8, 9)), torch.randint(9, (4, 7))
     with pytest.raises(ValueError, match=r"score with loss=lambda .*movedim\(-1, 1\)"):
         snip.sensitivity(model, tokens, tokens, exclude="0")
+    x, y = torch.randn(4, 8), torch.zeros(4, dtype=torch.int32)  # only the type is wrong
+    with pytest.raises(ValueError, match=r"or probabilities of shape \(4, 9\)$"):
+        snip.sensitivity(model[1], x, y)
     loss = lambda output, y: F.cross_entropy(output.movedim(-1, 1), y)  # noqa: E731
     assert snip.sensitivity(model, tokens, tokens, exclude="0", loss=loss)["1.weight"].sum() > 0
 
