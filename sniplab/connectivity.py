@@ -130,9 +130,10 @@ def effective_masks(model: nn.Module, masks: Mapping[str, Tensor], x: Tensor) ->
     Returns:
         {name: bool tensor of the shape of the mask}; nothing that `masks` do not keep.
 
-    Raises ValueError when masks and model do not fit; for stacked, bidirectional or projected
-    recurrent layers, cells and attention; where something comes out though nothing goes in, as from
-    a sigmoid that is called as a function; where the forward pass does not take float64.
+    Raises ValueError when masks and model do not fit, or masks are of what is not prunable; for
+    stacked, bidirectional or projected recurrent layers, cells and attention; where something comes
+    out though nothing goes in, as from a sigmoid that is called as a function; where the forward
+    pass does not take float64.
     """
     check_masks(model, masks)
     for name, layer in model.named_modules():

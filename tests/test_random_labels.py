@@ -361,7 +361,7 @@ def test_values_of_the_committed_rows():
     assert values["memory.least_error.all_bits.lenet-5-caffe"] == "9.7"
     wrong = values["memory.error.lenet-5-caffe.snip.random.99.mean"]
     bits = 54_000 * comparisons.label_bits(float(wrong)) / 4311
-    assert values["memory.bits.snip.LeNet-5-Caffe"] == f"{bits:.2f}"
+    assert values["memory.bits.snip.lenet-5-caffe"] == f"{bits:.2f}"
 
 
 # ----------------------------------------------------------------------------------------- figures

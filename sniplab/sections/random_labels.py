@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from snipcore import kept_count
+from snipcore import MODELS, kept_count
 from sniplab.data import Data, load_data, random_labels
 from sniplab.recipe import recipe_for
 from sniplab.runs import Config, parameter_count
@@ -356,12 +356,13 @@ def _capacity(usual: pd.DataFrame, plan: Plan) -> dict[str, str]:
     learned = bits_per_parameter(usual, images)
     most = learned[list(TRIED)].max(axis=None)
     numbers["memory.bits.learned"] = "–" if pd.isna(most) else f"{most:.2f}"
-    for row in learned[learned.sparsity == HARDEST].itertuples():
-        numbers[f"memory.bits.snip.{row.network}".replace(" ", "_")] = f"{row.snip:.2f}"
+    hardest = learned[learned.sparsity == HARDEST].set_index("network").snip
     for model, iterations in {c.model: c.recipe.iterations for c in plan["usual"]}.items():
         kept = kept_count(parameter_count(model), HARDEST)
         numbers[f"memory.iterations.{model}"] = f"{iterations:,}"
         numbers[f"memory.kept.{model}"] = f"{kept:,}"
+        own = hardest.get(MODELS[model].title, np.nan)
+        numbers[f"memory.bits.snip.{model}"] = "–" if pd.isna(own) else f"{own:.2f}"
         numbers[f"memory.bits.needed.{model}"] = f"{images * np.log2(10) / kept:.1f}"
         for name, bits in (("all_bits", BITS), ("learned_bits", most)):
             known = not pd.isna(bits)
