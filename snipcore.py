@@ -945,6 +945,8 @@ def _scores(
             "that runs the model and returns its loss"
         )
     check_known(norm, ("running", "batch"), "norm")
+    if isinstance(exclude, Iterator):  # it is gone through twice
+        exclude = list(exclude)
     weights = prunable(model, include, exclude)
     parallel = [m for m in model.modules() if isinstance(m, nn.parallel.DistributedDataParallel)]
     if any(module.process_group.size() > 1 for module in parallel):
