@@ -55,10 +55,11 @@ rows: $(READY)
 # figures, write the tables of claims and the versions behind it all. One thread each: last digits depend on it.
 publish: $(READY)
 	$(BIN)/python -m sniplab.report prose
+	rm -rf build/desktop/figures
 	OMP_NUM_THREADS=1 SNIP_PROFILE=desktop $(if $(PDF),SNIP_PDF=1) $(BIN)/jupyter nbconvert --to notebook \
 		--ExecutePreprocessor.record_timing=False --execute --inplace $$($(BIN)/python -m sniplab.report order)
 	rm -f figures/[0-9]* && cp build/desktop/figures/[0-9]*.png build/desktop/figures/[0-9]*.csv figures/
-	$(BIN)/pip list --format=freeze --exclude-editable --exclude pip | sed 's/+.*//' > constraints.txt
+	$(BIN)/pip list --format=freeze --exclude-editable --exclude pip --exclude sparselab | sed 's/+.*//' > constraints.txt
 
 $(READY): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'

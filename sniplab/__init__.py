@@ -1,8 +1,8 @@
 """The laboratory around `snipcore`: data, training, many runs, and the sections of the report.
 
-    data, methods, connectivity, capture, checkpoint <- recipe, batches <- training <- sparse
-        <- engines <- runs <- stats, show, verdicts <- sections
-        <- notebook, explorer, prose, page <- report
+    data, pruners, controls, methods, connectivity, capture, checkpoint <- recipe, batches
+        <- training <- sparse <- engines <- trial, runs <- stats, show, verdicts <- sections
+        <- explorer, notebook, prose, page_tables, page <- report
 
 Each room imports only rooms before it, and each is read alone. `import sniplab as lab` gives the
 names below; a section is imported by name: `from sniplab.sections import sweep`; `report` is run by

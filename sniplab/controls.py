@@ -88,13 +88,11 @@ def uniform_masks(model, x, y, sparsity, seed, norm, biases) -> dict[str, Tensor
     biases, which are never pruned there (`biases=False`). Where a layer's share is no whole number,
     it is rounded so that κ are kept in all.
     """
-    return _drawn(
-        model,
-        lambda sizes, kept: dict.fromkeys(sizes, kept / sum(sizes.values())),
-        sparsity,
-        seed,
-        biases,
-    )
+
+    def density(sizes: Mapping[str, int], kept: int) -> dict[str, float]:
+        return dict.fromkeys(sizes, kept / sum(sizes.values()))
+
+    return _drawn(model, density, sparsity, seed, biases)
 
 
 def erk_density(
@@ -130,9 +128,7 @@ def erk_masks(model, x, y, sparsity, seed, norm, biases) -> dict[str, Tensor]:
     for name, weight in prunable(model).items():
         last = tuple(weight.shape) if weight.ndim > 1 else last
         shapes[name] = last  # a bias comes after its weight
-    return _drawn(
-        model, lambda sizes, kept: erk_density(shapes, sizes, kept), sparsity, seed, biases
-    )
+    return _drawn(model, partial(erk_density, shapes), sparsity, seed, biases)
 
 
 # ---------------------------------------------------------------------- SNIP's masks, shuffled
@@ -233,6 +229,6 @@ def _shuffled(shuffle, model, x, y, sparsity, seed, norm, biases) -> dict[str, T
 
 
 shuffled_masks = partial(_shuffled, shuffle_masks)
-shuffled_units_masks = partial(_shuffled, shuffle_within_units)
-shuffled_inputs_masks = partial(_shuffled, shuffle_within_inputs)
-shuffled_degrees_masks = partial(_shuffled, shuffle_degrees)
+units_masks = partial(_shuffled, shuffle_within_units)
+inputs_masks = partial(_shuffled, shuffle_within_inputs)
+degrees_masks = partial(_shuffled, shuffle_degrees)

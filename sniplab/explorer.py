@@ -40,8 +40,7 @@ def explorer(pictures: pd.DataFrame, errors: pd.DataFrame, layers: pd.DataFrame)
     sparsities = sorted(pictures.sparsity.unique())
     titles = list(pictures.data.unique())
     kept = {  # of each pixel's connections: (sparsities, classes, 28, 28)
-        title: np.stack([pictures_of({"pictures": pictures}, title, s) for s in sparsities])
-        for title in titles
+        title: np.stack([pictures_of(pictures, title, s) for s in sparsities]) for title in titles
     }
     numbers = {
         "sparsities": [percent(s) for s in sparsities],

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 from snipcore import check_known
 from sniplab.controls import (
+    degrees_masks,
     erk_masks,
+    inputs_masks,
     permuted_labels_masks,
     random_masks,
     rescale,
-    shuffled_degrees_masks,
-    shuffled_inputs_masks,
     shuffled_masks,
-    shuffled_units_masks,
     uniform_masks,
+    units_masks,
 )
 from sniplab.pruners import (
     force_masks,
@@ -52,46 +52,30 @@ class Method:
     adjust: Callable[[nn.Module, Mapping[str, Tensor]], None] | None = None  # weights, once pruned
 
 
-_ROWS = (
-    Method("dense", "dense", "#000000", "s", "-", None),
-    Method("snip", "SNIP", "#0072b2", "o", "-", snip_masks),
-    Method("shuffled", "SNIP, shuffled within layers", "#cc79a7", "D", "--", shuffled_masks),
-    Method("magnitude", "magnitude at initialisation", "#e69f00", "^", "-.", magnitude_masks),
-    Method("random", "random", "#009e73", "v", ":", random_masks),
-    Method("rescaled", "random, rescaled", "#56b4e9", "P", ":", random_masks, rescale),
-    Method("gradient", "gradient alone", "#d55e00", "X", ":", gradient_masks),
+_ROWS = (  # as the fields of Method
+    ("dense", "dense", "#000000", "s", "-", None),
+    ("snip", "SNIP", "#0072b2", "o", "-", snip_masks),
+    ("shuffled", "SNIP, shuffled within layers", "#cc79a7", "D", "--", shuffled_masks),
+    ("magnitude", "magnitude at initialisation", "#e69f00", "^", "-.", magnitude_masks),
+    ("random", "random", "#009e73", "v", ":", random_masks),
+    ("rescaled", "random, rescaled", "#56b4e9", "P", ":", random_masks, rescale),
+    ("gradient", "gradient alone", "#d55e00", "X", ":", gradient_masks),
     # What came after SNIP.
-    Method("iterative-snip", "iterative SNIP", "#56b4e9", "p", "-", iterative_snip_masks),
-    Method("force", "FORCE", "#cc79a7", "h", "-", force_masks),
-    Method("grasp", "GraSP", "#d55e00", "<", "-", grasp_masks),
-    Method("synflow", "SynFlow", "#009e73", ">", "-", synflow_masks),
+    ("iterative-snip", "iterative SNIP", "#56b4e9", "p", "-", iterative_snip_masks),
+    ("force", "FORCE", "#cc79a7", "h", "-", force_masks),
+    ("grasp", "GraSP", "#d55e00", "<", "-", grasp_masks),
+    ("synflow", "SynFlow", "#009e73", ">", "-", synflow_masks),
     # Random, but fair: no layer is left with too few.
-    Method("erk", "random, ERK", "#e69f00", "8", "-", erk_masks),
-    Method("uniform", "random, the same in each layer", "#56b4e9", "s", "--", uniform_masks),
+    ("erk", "random, ERK", "#e69f00", "8", "-", erk_masks),
+    ("uniform", "random, the same in each layer", "#56b4e9", "s", "--", uniform_masks),
     # What it is in SNIP's mask that shuffling within layers takes away.
-    Method(
-        "shuffled-units", "SNIP, shuffled within units", "#e69f00", "d", "--", shuffled_units_masks
-    ),
-    Method(
-        "shuffled-inputs",
-        "SNIP, shuffled within inputs",
-        "#56b4e9",
-        "*",
-        "--",
-        shuffled_inputs_masks,
-    ),
-    Method(
-        "shuffled-degrees",
-        "SNIP, shuffled at equal degrees",
-        "#d55e00",
-        ".",
-        "--",
-        shuffled_degrees_masks,
-    ),
+    ("shuffled-units", "SNIP, shuffled within units", "#e69f00", "d", "--", units_masks),
+    ("shuffled-inputs", "SNIP, shuffled within inputs", "#56b4e9", "*", "--", inputs_masks),
+    ("shuffled-degrees", "SNIP, shuffled at equal degrees", "#d55e00", ".", "--", degrees_masks),
     # What is left of SNIP without the labels.
-    Method("permuted-labels", "SNIP, labels permuted", "#d55e00", "H", "--", permuted_labels_masks),
+    ("permuted-labels", "SNIP, labels permuted", "#d55e00", "H", "--", permuted_labels_masks),
 )
-METHODS = {row.name: row for row in _ROWS}
+METHODS = {row[0]: Method(*row) for row in _ROWS}
 
 
 def make_masks(

@@ -213,10 +213,8 @@ def fold_parts(soup: BeautifulSoup) -> None:
     for heading in soup.find_all(HEADINGS, string=re.compile("|".join(FOLDED))):
         inside = list(itertools.takewhile(lambda tag: not is_heading(tag), heading.next_siblings))
         fold = soup.new_tag("details", attrs={"class": ["part", slug(heading.get_text())]})
-        name = soup.new_tag("summary")
-        heading.replace_with(fold)
-        name.append(heading)
-        fold.extend([name, *inside])
+        heading.wrap(soup.new_tag("summary")).wrap(fold)
+        fold.extend(inside)
 
 
 def is_heading(tag: object) -> bool:
@@ -310,11 +308,9 @@ def join(paths: list[Path], title: str, profile: str) -> str:
     page, folds, left_out = BeautifulSoup("", "html.parser"), [], False
     for path in paths:
         cells = nbformat.read(path, 4).cells
-        kept = [cell for cell in cells if "parameters" not in tags(cell)]
-        if profile != COMMITTED:
-            written = [cell for cell in kept if "committed" in tags(cell)]
-            kept = [cell for cell in kept if "committed" not in tags(cell)]
-            left_out = left_out or bool(written)
+        hidden = {"parameters"} if profile == COMMITTED else {"parameters", "committed"}
+        kept = [cell for cell in cells if hidden.isdisjoint(tags(cell))]
+        left_out |= profile != COMMITTED and any("committed" in tags(cell) for cell in cells)
         for cell in kept:
             without_fallbacks(cell, sources)
         part = as_html(kept)

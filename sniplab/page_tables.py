@@ -49,9 +49,7 @@ def set_caption(caption: Tag, label: str) -> None:
     """Put a bold label before the text of a caption, whose paragraphs are one line."""
     for paragraph in caption.find_all("p"):
         paragraph.unwrap()
-    start = BeautifulSoup(f"<strong>{label}.</strong> ", "html.parser")
-    for part in reversed(list(start.contents)):
-        caption.insert(0, part)
+    caption.insert(0, BeautifulSoup(f"<strong>{label}.</strong> ", "html.parser"))
 
 
 def take_caption(table: Tag, output: Tag, label: str) -> None:
@@ -126,12 +124,10 @@ def make_cards(table: Tag) -> None:
     table["class"], table["role"] = "claims", "table"
     heads = table.select("thead th, thead td")
     names = [head.get_text(strip=True) for head in heads]
-    grouped, group = names[0] == "group", None
+    group = None
     for row in table.select("tbody tr"):
         cells = row.find_all(["th", "td"])
-        if grouped and len(cells) == len(
-            names
-        ):  # elsewhere a group's cell stands for this row, too
+        if len(cells) == len(names):  # elsewhere a group's cell stands for this row, too
             first = cells.pop(0).extract()
             if first.get_text(strip=True) != group:
                 group = first.get_text(strip=True)
@@ -140,11 +136,10 @@ def make_cards(table: Tag) -> None:
                 line = BeautifulSoup(head, "html.parser")
                 line.th.string = group
                 row.insert_before(line)
-        for cell, name in zip(cells, names[grouped:], strict=True):
+        for cell, name in zip(cells, names[1:], strict=True):
             cell["data-label"] = name
             cell["role"] = "rowheader" if cell.name == "th" else "cell"
-    if grouped:
-        heads[0].decompose()
+    heads[0].decompose()
     for part in table.select("thead, tbody"):
         part["role"] = "rowgroup"
     for row in table.select("tr"):
@@ -159,6 +154,4 @@ def fold(table: Tag, label: str) -> None:
     text = table.caption.extract().get_text().strip() if table.caption else label
     details = BeautifulSoup('<details class="long"><summary></summary></details>', "html.parser")
     details.summary.string = f"{text} ({rows} rows)"
-    frame = table.parent
-    frame.insert_before(details.details)
-    frame.find_previous_sibling("details").append(frame.extract())
+    table.parent.wrap(details.details)

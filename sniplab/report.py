@@ -35,6 +35,7 @@ from sniplab.data import FallbackWarning
 from sniplab.page import join
 from sniplab.prose import renew_documents
 from sniplab.runs import identity, read_results, run_grid
+from sniplab.runs.bar import repeating
 from sniplab.sections import (
     COMMITTED,
     PROFILES,
@@ -121,20 +122,13 @@ def progress_of(profile: str, folder: Path) -> Iterator[None]:
     runs = {c for plan in PLANS.values() for part in plan(profile).values() for c in part}
     total = len({identity(config) for config in runs} - stored)
     with tqdm(total=total, unit="run") as bar:
-        ended = threading.Event()
 
-        def watch() -> None:
-            while not ended.wait(1):
-                bar.n = min(total, rows_there(folder, PLANS))
-                bar.refresh()
+        def count() -> None:
+            bar.n = min(total, rows_there(folder, PLANS))
+            bar.refresh()
 
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
+        with repeating(1, count):
             yield
-        finally:
-            ended.set()
-            watcher.join()
 
 
 def print_page(page: Path) -> Path:
@@ -172,9 +166,7 @@ def write_page(folder: Path, paths: list[Path], title: str, profile: str, pdf: b
 
 def running_order() -> list[Path]:
     """The notebooks, each after those that it waits for."""
-    return sorted(
-        NOTEBOOKS, key=lambda path: (path.stem.endswith(FRAME), path.stem.endswith(PICTURES))
-    )
+    return sorted(NOTEBOOKS, key=lambda path: len(waits_for(path)))
 
 
 def waits_for(path: Path) -> list[Path]:
@@ -230,8 +222,7 @@ def do_missing_rows(files: Iterable[str]) -> None:
     for name in files:
         plan = PLANS[name](COMMITTED)
         configs = list(dict.fromkeys(config for part in plan.values() for config in part))
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", FallbackWarning)
+        with warnings.catch_warnings(action="error", category=FallbackWarning):
             rows = run_grid(configs, RESULTS / f"{name}.csv")
         print(f"{name}: {len(rows)} rows, {(rows.status != 'ok').sum()} of them lost")
 
@@ -239,8 +230,7 @@ def do_missing_rows(files: Iterable[str]) -> None:
 def measure_tables(notebooks: Iterable[str]) -> None:
     """Measure anew what RESULTS keeps besides rows: minutes. Raises as `do_missing_rows`."""
     for name in notebooks:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", FallbackWarning)
+        with warnings.catch_warnings(action="error", category=FallbackWarning):
             TABLES[name](RESULTS)
         print(f"{name}: measured")
 

@@ -25,12 +25,8 @@ ROUNDING = 0.01  # points: of a published difference of two errors with two digi
 TRAINED_OUT = 1.0  # points: a dense network within them of its published error is trained out
 UNTRAINED = 40.0  # percent: a dense network that errs by more is hardly trained
 
-ADDED = "not in the paper"  # the section of a question that it did not ask
-HOLDS = {
-    "reproduced": "holds",
-    "in part": "holds in part",
-    "not reproduced": "does not hold",
-}  # such a one
+ADDED = "not in the paper"  # the section of a question that it did not ask, answered by HOLDS
+HOLDS = {"reproduced": "holds", "in part": "holds in part", "not reproduced": "does not hold"}
 GROUPS = (  # what claims are about, so that no tally of dense networks hides the main result
     "pruned beside dense",
     "which connections",

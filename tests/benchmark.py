@@ -4,7 +4,6 @@ Writes figures/benchmark.csv, with the version that it measured. Nothing in the 
 time.
 """
 
-import contextlib
 import copy
 import dataclasses
 import importlib.util
@@ -12,7 +11,6 @@ import multiprocessing
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -31,9 +29,12 @@ from tqdm import tqdm
 
 import snipcore as snip
 import sniplab as lab
+from sniplab.runs.bar import repeating
+from sniplab.runs.machine import computing_with
 from sniplab.sections import sweep, sweep_time
 
 FOLDER = Path(__file__).resolve().parent.parent / "figures"
+CPU = torch.device("cpu")
 
 
 def compare(what: str, goal: str, ours: Callable, other: Callable, rounds: int = 9) -> dict:
@@ -47,22 +48,15 @@ def compare(what: str, goal: str, ours: Callable, other: Callable, rounds: int =
             returned = side()
             pair.append(time.perf_counter() - started if returned is None else returned)
         seconds.append(pair)
-    return show(spread(what, goal, [a / b for a, b in seconds[1:]]))  # the first pair warms up
+    return spread(what, goal, [a / b for a, b in seconds[1:]])  # the first pair warms up
 
 
 def spread(what: str, goal: str, ratios: list[float]) -> dict:
+    """A row on some ratios, printed at once."""
     low, median, high = np.quantile(ratios, (0.25, 0.5, 0.75))
-    return {
-        **{"what": what, "goal": goal, "ratio": median},
-        **{"quartile_1": low, "quartile_3": high, "pairs": len(ratios)},
-        **{"threads": torch.get_num_threads()},
-    }
-
-
-def show(row: dict) -> dict:
-    spread = f"({row['quartile_1']:.3f} to {row['quartile_3']:.3f})"
-    print(f"{row['ratio']:8.3f}  {spread}  {row['what']}")
-    return row
+    print(f"{median:8.3f}  ({low:.3f} to {high:.3f})  {what}")
+    row = {"what": what, "goal": goal, "ratio": median, "quartile_1": low, "quartile_3": high}
+    return row | {"pairs": len(ratios), "threads": torch.get_num_threads()}
 
 
 def few_tests(data: lab.Data) -> lab.Data:
@@ -255,8 +249,7 @@ def gallery_costs(what: str, networks: list[Callable], rounds: int) -> list[dict
         def score(model=model, loss=loss, picks=(include, exclude)):
             return snip.sensitivity_of(model, loss, "running", *picks)
 
-        with warnings.catch_warnings():  # of what is left out, and of scores of 0
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):  # of what is left out, of scores of 0
             half = snip.keep_top(score(), 0.5)
         whole = {key: torch.ones_like(mask) for key, mask in half.items()}
         sides = {
@@ -278,9 +271,7 @@ def gallery_costs(what: str, networks: list[Callable], rounds: int) -> list[dict
     ratios = pd.DataFrame(ratios)
     goals = {"scoring": "≤ 1.10", "collapsed, all kept": "≤ 3", "collapsed, half kept": "≤ 3"}
     return [
-        show(
-            spread(f"{what}: {side} / one forward + backward", goals[side], ratios[side].to_list())
-        )
+        spread(f"{what}: {side} / one forward + backward", goals[side], ratios[side].to_list())
         for side in ratios
     ]
 
@@ -358,7 +349,7 @@ def sparselab_cost() -> list[dict]:
     import sparselab
 
     torch.manual_seed(0)
-    with threads(1):
+    with computing_with(1, CPU):
         theirs = sparselab.SparseLinear(784, 300, sparsity=0.95)
         dense = torch.nn.Linear(784, 300)
         x = torch.randn(100, 784)
@@ -382,21 +373,13 @@ def _peak(name: str, size: int, scoring: bool, pipe) -> None:
     model = snip.build_model(name).train()
     shape = snip.MODELS[name].input_shape
     x, y = torch.randn(size, *shape).to(memory_format=torch.channels_last), torch.arange(size) % 10
-    process, done = psutil.Process(), threading.Event()
+    process = psutil.Process()
     seen = [process.memory_info().rss]
-
-    def watch():
-        while not done.wait(0.002):
-            seen.append(process.memory_info().rss)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    if scoring:
-        snip.keep_top(snip.sensitivity(model, x, y), 0.95)
-    else:
-        F.cross_entropy(model(x), y).backward()
-    done.set()
-    watcher.join()
+    with repeating(0.002, lambda: seen.append(process.memory_info().rss)):
+        if scoring:
+            snip.keep_top(snip.sensitivity(model, x, y), 0.95)
+        else:
+            F.cross_entropy(model(x), y).backward()
     pipe.send(max(seen) - seen[0])
 
 
@@ -429,14 +412,6 @@ def masking_cost(name: str, data: lab.Data, precision: str, rounds: int) -> dict
     )
 
 
-@contextlib.contextmanager
-def threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    yield
-    torch.set_num_threads(before)
-
-
 def engine_costs(data: lab.Data) -> list[dict]:
     """How many times as fast as dense each engine is, on one thread, as in a sweep's worker; and
     what that promises for the sweep of notebook 1, beside what the sweep gains."""
@@ -445,19 +420,17 @@ def engine_costs(data: lab.Data) -> list[dict]:
     stacked = [config.sparsity for config in configs if config.sparsity >= lab.engines.STACKED_FROM]
     costs = sweep_time.step_costs(sorted({*stacked}), data, rounds=9)
     goals, rows = {("stacked", 0.95): "≥ 3.5", ("stacked", 0.98): "≥ 8"}, []
-    with threads(1):
+    with computing_with(1, CPU):
         for (sparsity, engine), part in costs.groupby(["sparsity", "engine"]):
             what = f"lenet-300-100 at {sparsity:.0%}: networks per second, {engine} / dense"
             goal = goals.get((engine, sparsity), "")
-            rows.append(show(spread(what, goal, part.speed.to_list())))
+            rows.append(spread(what, goal, part.speed.to_list()))
         steps = costs[costs.engine == "stacked"].pivot(
             index="round", columns="sparsity", values="speed"
         )
         taken = len(configs) - len(stacked) + sum(1 / steps[sparsity] for sparsity in stacked)
         what = f"lenet-300-100, the {len(configs)} runs of a seed in notebook 1, masked / as chosen"
-        rows.append(
-            show(spread(f"{what}: by the steps above", "", (len(configs) / taken).to_list()))
-        )
+        rows.append(spread(f"{what}: by the steps above", "", (len(configs) / taken).to_list()))
         left = {lab.identity(config): config for config in configs}
         there = {data.name: lab.runs.grid.facts_of(data)}
         tasks = lab.runs.grid.tasks_of(left, there, Path(), str(data.x_train.device), workers=2)
@@ -492,7 +465,7 @@ def thresholds(data: lab.Data) -> list[dict]:
                 return lab.engines.train_with(engine, *trial)[0].step_seconds
 
             what = f"{name} at {sparsity:.0%}, one network: step masked / {engine}"
-            with threads(1):
+            with computing_with(1, CPU):
                 sides = (lambda: step("masked"), lambda engine=engine: step(engine))
                 rows.append(compare(what, "", *sides, rounds=5))
     return rows
@@ -512,7 +485,7 @@ def worker_gains(data: lab.Data) -> list[dict]:
             lab.run_grid(configs, Path(folder) / "rows.csv", n_jobs, "cpu")
 
     def step(number):
-        with threads(number):
+        with computing_with(number, CPU):
             model, few = snip.build_model("lenet-5-caffe"), few_tests(data)
             return lab.train(model, few, recipe).step_seconds
 
@@ -565,11 +538,8 @@ def measured(mnist: lab.Data, cifar: lab.Data) -> Iterator[dict]:
     yield from gallery_costs(small, small_networks(), rounds=9)
     yield scoring_memory("resnet-18", 128, rounds=2)
     yield scoring_memory("densenet-264", 128, rounds=1)
-    precisions = ["float32"]
     here = lab.training.settled_precision(lab.recipe_for("resnet-18", 3, 1), cifar.x_train.device)
-    if here != "float32":
-        precisions.append(here)
-    for precision in precisions:
+    for precision in dict.fromkeys(["float32", here]):  # each once
         yield masking_cost("resnet-18", cifar, precision, rounds=5)
     yield from engine_costs(mnist)
     yield from thresholds(mnist)

@@ -1,4 +1,5 @@
 import gc
+import sys
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,15 @@ import sniplab as lab
 from sniplab.runs.config import CONFIG_FIELDS, OUTCOME, RECIPE_FIELDS, flat_fields
 
 # ------------------------------------------------------------------------------------ rows of runs
+
+
+RECIPE = lab.Recipe(iterations=4, checkpoints=2)
+TIMES = ["seconds", "step_seconds"]  # columns in which no two runs are equal
+
+
+def config(**changes):
+    """A short run of LeNet-300-100, but for changes."""
+    return lab.Config(**{"model": "lenet-300-100", "recipe": RECIPE, "dataset": "digits"} | changes)
 
 
 def rows_for(configs, errors, **columns):
@@ -53,6 +63,11 @@ def full_masks(model):
     return {name: torch.ones_like(w, dtype=torch.bool) for name, w in snip.prunable(model).items()}
 
 
+def no_images(*_, **__):
+    """In place of `load_data` where no images are to be read."""
+    raise AssertionError("images were read")
+
+
 def write(path, *cells):
     """A notebook of some cells; gives its path."""
     import nbformat  # takes a second, for few tests
@@ -90,6 +105,13 @@ def no_network_no_home(monkeypatch, tmp_path):
         raise OSError("the tests have no network")
 
     monkeypatch.setattr(lab.data, "_from_torchvision", refuse)
+
+
+@pytest.fixture(autouse=True)
+def no_figures_left():
+    yield
+    if plt := sys.modules.get("matplotlib.pyplot"):  # not imported here: few tests draw
+        plt.close("all")
 
 
 @pytest.fixture(scope="session")

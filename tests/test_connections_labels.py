@@ -1,6 +1,5 @@
 """Whether a mask scored on permuted labels trains worse than SNIP's."""
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from conftest import rows_for
@@ -98,7 +97,6 @@ def test_a_line_for_each_data_set():
     texts = [text.get_text() for text in axis.get_legend().get_texts()]
     assert texts == ["MNIST", "Fashion-MNIST"]
     assert [text.get_text() for text in axis.get_xticklabels()] == ["90"]
-    plt.close(figure)
 
 
 def test_each_run_has_one_of_snip_to_be_held_against():

@@ -55,6 +55,12 @@ def test_a_weight_needs_an_input_before_it_and_an_output_behind_it(chain):
     assert effective_fraction(chain, masks, torch.zeros(1, 2)) == 5 / 14
 
 
+def test_what_has_no_mask_is_kept_whole(chain):
+    some = {"b.weight": bools([[1, 0, 0], [0, 0, 1]])}
+    found = effective_masks(chain, some, torch.zeros(1, 2))
+    assert list(found) == ["b.weight"] and found["b.weight"].equal(some["b.weight"])
+
+
 def test_masks_count_and_weights_do_not(chain):
     """Weights of 0, or so small that their product is, and negative ones lead on all the same."""
     with torch.no_grad():
@@ -96,7 +102,8 @@ def test_a_network_that_takes_no_float64_is_named_as_such():
 
 @pytest.mark.parametrize("pool", [nn.MaxPool2d(2), nn.AvgPool2d(2), nn.AdaptiveMaxPool2d(1)])
 def test_pooling_leads_back_to_the_whole_window(pool):
-    """Two pixels of a 2×2 image through kernels that see one each: the maximum is only one."""
+    """One pixel, which each of four outputs sees through one place of the kernel: a maximum takes
+    one of these."""
     model = named(a=nn.Conv2d(1, 1, 2, padding=1), p=pool, f=nn.Flatten(), b=nn.LazyLinear(1))
     model(torch.zeros(1, 1, 1, 1))
     found = effective_masks(model, full_masks(model), torch.zeros(1, 1, 1, 1))
@@ -204,7 +211,7 @@ def test_a_whole_network_is_effective(name):
     assert lost == shrunk.get(name, set())
 
 
-def test_random_masks_are_mostly_cut_off_and_those_of_snip_are_not(digits):
+def test_random_masks_lose_a_tenth_and_those_of_snip_next_to_nothing(digits):
     """SNIP leaves 99 % of what it keeps at 95 % on a path, random pruning much less."""
     model = snip.build_model("lenet-300-100").to(digits.x_train.device)
     x, y = lab.draw_batch(digits, 100, seed=0)
@@ -229,12 +236,26 @@ def test_what_cannot_be_followed_is_said():
     model = Functional()
     with pytest.raises(ValueError, match="something comes out though nothing goes in"):
         effective_masks(model, full_masks(model), x)
-    model = named(a=nn.LSTM(2, 2, num_layers=2))
-    with pytest.raises(ValueError, match="through a: stacked"):
-        effective_masks(model, full_masks(model), x)
     model = named(a=nn.Linear(2, 2))
     with pytest.raises(ValueError, match="do not fit"):
         effective_masks(model, {}, x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "why"),
+    [
+        (nn.LSTM(2, 2, num_layers=2), "stacked"),
+        (nn.GRU(2, 2, bidirectional=True), "stacked, bidirectional"),
+        (nn.LSTM(3, 3, proj_size=2), "stacked, bidirectional or projected"),
+        (nn.GRUCell(2, 2), "a GRUCell"),
+        (nn.MultiheadAttention(2, 1), "a MultiheadAttention"),
+        (nn.MaxPool2d(2, dilation=2), "pooling with gaps"),
+    ],
+)
+def test_layers_whose_paths_are_not_followed_are_named(layer, why):
+    model = named(a=layer, b=nn.Linear(2, 2))
+    with pytest.raises(ValueError, match=f"through a: {why}"):
+        effective_masks(model, full_masks(model), torch.zeros(1, 2))
 
 
 def test_masks_of_what_is_not_prunable_are_refused_by_name():

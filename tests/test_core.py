@@ -68,12 +68,18 @@ def test_kappa_is_exact_at_every_sparsity(name, sparsity):
 
 
 @pytest.mark.parametrize(
-    ("scheme", "std"), [("vs", 1 / 20), ("vs-x", math.sqrt(2 / 1200)), ("vs-h", math.sqrt(2) / 20)]
+    ("layer", "scheme", "std"),
+    [
+        (nn.Linear(400, 800), "vs", 1 / 20),
+        (nn.Linear(400, 800), "vs-x", math.sqrt(2 / 1200)),
+        (nn.Linear(400, 800), "vs-h", math.sqrt(2) / 20),
+        (nn.Conv2d(16, 256, 5), "vs", 1 / 20),  # fan-in 16 · 25 = 400
+        (nn.Conv2d(16, 32, 5), "vs-x", math.sqrt(2 / 1200)),  # and fan-out 32 · 25 = 800
+    ],
 )
-def test_variance_scaling_has_the_variance_of_its_formula(scheme, std):
-    layer = nn.Linear(400, 800)
+def test_variance_scaling_has_the_variance_of_its_formula(layer, scheme, std):
     snip.initialize(layer, scheme, seed=0)
-    assert layer.weight.std().item() == pytest.approx(std, rel=0.01)
+    assert layer.weight.std().item() == pytest.approx(std, rel=0.02)
     # cut off at two standard deviations of the normal distribution that it is cut from
     assert layer.weight.abs().max().item() == pytest.approx(2 * std / 0.87962566, rel=0.01)
     assert not layer.bias.any()
@@ -93,17 +99,6 @@ def test_a_seed_draws_the_same_weights_by_pytorch_2_11_and_2_14(scheme, total):
     """Of 5,000 weights: −1.94 and −17.09 with `trunc_normal_` of PyTorch 2.11."""
     layer = snip.initialize(nn.Linear(100, 50), scheme, seed=0)
     assert layer.weight.double().sum().item() == pytest.approx(total, rel=1e-6)
-
-
-def test_fan_in_of_a_convolution_counts_its_kernel():
-    layer = snip.initialize(nn.Conv2d(16, 256, 5), "vs", seed=0)
-    assert layer.weight.std().item() == pytest.approx(1 / 20, rel=0.01)
-
-
-def test_glorot_counts_the_kernel_on_both_sides():
-    """Fan-in 16 · 25 = 400, fan-out 32 · 25 = 800."""
-    layer = snip.initialize(nn.Conv2d(16, 32, 5), "vs-x", seed=0)
-    assert layer.weight.std().item() == pytest.approx(math.sqrt(2 / 1200), rel=0.02)
 
 
 def test_a_frozen_recurrent_layer_stays_as_it_is():
@@ -159,12 +154,6 @@ def test_building_follows_the_seed_and_leaves_the_global_one_alone():
     assert not torch.equal(first.fc1.weight, other.fc1.weight)
 
 
-def test_a_shared_tensor_counts_once():
-    a, b = nn.Linear(4, 4), nn.Linear(4, 4)
-    b.weight = a.weight
-    assert list(snip.prunable(nn.Sequential(a, b))) == ["0.weight", "0.bias", "1.bias"]
-
-
 def test_two_parameters_in_one_memory_are_refused():
     """A decoder tied to its encoder by a transpose, or to an embedding by a second parameter; but
     not the parts, or the columns, of one tensor."""
@@ -198,8 +187,7 @@ def test_two_parameters_in_one_memory_are_refused():
 
 
 def weight_normed(layer):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
         return nn.utils.weight_norm(layer)
 
 
@@ -278,8 +266,7 @@ def test_unknown_names_list_the_known():
 
 
 def test_an_empty_layer_is_initialised_too():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch has nothing to draw for them
+    with warnings.catch_warnings(action="ignore"):  # PyTorch has nothing to draw for them
         layers = nn.Linear(0, 2), nn.Linear(3, 0)
     for empty in layers:
         for scheme in snip.INITIALIZERS:

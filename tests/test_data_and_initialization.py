@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 import torch
-from conftest import rows_for
-from matplotlib import pyplot as plt
+from conftest import no_images, rows_for
 
 import snipcore as snip
 from sniplab import methods
@@ -489,7 +488,7 @@ def test_what_is_stored_is_of_the_masks_that_were_trained():
     rows = select(plan, RESULTS / "4_data_and_initialization.csv")
     stored = masks.stored()
     for table, runs in (
-        (stored["pictures"], tables.of_part(rows, "scoring_batch")),
+        (stored["pictures"], rows[rows.part == "scoring_batch"]),
         (stored["initial_masks"], tables.scored_rows(rows)),
     ):
         keys = [key for key in ("scoring_batch", "model", "init", "seed") if key in table]
@@ -500,15 +499,12 @@ def test_what_is_stored_is_of_the_masks_that_were_trained():
 
 
 def test_the_committed_report_needs_no_data(monkeypatch):
-    def refuse(*args, **kwargs):
-        raise AssertionError("there are no data")
-
-    monkeypatch.setattr(masks, "load_data", refuse)
+    monkeypatch.setattr(masks, "load_data", no_images)
     found = masks.measured(section.plan(COMMITTED), COMMITTED, "mnist")
     assert found["data"].train_images[0] == 54_000 and len(found["pictures"]) == 60
     # What is not stored is measured: other data, another profile.
     for profile, dataset in ((COMMITTED, "fashion_mnist"), ("smoke", "mnist")):
-        with pytest.raises(AssertionError, match="no data"):
+        with pytest.raises(AssertionError, match="images were read"):
             masks.measured(section.plan(profile), profile, dataset)
 
 
@@ -530,7 +526,6 @@ def test_tables_and_figures_by_scoring_batch(smoke):
     assert left.get_xticklabels()[-1].get_text() == "all\n3,600" and said(right) == []
     titles = [axis.get_title() for axis in figures.draw_pictures(found).axes]
     assert titles[:4] == ["1", "100", "all\n3,600", "mean train\nimage"]
-    plt.close("all")
 
 
 def said(axis):
@@ -538,7 +533,7 @@ def said(axis):
 
 
 def test_a_dot_is_a_seed():
-    errors = tables.initializer_errors(made("initializers", by_init(FAR)))
+    errors = made("initializers", by_init(FAR))
     axis = figures.draw_initializers(errors).axes[0]
     drawn = {dots.get_label(): dots.get_offsets() for dots in axis.collections}
     assert len(drawn["SNIP"]) == 4 * 4 * 3 and len(drawn["SNIP, shuffled within layers"]) == 2 * 3
@@ -546,7 +541,6 @@ def test_a_dot_is_a_seed():
     assert [label.get_text() for label in axis.get_yticklabels()[12:]] == [
         *("GRU-s   RN", "TN", "VS-X", "VS-H")
     ]
-    plt.close("all")
 
 
 def test_a_section_of_one_network_is_drawn(digits):
@@ -557,13 +551,11 @@ def test_a_section_of_one_network_is_drawn(digits):
     assert summary.empty and tables.batch_text(summary).empty
     assert said(figures.draw_batches(summary, found["overlaps"]).axes[1]) == ["not run"]
     assert figures.draw_pictures(found).axes
-    none = tables.initializer_errors(rows[:0])
-    assert said(figures.draw_initializers(none).axes[0]) == ["not run"]
+    assert said(figures.draw_initializers(rows[:0]).axes[0]) == ["not run"]
     plan = section.plan("smoke", models="lenet-300-100")
     found = masks.measure(masks.fitting(plan, 3600), digits)
     assert tables.gate_table(rows, found["gate_biases"]).empty
     assert tables.recurrent_table(found["initial_masks"]).empty
-    plt.close("all")
 
 
 def test_numbers_of_prose():
@@ -585,4 +577,3 @@ def test_numbers_of_prose():
     assert values["ruined_verdict"] == "reproduced" and values["initial_masks_cut"] == "0"
     assert values["units_reached.gru-s.rn"] == "54" and values["units_by_chance.gru-s.rn"] == "125"
     assert values["recurrent_share.gru-s.vs-x"] == "29"
-    assert all(" " not in name for name in values)

@@ -1,6 +1,5 @@
 """Larger batches, for scoring and training alike."""
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from conftest import configs_of, rows_for
@@ -67,7 +66,6 @@ def test_a_line_for_each_sparsity_that_is_there():
     left, right = figure.axes
     assert [line.get_label() for line in right.containers] == ["90 %"]
     assert [line.get_label() for line in left.containers] == ["dense", "90 %"]
-    plt.close(figure)
 
 
 def test_every_run_sees_as_many_images():

@@ -133,3 +133,10 @@ def test_a_group_that_does_not_fit_waits_for_the_next_call(tmp_path, monkeypatch
     monkeypatch.setattr(gpu, "run_grid", run_grid)
     assert not gpu.trial(tmp_path, "cpu", minutes=9)
     assert groups == [0.0, 225.0]
+
+
+def test_no_digits_stand_in_for_the_images_of_a_trial(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["gpu", str(tmp_path)])
+    monkeypatch.setattr(gpu, "trial", lambda *_: lab.load_data("cifar10"))
+    with pytest.raises(lab.data.FallbackWarning, match="going on with"):
+        gpu.main()

@@ -140,6 +140,7 @@ def test_a_room_imports_only_rooms_before_it_and_at_its_top(room):
     order = [*ROOMS, "sections", *AFTER]
     place = order.index(room if room in order else "sections")
     later = {room, *order[place:]} | (set(SECTIONS) if room in ROOMS else set())
+    later |= {name.rpartition(".")[0] for name in later - {room}}  # a package brings its rooms
     for statement in ast.walk(tree):
         for name in imported(statement):
             if name.split(".")[0] in ("snipcore", "sniplab"):

@@ -15,17 +15,10 @@ import joblib
 import pandas as pd
 import psutil
 import pytest
+from conftest import TIMES, config
 
 import sniplab as lab
 from sniplab.sections import sweep
-
-RECIPE = lab.Recipe(iterations=4, checkpoints=2)
-
-
-def config(**changes):
-    base = dict(model="lenet-300-100", recipe=RECIPE, dataset="digits", sparsity=0.9)
-    return lab.Config(**(base | changes))
-
 
 SWEPT = [
     config(sparsity=sparsity, seed=seed, recipe=lab.Recipe(iterations=200, checkpoints=2))
@@ -39,7 +32,6 @@ if __name__ == "__main__":
     configs = pickle.load(open(sys.argv[1], "rb"))
     lab.run_grid(configs, sys.argv[2], n_jobs=2, checkpoint_seconds=0.1)
 """
-TIMES = ["seconds", "step_seconds"]
 
 
 def by_run(rows):

@@ -72,9 +72,6 @@ def test_odd_scores():
     large = {"a": torch.full((4,), 3e38)}  # their sum is beyond float32, none of them is
     large["a"][2] = 1.0
     assert snip.keep_top(large, 0.5)["a"].tolist() == [True, True, False, False]
-    large["a"][3] = torch.inf
-    with pytest.raises(FloatingPointError, match="NaN or Inf in the score of a"):
-        snip.keep_top(large, 0.5)
 
 
 def test_applying_masks_zeroes_the_pruned_and_nothing_else(tiny, batch):
@@ -309,12 +306,14 @@ def test_hold_of_an_optimiser_of_another_make(tiny, batch):
     assert not pruned_are_zero(tiny, masks)
 
 
-def test_two_holds_on_an_optimiser_of_another_make_end_one_by_one():
-    a, b = nn.Linear(8, 3, bias=False), nn.Linear(8, 3, bias=False)
-    optimizer = Bare(torch.optim.SGD([*a.parameters(), *b.parameters()], 0.1))
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_two_holds_on_an_optimiser_of_another_make_end_one_by_one(order):
+    nets = nn.Linear(8, 3, bias=False), nn.Linear(8, 3, bias=False)
+    optimizer = Bare(torch.optim.SGD([w for net in nets for w in net.parameters()], 0.1))
     optimizer.inner = Bare(optimizer.inner)  # none of PyTorch's is found in it
     masks = {"weight": torch.rand(3, 8) < 0.5}
-    first, second = snip.hold(optimizer, a, masks), snip.hold(optimizer, b, masks)
+    holds = [snip.hold(optimizer, net, masks) for net in nets]
+    (a, first), (b, second) = ((nets[k], holds[k]) for k in order)
 
     def step():
         (a(torch.ones(1, 8)) + b(torch.ones(1, 8))).sum().backward()
@@ -382,19 +381,6 @@ def test_hold_changes_nothing_where_it_cannot_hold(tiny, batch):
     assert all(value.equal(before[name]) for name, value in tiny.state_dict().items())
 
 
-def test_gradients_of_pruned_parameters_can_be_dropped_before_clipping(tiny, batch):
-    """As the docstring of `hold` says: the norm is then that of what is kept."""
-    x, y = batch
-    masks = snip.keep_top(snip.sensitivity(tiny, x, y), 0.7)
-    snip.apply_masks(tiny, masks)
-    F.cross_entropy(tiny.eval()(x), y).backward()
-    kept = [(w.grad * masks.get(n, 1)).flatten() for n, w in tiny.named_parameters()]
-    for name, mask in masks.items():
-        tiny.get_parameter(name).grad.mul_(mask)
-    norm = nn.utils.clip_grad_norm_(tiny.parameters(), 1e9)
-    torch.testing.assert_close(norm, torch.cat(kept).norm())
-
-
 class Lookahead(torch.optim.Optimizer):
     """Two steps forward, one step back: it writes weights after the step of the one it wraps."""
 
@@ -432,6 +418,7 @@ def test_hold_of_an_optimiser_that_wraps_another(tiny, batch):
         (1, "1 is not .*; 0.99 keeps"),
         (math.nan, "nan is not"),
         (90, "for 90 % write 0.9"),
+        (0.96, r"keeps none of 10 parameters; at most 0\.9"),
     ],
 )
 def test_sparsity_out_of_range(sparsity, message):
@@ -449,11 +436,6 @@ def test_sparsity_may_be_a_tensor_and_a_layer_empty():
     only = nn.Module()
     only.empty = model.empty
     assert "0.00%" in snip.summary(only, {"empty": masks["empty"]})
-
-
-def test_a_kappa_of_zero():
-    with pytest.raises(ValueError, match=r"keeps none of 10 parameters; at most 0\.9"):
-        snip.keep_top({"a": torch.rand(10)}, 0.96)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -1015,8 +997,7 @@ def test_scores_of_zero_that_are_kept_are_counted():
     with pytest.warns(UserWarning, match="1 of the 3 kept have a score of 0, as have 2 that are"):
         masks = snip.keep_top(scores, 0.4)
     assert masks["a"].tolist() == [True, True, False] and masks["b"].tolist() == [True, False]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):
         snip.keep_top(scores, 0.6)
         snip.keep_top(scores, 0)  # all are kept: none is chosen
 

@@ -149,11 +149,6 @@ def test_what_the_line_says_is_no_warning_but_other_warnings_are(section, monkey
     assert "2 of them diverged or failed, 50 with a mask that empties" in capsys.readouterr().out
 
 
-def test_an_unknown_profile_is_named(tmp_path):
-    with pytest.raises(ValueError, match="unknown profile"):
-        lab.open_section("1_sparsity_sweep", "quik", out=tmp_path)
-
-
 def test_a_trial_takes_seconds(section, tmp_path):
     assert section.steps("lenet-300-100") == 8
     quick = lab.open_section("1_sparsity_sweep", "quick", "cpu", 1, tmp_path)

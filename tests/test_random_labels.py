@@ -5,8 +5,7 @@ import math
 import pandas as pd
 import pytest
 import scipy.stats
-from conftest import configs_of, rows_for
-from matplotlib import pyplot as plt
+from conftest import configs_of, no_images, rows_for
 
 import sniplab as lab
 from sniplab import methods
@@ -87,14 +86,11 @@ def test_a_plan_is_changed_by_what_the_user_says():
 
 
 def test_the_number_of_train_images_of_the_committed_report_needs_no_data(monkeypatch):
-    def refuse(*args, **how):
-        raise AssertionError("images were read")
-
     whole = random_labels.plan("desktop")
     few = random_labels.plan("quick")
     digits = random_labels.plan("paper", "digits")
     assert random_labels.images_seen(digits, "paper") == 3600
-    monkeypatch.setattr(random_labels, "load_data", refuse)
+    monkeypatch.setattr(random_labels, "load_data", no_images)
     assert random_labels.images_seen(whole, COMMITTED) == 54_000
     assert random_labels.images_seen(few, "quick") == 200
     with pytest.raises(AssertionError, match="images were read"):
@@ -367,13 +363,7 @@ def test_values_of_the_committed_rows():
 # ----------------------------------------------------------------------------------------- figures
 
 
-@pytest.fixture
-def no_figures_left():
-    yield
-    plt.close("all")
-
-
-def test_the_figure_by_method_takes_its_methods_from_the_table(monkeypatch, no_figures_left):
+def test_the_figure_by_method_takes_its_methods_from_the_table(monkeypatch):
     new = methods.Method("new", "a new one", "#123456", "*", ":", None)
     monkeypatch.setitem(methods.METHODS, "new", new)
     rows = together(
@@ -394,7 +384,7 @@ def test_the_figure_by_method_takes_its_methods_from_the_table(monkeypatch, no_f
     assert len(figures.draw_memory(comparisons.usual_runs(rows[:0])).axes) == 1
 
 
-def test_the_figure_of_curves(no_figures_left):
+def test_the_figure_of_curves():
     rows = made({"dense": (1.0, 2.0), "snip": (85.0, 85.0)}, sparsity=0.99, iterations=100)
     rows = rows.assign(loss_curve="2 1", error_curve="90 40")
     points = random_labels.curve_points(random_labels.published_runs(rows))

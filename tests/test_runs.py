@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import RECIPE, TIMES, config
 
 import snipcore as snip
 import sniplab as lab
@@ -25,13 +26,6 @@ from sniplab.connectivity import effective_fraction
 from sniplab.engines import train_with
 from sniplab.runs.config import shapes, width_for
 from sniplab.sections.architectures_layers import layer_counts
-
-RECIPE = lab.Recipe(iterations=4, checkpoints=2)
-
-
-def config(**changes):
-    base = dict(model="lenet-300-100", recipe=RECIPE, dataset="digits", sparsity=0.9)
-    return lab.Config(**(base | changes))
 
 
 def noted(monkeypatch, look):
@@ -47,6 +41,8 @@ def noted(monkeypatch, look):
 
 
 GRID = [config(seed=s, sparsity=k) for s in (0, 1) for k in (0.5, 0.9, 0.99)]
+TEN = lab.Recipe(2, batch_size=10, checkpoints=1)
+SMALL = {"dataset": "mnist", "recipe": TEN, "scoring_batch": 10}  # forty images are enough
 
 
 def test_rows_say_what_was_run(tmp_path, digits):
@@ -159,9 +155,9 @@ def test_rows_that_are_there_are_not_run_again(tmp_path, monkeypatch):
     runs = noted(monkeypatch, lambda configs: [config.sparsity for config in configs])
     path = tmp_path / "results.csv"
     first = lab.run_grid(GRID[:2], path, n_jobs=1)
-    both = lab.run_grid([GRID[2], GRID[1], GRID[1]], path, n_jobs=1)  # another order, one twice
+    both = lab.run_grid([GRID[2], GRID[1], GRID[1], GRID[2]], path, n_jobs=1)  # each of them twice
     assert sorted(runs) == [[0.5], [0.9], [0.99]]
-    assert both.sparsity.tolist() == [0.99, 0.9, 0.9] and len(lab.read_results(path)) == 3
+    assert both.sparsity.tolist() == [0.99, 0.9, 0.9, 0.99] and len(lab.read_results(path)) == 3
     for row in (1, 2):
         pd.testing.assert_series_equal(both.iloc[row], first.iloc[1], check_names=False)
     again = lab.run_grid([dataclasses.replace(c, seed=np.int64(0)) for c in GRID[:2]], path)
@@ -192,21 +188,13 @@ def test_curves_are_means_of_equal_parts():
     assert lab.curve_text(np.array([1.5, 2.0])) == "1.5 2"
 
 
-def test_the_scoring_batch_can_be_the_whole_train_split(tmp_path, digits):
-    whole = config(scoring_batch=0)
-    rows = lab.run_grid([whole, config()], tmp_path / "results.csv", n_jobs=1)
-    model = snip.build_model("lenet-300-100").to(digits.x_train.device)
-    scores = snip.sensitivity(model, digits.x_train, digits.y_train)  # in one piece
-    same = sum(
-        int((mask == other).sum())
-        for mask, other in zip(
-            snip.keep_top(scores, 0.9).values(),
-            lab.make_masks(model, "snip", 0.9, digits.x_train, digits.y_train, 0).values(),
-            strict=True,
-        )
-    )
-    assert same > 266_600  # but for rounding at the threshold
-    assert rows.masks[0] != rows.masks[1] and rows.kept.tolist() == [26_661] * 2
+def test_each_outcome_has_its_own_column():
+    errors = [3.0, 1.0, 7.0, 5.0, 4.0, 8.0, 6.0]
+    history = lab.History(np.zeros(7), np.ones(7), [*range(7)], errors, 70.0, 0.1, "bfloat16")
+    row = lab.runs.worker._result(history, "sparse")
+    assert (row["error"], row["error_best"], row["error_last_five"]) == (6.0, 1.0, 4.0)
+    assert (row["train_loss"], row["train_error"], row["test_curve"]) == (0, 1, "3 1 7 5 4 8 6")
+    assert (row["seconds"], row["step_seconds"]) == (70.0, 0.1)
 
 
 def test_what_collapsed_is_in_the_row(tmp_path):
@@ -220,9 +208,7 @@ def test_what_collapsed_is_in_the_row(tmp_path):
 
 def test_other_data_are_another_run(tmp_path, monkeypatch, archive):
     path = tmp_path / "results.csv"
-    mnist = config(
-        dataset="mnist", recipe=lab.Recipe(2, batch_size=10, checkpoints=1), scoring_batch=10
-    )
+    mnist = config(**SMALL)
     with pytest.warns(UserWarning, match="going on with 5,000 real MNIST digits"):
         before = lab.run_grid([mnist], path, n_jobs=1)
     np.savez(tmp_path / "mnist.npz", **archive, source="forty random images")
@@ -261,19 +247,16 @@ def test_a_run_that_fails_or_diverges_is_a_row_and_the_others_go_on(tmp_path, mo
     assert tried == [impossible] and rows.status[1] == "ok"
     assert len(lab.read_results(path)) == 3
 
-    with warnings.catch_warnings():  # who only reads was warned when they were done
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(action="error"):  # who only reads was warned when they were done
         assert len(lab.select({"both": [diverging, impossible]}, path)) == 2
 
 
-def test_the_number_of_threads_is_put_back(tmp_path):
+def test_a_run_has_its_threads_and_the_caller_his_own_back(tmp_path, monkeypatch):
     before = torch.get_num_threads()
+    monkeypatch.setattr(lab.runs.grid.joblib, "cpu_count", lambda: before + 1)
+    seen = noted(monkeypatch, lambda _: torch.get_num_threads())
     rows = lab.run_grid([config()], tmp_path / "results.csv", n_jobs=1)
-    assert torch.get_num_threads() == before
-    assert rows.threads[0] == joblib.cpu_count()
-
-
-TIMES = ["seconds", "step_seconds"]
+    assert seen == [before + 1] == rows.threads.tolist() and torch.get_num_threads() == before
 
 
 def test_known_rows_are_not_run_again(tmp_path):
@@ -322,8 +305,7 @@ def test_known_rows_that_make_no_pair_with_new_ones_are_done_anew(tmp_path):
 
 
 def test_known_rows_of_other_data_are_named_and_run_again(tmp_path, monkeypatch, archive):
-    recipe = lab.Recipe(2, batch_size=10, checkpoints=1)
-    small = config(dataset="mnist", recipe=recipe, scoring_batch=10)
+    small = config(**SMALL)
     monkeypatch.setenv("SNIP_DATA", str(tmp_path))
     np.savez(tmp_path / "mnist.npz", **archive)
     lab.run_grid([small], tmp_path / "known.csv", n_jobs=1)
@@ -356,18 +338,14 @@ def test_a_pair_is_never_of_two_precisions(tmp_path):
         ValueError, match=r"in float32 with .* and some in bfloat16 with .*: name one"
     ):
         lab.run_grid(both, tmp_path / "results.csv", n_jobs=1)
-    for names in (("avx512_bf16", "avx2"), ("avx2", "avx512_bf16")):
+    for first in (True, False):
         auto = [dataclasses.replace(c, recipe=dataclasses.replace(RECIPE, precision="auto"))
                 for c in (config(method="dense", sparsity=0.0), config())]  # fmt: skip
-        path = tmp_path / f"{names[0]}.csv"
+        path = tmp_path / f"{first}.csv"
         with pytest.MonkeyPatch.context() as patch:  # another processor goes on with the rest
-            patch.setattr(
-                lab.training, "has_bfloat16", lambda device, has=names[0] == "avx512_bf16": has
-            )
+            patch.setattr(lab.training, "has_bfloat16", lambda device, has=first: has)
             lab.run_grid(auto[:1], path, n_jobs=1)
-            patch.setattr(
-                lab.training, "has_bfloat16", lambda device, has=names[1] == "avx512_bf16": has
-            )
+            patch.setattr(lab.training, "has_bfloat16", lambda device, has=not first: has)
             with pytest.raises(ValueError, match="name one precision"):
                 lab.run_grid(auto, path, n_jobs=1)
 
@@ -454,6 +432,7 @@ def test_operations_are_deterministic_on_cuda(tmp_path, monkeypatch, device):
         1, torch.device("cuda")
     ):  # switches alone: no GPU is needed
         assert torch.are_deterministic_algorithms_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     assert not torch.are_deterministic_algorithms_enabled()
 
 
@@ -526,9 +505,7 @@ def test_files_that_cannot_be_gone_on_with(written, spoil, message):
 def test_any_sentence_survives_the_file(tmp_path, monkeypatch, archive, source):
     monkeypatch.setenv("SNIP_DATA", str(tmp_path))
     np.savez(tmp_path / "mnist.npz", **archive, source=source)
-    small = config(
-        dataset="mnist", recipe=lab.Recipe(1, batch_size=10, checkpoints=1), scoring_batch=10
-    )
+    small = config(**SMALL)
     for _ in range(2):  # written, then read
         rows = lab.run_grid([small], tmp_path / "results.csv", n_jobs=1)
         assert rows.source[0] == " ".join(source.split())  # a row is one line
@@ -589,8 +566,7 @@ def test_one_job_in_a_child_process(tmp_path):
 
 @pytest.mark.slow
 def test_workers_that_are_used_again_load_the_data_of_today(tmp_path, monkeypatch, archive):
-    recipe = lab.Recipe(2, batch_size=10, checkpoints=1)
-    pair = [config(dataset="mnist", recipe=recipe, scoring_batch=10, seed=s) for s in (0, 1)]
+    pair = [config(**SMALL, seed=s) for s in (0, 1)]
     for day in ("first", "second"):
         (tmp_path / day).mkdir()
         np.savez(tmp_path / day / "mnist.npz", **archive)
@@ -605,8 +581,7 @@ def test_a_torn_line_once_deleted_is_run_again(written):
     lines = written.read_text().splitlines(keepends=True)
     written.write_text("".join(lines[:2]))
     rows = lab.run_grid(GRID[:2], written, n_jobs=1)
-    times = ["seconds", "step_seconds"]
-    pd.testing.assert_frame_equal(rows.drop(columns=times), whole.drop(columns=times))
+    pd.testing.assert_frame_equal(rows.drop(columns=TIMES), whole.drop(columns=TIMES))
 
 
 def test_who_only_reads_does_not_wait(written):
@@ -772,16 +747,6 @@ def test_every_worker_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
                 assert hers == his == "cuda:0"
 
 
-def test_equal_configurations_are_one_run(tmp_path):
-    same = [
-        config(method="dense", sparsity=0),
-        config(method="dense", sparsity=0.0, seed=np.int8(0)),
-    ]
-    rows = lab.run_grid(same, tmp_path / "results.csv", n_jobs=1)
-    assert rows.run.nunique() == 1 and len(rows) == 2
-    assert len(lab.read_results(tmp_path / "results.csv")) == 1
-
-
 def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     lab.run_grid([config()], "~/deep/results.csv", n_jobs=1)
@@ -802,10 +767,10 @@ def test_inputs_and_train_images_as_asked(digits):
     scored, whole = lab.runs.worker.images_of(more, digits)
     assert len(whole.y_train) == len(digits.y_train) + len(digits.y_val)
     assert scored is digits  # the same scoring batch
-    few, _ = lab.runs.worker.images_of(dataclasses.replace(plain, train_images=7), digits)
-    assert few is digits
-    tasks = tasks_of([plain, unit, more])
-    assert [len(task.configs) for task in tasks] == [1, 1, 1]  # other images: no common batches
+    few = dataclasses.replace(plain, train_images=7)
+    assert lab.runs.worker.images_of(few, digits)[0] is digits
+    tasks = tasks_of([plain, unit, more, few, dataclasses.replace(plain, test_images=7)])
+    assert [len(task.configs) for task in tasks] == [1] * 5  # other images: no common batches
 
 
 def test_validation_images_are_tested_on_as_asked(digits):
@@ -846,11 +811,14 @@ def test_a_stack_that_was_begun_goes_on_when_the_sweep_has_grown(tmp_path, stop_
     assert not (tmp_path / "results.checkpoints").exists()
 
 
-def test_gates_of_the_new_weights():
+def test_gates_of_the_new_weights(digits):
     recipe = lab.Recipe(2, checkpoints=1)
     config = lab.Config("gru-s", recipe, gates=0.0, reinit="vs-x")
     assert config.reinit_gates == 0.0 and lab.Config("gru-s", recipe).reinit_gates == 1.0
-    assert lab.Config("gru-s", recipe, gates=0.0, reinit="vs-x", reinit_gates=1.0) != config
+    apart = lab.Config("gru-s", recipe, gates=0.0, reinit="vs-x", reinit_gates=1.0)
+    assert apart != config
+    model, _, _ = lab.runs.worker.prepare(apart, digits)
+    assert model.cell.bias_ih_l0.any()  # begun at 1, though scored at 0
 
 
 # ---------------------------------------------------------------- narrower, and pruned once trained
@@ -981,13 +949,17 @@ def test_what_fails_on_the_way_goes_on_from_its_checkpoint(tmp_path, monkeypatch
     assert len(steps) == (12 - 4) + (20 + 12)  # the third is alone
 
 
-def test_a_large_scoring_batch_is_never_passed_as_a_whole(digits, monkeypatch):
+def test_the_scoring_batch_can_be_the_whole_train_split_in_parts(digits, monkeypatch):
     seen, real = [], lab.runs.worker.collapsed
     monkeypatch.setattr(
         lab.runs.worker, "collapsed", lambda m, masks, x: seen.append(len(x)) or real(m, masks, x)
     )
-    lab.runs.worker.prepare(config(scoring_batch=0), digits)
-    assert seen == [128]
+    _, masks, _ = lab.runs.worker.prepare(config(scoring_batch=0), digits)
+    assert seen == [128]  # never passed as a whole
+    model = snip.build_model("lenet-300-100").to(digits.x_train.device)
+    scores = snip.sensitivity(model, digits.x_train, digits.y_train)  # in one piece
+    whole = snip.keep_top(scores, 0.9)
+    assert sum(int((masks[n] == whole[n]).sum()) for n in whole) > 266_600  # but for rounding
 
 
 def test_a_dense_network_that_diverges_is_never_pruned(tmp_path):

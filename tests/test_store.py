@@ -8,23 +8,15 @@ import stat
 
 import numpy as np
 import pytest
-from conftest import configs_of
+from conftest import config, configs_of
 
 import sniplab as lab
 from sniplab.runs import config as config_file
 from sniplab.runs import store
 
-RECIPE = lab.Recipe(20, checkpoints=2)
-
-
-def config(**changes):
-    return lab.Config(
-        **({"model": "lenet-300-100", "recipe": RECIPE, "dataset": "digits"} | changes)
-    )
-
 
 def row(**changes):
-    """A finished row of a run with so many iterations and what else is asked for."""
+    """A finished row of a run, with the columns that are asked for."""
     fields = {n: v for n, v in changes.items() if n in lab.runs.config.COLUMNS}
     own = config(seed=changes.get("seed", 0))
     outcome = config_file.OUTCOME | config_file.CURVES | {"data": "d1", "error": 2.5}
@@ -38,13 +30,13 @@ def row(**changes):
 def test_a_run_is_known_by_what_differs_from_the_defaults():
     plain = config(dataset="mnist")  # the model's own
     assert config_file.differences(plain) == {
-        "model": "lenet-300-100", "iterations": 20, "checkpoints": 2,
+        "model": "lenet-300-100", "iterations": 4, "checkpoints": 2,
     }  # fmt: skip
     changed = dataclasses.replace(plain, sparsity=0.95, dataset="digits", gates=0.0)
     own = config_file.differences(changed)
     assert own["sparsity"] == 0.95 and own["dataset"] == "digits" and own["gates"] == 0
     # By hand: SHA-256 of the sorted JSON.
-    text = b'{"checkpoints": 2, "iterations": 20, "model": "lenet-300-100"}'
+    text = b'{"checkpoints": 2, "iterations": 4, "model": "lenet-300-100"}'
     assert lab.identity(plain) == config_file.hashlib.sha256(text).hexdigest()[:16]
 
 
@@ -224,3 +216,11 @@ def test_a_run_in_two_parts_has_a_row_in_each(tmp_path):
     rows = lab.select({"a": [one, two], "b": [two, three], "c": [three]}, path)
     assert rows.part.tolist() == ["a", "a", "b"] and rows.seed.tolist() == [1, 2, 2]
     assert lab.select({"c": [three]}, path).empty and "part" in lab.select({"c": [three]}, path)
+
+
+def test_curves_are_written_before_their_rows(tmp_path, monkeypatch):
+    """A kill between the two would leave a row whose curves nobody does again."""
+    written = []
+    monkeypatch.setattr(store, "_append", lambda path, *_: written.append(path.name))
+    store.append_rows(tmp_path / "r.csv", [row()])
+    assert written == ["r.curves.csv", "r.csv"]

@@ -2,11 +2,10 @@
 
 import math
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import torch
-from conftest import configs_of, rows_for
+from conftest import configs_of, no_images, rows_for
 
 import snipcore as snip
 import sniplab as lab
@@ -352,15 +351,12 @@ def test_variants_that_come_near_the_published_errors():
 def test_trials_that_diverge_are_counted():
     rows = runs([1.0, 2.0], lr=0.1, momentum=0.9, init="vs", inputs="standard")
     rows.loc[1, "status"] = "diverged: the loss is nan"
-    table = tables.lost_trials(tables.trials(rows))
+    table = tables.lost_trials(rows)
     assert table[["start", "diverged"]].to_numpy().tolist() == [["as the reference", "1 of 2"]]
 
 
 def test_what_is_measured_is_stored_for_the_committed_report(monkeypatch):
-    def refuse(*args, **how):
-        raise AssertionError("images were read")
-
-    monkeypatch.setattr(sweep_time, "load_data", refuse)
+    monkeypatch.setattr(sweep_time, "load_data", no_images)
     times = sweep_time.time_of(COMMITTED, "mnist", None)
     assert set(times.sparsity) == set(sweep_time.TIMED) and set(times.engine) == set(lab.ENGINES)
     with pytest.raises(AssertionError, match="images were read"):
@@ -387,7 +383,6 @@ def test_shares_on_a_path_are_those_of_the_runs():
     figure = sweep_paths.draw_paths(sweep_paths.on_paths(rows, later))
     legends = [[text.get_text() for text in a.get_legend().get_texts()] for a in figure.axes]
     assert legends == [["SNIP", "magnitude at initialisation"], ["SNIP"], ["SNIP", "FORCE"]]
-    plt.close(figure)
 
 
 # -------------------------------------------------------------------------------- somebody's method
@@ -423,7 +418,6 @@ def test_a_method_is_one_function_and_one_line(tmp_path, monkeypatch):
     ]
     for figure in drawn:
         assert "the last ones" in [text.get_text() for text in figure.legends[0].get_texts()]
-        plt.close(figure)
 
 
 def test_figures_of_nothing_say_so():
@@ -435,7 +429,6 @@ def test_figures_of_nothing_say_so():
     assert "not run" in [text.get_text() for text in figure.axes[0].texts]
     figure = figures.draw_controls(tables.controls(empty), set())
     assert "not run" in [text.get_text() for text in figure.axes[0].texts]
-    plt.close("all")
 
 
 def test_published_cells_beyond_a_curve_are_drawn_hollow_beside_it():
@@ -448,7 +441,6 @@ def test_published_cells_beyond_a_curve_are_drawn_hollow_beside_it():
     (drawn,) = [bars for bars in figure.axes[0].containers if bars.get_label() == label]
     # That at 95 % is on the curve.
     assert drawn.lines[0].get_xydata().round(3).tolist() == [[2.0, 2.7]]
-    plt.close(figure)
 
 
 def test_a_curve_says_how_many_dense_runs_were_lost():
@@ -458,7 +450,6 @@ def test_a_curve_says_how_many_dense_runs_were_lost():
     means = lab.summarize(rows, ["curve", "method", "sparsity"])
     figure = figures.draw_curves(means, {"a": LENET})
     assert "dense: 2 of 3 runs lost" in [text.get_text() for text in figure.axes[0].texts]
-    plt.close(figure)
 
 
 def test_numbers_of_the_prose_are_those_of_the_rows():

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from conftest import rows_for
@@ -70,9 +69,8 @@ def test_a_panel_for_each_sparsity():
     assert [axis.get_title() for axis in figure.axes] == ["95 %", "99 %"]
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels == ["SNIP", "magnitude at initialisation", "FORCE"]
-    plt.close(figure)
     none = sweep_biases.compared(ROWS[:0], LATER, SWEPT)  # of a profile without such runs
-    plt.close(sweep_biases.draw_biases(none))
+    sweep_biases.draw_biases(none)
 
 
 def test_every_run_has_its_twin():

@@ -1,6 +1,5 @@
 """What SNIP costs on Fashion-MNIST beside what it costs on MNIST."""
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from conftest import configs_of, rows_for
@@ -72,19 +71,11 @@ def test_no_verdict_while_a_run_is_missing():
     assert claim_of(fashion(1.5, 1.7, 1.6).iloc[:0])["verdict"] == "untested"
 
 
-def test_a_run_that_diverged_is_no_cost():
-    rows = fashion(1.5, 1.7, 1.6)
-    rows.loc[rows.seed == 0, "status"] = "diverged"
-    table = sweep_fashion.harder(sweep_fashion.on_both(rows, swept()))
-    assert table.n.tolist() == [2, 2]
-
-
 def test_a_line_for_each_data_set():
     both = sweep_fashion.on_both(fashion(1.5, 1.7, 1.6), swept())
     figure = sweep_fashion.draw_costs(sweep_tables.costs(both, "dataset"))
     (axis,) = figure.axes
     labels = [text.get_text() for text in axis.get_legend().get_texts()]
     assert labels == ["MNIST", "Fashion-MNIST"]
-    plt.close(figure)
     (planned,) = sweep_fashion.fashion_plan(COMMITTED).values()
     assert {config.dataset for config in planned} == {"fashion_mnist"}

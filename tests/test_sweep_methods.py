@@ -1,6 +1,5 @@
 """Fair random masks, other shuffles and the methods after SNIP, beside SNIP."""
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from conftest import configs_of, rows_for
@@ -134,7 +133,6 @@ def test_every_planned_method_has_its_panel():
     figure = sweep_methods.draw_methods(sweep_methods.compared(rows, snips()))
     panels = [len(axis.get_legend().get_texts()) for axis in figure.axes]
     assert panels == [3, 3, 4, 2]
-    plt.close(figure)
 
 
 def test_without_runs_nothing_is_drawn_or_claimed(recwarn):
@@ -143,5 +141,4 @@ def test_without_runs_nothing_is_drawn_or_claimed(recwarn):
     figure = sweep_methods.draw_methods(table)
     assert table.empty and not recwarn.list
     assert [axis.get_legend() for axis in figure.axes] == [None] * 4
-    plt.close(figure)
     assert sweep_methods.values(none, snips()) == {"median.iterative-snip.99": "–"}

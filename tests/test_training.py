@@ -68,7 +68,8 @@ def test_training_is_sgd_on_the_kept_weights(small_data, device):
 
 
 def test_weight_decay_is_on_the_prunable_alone(small_data, device):
-    """Without gradients (zero images, zero biases) only decay moves a weight: w · (1 − lr · λ)ⁿ."""
+    """Without gradients (zero images; normalisation takes the biases out) only decay moves a
+    weight: w · (1 − lr · λ)ⁿ."""
     model = small_net(device)
     nn.init.constant_(model[2].weight, 0.5)
     flat = dataclasses.replace(small_data, x_train=torch.zeros_like(small_data.x_train))
@@ -584,15 +585,17 @@ def flip_a_bit(path):
         (lambda path: path.write_bytes(b"\x00" * 100), "cannot be read"),
         (lambda path: path.write_bytes(b""), "cannot be read"),
         (lambda path: torch.save({"done": 3}, path), "cannot be read"),
-        (None, "is of another configuration, other data, version or number of threads"),
+        ({"seed": 2}, "is of another configuration, other data, version or number of threads"),
+        ({"recipe": dataclasses.replace(RECIPE, lr=0.05)}, "is of another configuration"),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_put_aside(small_data, device, tmp_path, spoil, message):
     path = tmp_path / "run.pt"
     keep = {"checkpoint": path, "checkpoint_seconds": 0}
     expected = lab.train(small_net(device), small_data, RECIPE, seed=1)
-    lab.train(small_net(device), small_data, RECIPE, seed=1 if spoil else 2, **keep)
-    if spoil:
+    other = {} if callable(spoil) else spoil
+    lab.train(small_net(device), small_data, **({"recipe": RECIPE, "seed": 1} | other), **keep)
+    if callable(spoil):
         spoil(path)
     with pytest.warns(UserWarning, match=f"{message}.*run.pt.aside, and the run starts anew"):
         history = lab.train(small_net(device), small_data, RECIPE, seed=1, **keep)
@@ -601,11 +604,14 @@ def test_a_checkpoint_that_does_not_fit_is_put_aside(small_data, device, tmp_pat
 
 
 def test_a_run_is_told_from_one_of_another_network(small_data):
-    """The same weights, but another activation, another rate of dropout, or a frozen layer."""
+    """The same weights, but another activation, rate of dropout or mask, or a frozen layer."""
     bodies = [nn.ReLU(), nn.Tanh(), nn.Dropout(0.1), nn.Dropout(0.2)]
     networks = [nn.Sequential(small_net("cpu"), body) for body in (*bodies, nn.ReLU())]
     networks[-1][0].requires_grad_(False)
     marks = [lab.checkpoint.fingerprint(network, None, small_data) for network in networks]
+    masks = some_masks(networks[0])
+    others = (masks, masks | {"0.1.bias": ~masks["0.1.bias"]})
+    marks += [lab.checkpoint.fingerprint(networks[0], m, small_data) for m in others]
     assert len(set(marks)) == len(marks)
     again = nn.Sequential(small_net("cpu"), nn.ReLU())
     assert lab.checkpoint.fingerprint(again, None, small_data) == marks[0]
@@ -645,7 +651,7 @@ def test_the_number_of_threads_tells_runs_apart(small_data):
 
 @pytest.mark.parametrize("dies", [(1,), (2, 4), (4, 5, 6)])
 def test_a_run_killed_in_a_test_goes_on_with_it_to_the_same_bits(
-    small_data, device, tmp_path, monkeypatch, dies
+    small_data, device, tmp_path, monkeypatch, stop_at, dies
 ):
     recipe = lab.Recipe(30, batch_size=8, lr=0.01, shift=1, checkpoints=4)
     path = tmp_path / "run.pt"
@@ -655,8 +661,8 @@ def test_a_run_killed_in_a_test_goes_on_with_it_to_the_same_bits(
         history = lab.train(model, small_data, recipe, some_masks(model), seed=1, **keep)
         return history, bits(model)
 
-    whole, steps, tests = trained(), [], []
-    real, really = lab.batches.Batches.prepare, lab.training.evaluate
+    whole, steps, tests = trained(), stop_at(()), []
+    really = lab.training.evaluate
 
     def killed(*args):
         tests.append(args)
@@ -665,9 +671,6 @@ def test_a_run_killed_in_a_test_goes_on_with_it_to_the_same_bits(
         return really(*args)
 
     monkeypatch.setattr(lab.training, "evaluate", killed)
-    monkeypatch.setattr(
-        lab.batches.Batches, "prepare", lambda self, i: steps.append(i) or real(self, i)
-    )
     for _ in dies:
         with pytest.raises(Stopped):
             trained(checkpoint=path, checkpoint_seconds=0)
@@ -920,9 +923,15 @@ def test_a_folder_for_checkpoints_that_cannot_be_made(small_data, device, tmp_pa
 
 
 def test_a_diverging_loss_names_the_iteration(small_data, device):
-    recipe = dataclasses.replace(RECIPE, lr=1e20)
-    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at iteration \d+"):
-        lab.train(small_net(device), small_data, recipe)
+    model, steps = small_net(device), []
+
+    def diverge(net, _, out):  # in the eighteenth step
+        steps.append(net.training)
+        return out * (math.inf if sum(steps) > 17 else 1)
+
+    model.register_forward_hook(diverge)
+    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at iteration 17$"):
+        lab.train(model, small_data, RECIPE, graph=False)  # a captured step calls no hooks
 
 
 def test_data_that_do_not_fit_the_model(small_data, device):

@@ -43,26 +43,35 @@ def seconds_left(tasks: Iterable[Task], rows: pd.DataFrame, workers: int) -> flo
 
 
 @contextlib.contextmanager
+def repeating(seconds: float, action: Callable[[], object]) -> Iterator[None]:
+    """Inside the block a thread calls `action` every so many seconds."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(seconds):
+            action()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextlib.contextmanager
 def run_bar(
     todo: Mapping[str, Task], rows: Callable[[], pd.DataFrame], workers: int
 ) -> Iterator[tqdm]:
     """A bar over runs that says how long is left, by the times of steps."""
     total = sum(len(task.configs) for task in todo.values())
-    bar, ended = progress(None, total=total, desc="runs", unit="run"), threading.Event()
+    with progress(None, total=total, desc="runs", unit="run") as bar:
 
-    def tell():
-        while not ended.wait(2):
+        def show_time() -> None:
             left = seconds_left(list(todo.values()), rows(), workers)
             if not math.isnan(left):
                 bar.set_postfix_str(f"about {hours(left)} left")
 
-    teller = threading.Thread(target=tell, daemon=True)
-    if not bar.disable:
-        teller.start()
-    try:
-        yield bar
-    finally:
-        ended.set()
-        if teller.is_alive():
-            teller.join()
-        bar.close()
+        with contextlib.nullcontext() if bar.disable else repeating(2, show_time):
+            yield bar

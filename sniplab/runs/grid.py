@@ -176,9 +176,20 @@ def _known_rows(
     known_rows = read_results(known) if known else own.iloc[:0]
     digests = {name: facts.digest for name, facts in data.items()}
     candidates = known_rows[known_rows.run.isin(config_by_run)]
-    _say_what_other_data_know(candidates, digests)
-    candidates = candidates[candidates.data == candidates.dataset.map(digests)]
-    otherwise = [run for run, own in _settings_of(candidates).items() if own != settings[run]]
+    at_hand = candidates.data == candidates.dataset.map(digests)
+    if not at_hand.all():
+        others = ", ".join(sorted(set(candidates.data[~at_hand])))
+        digest_text = ", ".join(f"{name} {digest}" for name, digest in digests.items())
+        warnings.warn(
+            f"the stored rows are of other data (digests {others}) than those here "
+            f"({digest_text}), so the runs are done anew",
+            UserWarning,
+            stacklevel=3,
+        )
+    candidates = candidates[at_hand]
+    otherwise = [
+        run for run, setting in _settings_of(candidates).items() if setting != settings[run]
+    ]
     if otherwise:
         warnings.warn(
             f"{len(otherwise)} stored rows were trained in another precision or with another "
@@ -197,19 +208,6 @@ def _settings_of(rows: pd.DataFrame) -> dict[str, tuple[str, int]]:
     """Precision and threads, by run, of those that were trained to their end."""
     ended = rows[(rows.status == "ok") & (rows.iterations > 0)]
     return dict(zip(ended.run, zip(ended.trained_in, ended.threads, strict=True), strict=True))
-
-
-def _say_what_other_data_know(rows: pd.DataFrame, digests: Mapping[str, str]) -> None:
-    """Warn where the very runs that are wanted are known, but of other data than those at hand."""
-    other_digests = set(rows.data[rows.data != rows.dataset.map(digests)])
-    if other_digests:
-        digest_text = ", ".join(f"{name} {digest}" for name, digest in digests.items())
-        warnings.warn(
-            f"the stored rows are of other data (digests {', '.join(sorted(other_digests))}) than "
-            f"those here ({digest_text}), so the runs are done anew",
-            UserWarning,
-            stacklevel=4,
-        )
 
 
 def check_fits(config: Config, data: DataFacts) -> None:

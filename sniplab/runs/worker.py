@@ -278,8 +278,7 @@ def do_task(task: Task, place: Placement) -> tuple[str, list[dict]]:
 @lru_cache(maxsize=2)
 def _worker_data(name: str, root: Path | None, device: str, expected: str) -> Data:
     """`load_data`, once in a worker for its many runs, of the data that `run_grid` has seen."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FallbackWarning)  # `run_grid` has passed on the same
+    with warnings.catch_warnings(action="ignore", category=FallbackWarning):  # said by `run_grid`
         data = load_data(name, root, device)
     if data.digest != expected:
         raise RuntimeError(f"the data changed during the runs: {data.digest}, not {expected}")

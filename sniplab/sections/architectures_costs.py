@@ -52,11 +52,6 @@ def not_trained_out(rows: pd.DataFrame, names: Iterable[str]) -> tuple[dict[str,
     return untrained_errors, unknown
 
 
-def share(model: str, iterations: int) -> float:
-    """How long a run is, in percent of the full length."""
-    return 100 * iterations / PROTOCOLS[MODELS[model].dataset].iterations
-
-
 def label(model: str, method: str, sparsity: float) -> str:
     """A network, and what of its pruning is not as in the tables: "AlexNet-s, random, 99 %"."""
     parts = [MODELS[model].title]
@@ -83,7 +78,8 @@ def differences(rows: pd.DataFrame) -> pd.DataFrame:
     cells = table[["model", "method", "sparsity"]].to_numpy()
     table.insert(0, "network", [label(*cell) for cell in cells])
     lengths = rows.groupby("model").iterations.max()
-    table["share"] = [share(model, lengths[model]) for model in table.model]
+    full = {name: PROTOCOLS[MODELS[name].dataset].iterations for name in table.model}
+    table["share"] = [100 * lengths[name] / full[name] for name in table.model]
     untrained_errors, unknown = not_trained_out(rows, table.model)
     words = dict.fromkeys(untrained_errors, "no") | dict.fromkeys(unknown, "unknown")
     table["trained_out"] = [words.get(model, "yes") for model in table.model]
@@ -124,15 +120,12 @@ def error_table(rows: pd.DataFrame) -> pd.DataFrame:
     table = table.merge(pruned.rename(columns={"text": "pruned"}), "left", on=BY)
     table = table.rename(columns={"text": "difference"})
     columns = ["network", "model", "sparsity", "share", "dense", "pruned", "difference", "verdict"]
-    table = table[columns].astype(object)
-    own = table.network == table.model.map({name: spec.title for name, spec in MODELS.items()})
+    own, table = is_own(table), table[columns].astype(object)
     for source, errors in SOURCES.items():
         column = source.replace(" ", "_")
-        published = table.model.map(errors)
-        table[f"{column}_dense"] = [getattr(error, "dense", np.nan) for error in published]
-        table[f"{column}_pruned"] = [
-            getattr(error, "pruned", np.nan) for error in published.where(own)
-        ]
+        pruned = table.model.map({name: error.pruned for name, error in errors.items()})
+        table[f"{column}_dense"] = table.model.map({name: e.dense for name, e in errors.items()})
+        table[f"{column}_pruned"] = pruned.where(own)
     return table
 
 
@@ -197,20 +190,18 @@ def _of_data(rows: pd.DataFrame, cost: pd.DataFrame, dataset: str) -> dict[str, 
     """Spans over the networks of a data set."""
     group = cost[cost.index.isin(rows.model)]
     rows = rows[rows.model.isin(group.index) & (rows.status == "ok")]
-    names = ("share", "dense_errors", "dense_train_errors", "pruned_train_errors", "costs")
-    if group.empty:
-        numbers = dict.fromkeys(names, "–")
-    else:
-        trained = [
-            runs.groupby("model").train_error.mean()
-            for runs in (dense_runs(rows), initial_runs(rows))
-        ]
-        errors = [dense_runs(rows).groupby("model").error.mean(), *trained]
-        texts = [spanned(values, "{:.1f}") for values in (group.share, *errors)]
-        numbers = dict(zip(names, [*texts, from_to(group["mean"])], strict=True))
-        if (group["mean"] > 0).all():
-            numbers["costs"] = numbers["costs"].replace("+", "")
-    numbers["trained_out"] = str((group.trained_out == "yes").sum())
+    numbers = {"trained_out": str((group.trained_out == "yes").sum())}
+    if len(group):
+        dense, pruned = (runs.groupby("model") for runs in (dense_runs(rows), initial_runs(rows)))
+        spans = {
+            "share": group.share,
+            "dense_errors": dense.error.mean(),
+            "dense_train_errors": dense.train_error.mean(),
+            "pruned_train_errors": pruned.train_error.mean(),
+        }
+        numbers |= {name: spanned(values, "{:.1f}") for name, values in spans.items()}
+        text = from_to(group["mean"])
+        numbers["costs"] = text.replace("+", "") if (group["mean"] > 0).all() else text
     return {f"{name}.{dataset}": text for name, text in numbers.items()}
 
 

@@ -88,18 +88,11 @@ def pixels(text: str) -> np.ndarray:
     return np.array(text.split(), float).reshape(28, 28)
 
 
-def pictures_of(tables: Tables, title: str, sparsity: float, name: str = "pictures") -> np.ndarray:
-    """Fraction kept of each pixel's connections, mean over the seeds: (10, 28, 28). `name`: of the
-    table, or "wrong_labels"."""
-    table = tables[name]
+def pictures_of(table: pd.DataFrame, title: str, sparsity: float) -> np.ndarray:
+    """Fraction kept of each pixel's connections, mean over the seeds: (10, 28, 28). `table`:
+    "pictures", or "wrong_labels"."""
     table = table[(table.data == title) & (table.sparsity == sparsity)].sort_values("class")
     return np.stack([pixels(k) / n for k, n in zip(table.kept, table.connections, strict=True)])
-
-
-def means_of(tables: Tables, title: str) -> np.ndarray:
-    """The mean image of each class, in the network's normalised units: (10, 28, 28)."""
-    table = tables["mean_images"]
-    return np.stack([pixels(text) for text in table.pixels[table.data == title]])
 
 
 def classes(title: str) -> tuple[str, ...]:
@@ -123,9 +116,10 @@ def class_number(dataset: str, name: str | int) -> int:
 def tiles_of(tables: Tables, title: str) -> dict[str, np.ndarray]:
     """The rows of the figure of pictures, (10, 28, 28) each: fractions kept at three sparsities,
     and at CHECKED with wrong labels, the mean images, as normalised, and their magnitudes."""
-    means = means_of(tables, title)
-    tiles = {level(sparsity): pictures_of(tables, title, sparsity) for sparsity in DRAWN}
-    tiles[f"{level(CHECKED)}, {WRONG_LABELS}"] = pictures_of(tables, title, CHECKED, "wrong_labels")
+    images, pictures = tables["mean_images"], tables["pictures"]
+    means = np.stack([pixels(text) for text in images.pixels[images.data == title]])
+    tiles = {level(sparsity): pictures_of(pictures, title, sparsity) for sparsity in DRAWN}
+    tiles[f"{level(CHECKED)}, {WRONG_LABELS}"] = pictures_of(tables["wrong_labels"], title, CHECKED)
     return {**tiles, MEAN_IMAGE: means, MAGNITUDE: np.abs(means)}
 
 

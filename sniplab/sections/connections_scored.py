@@ -107,9 +107,8 @@ def likeness_of(r: np.ndarray) -> dict:
 def picture_of(mask: Tensor, data: Data, label: int) -> pd.DataFrame:
     """Picture of one mask of the first layer, (300, 784), beside its class, a row for each pixel:
     the fraction `kept` of its connections, and its `mean_image` and the `magnitude` of that."""
-    mean = data.x_train[data.y_train == label].double().mean((0, 1)).cpu().numpy()
     pixels = pd.MultiIndex.from_product([range(28), range(28)], names=["row", "column"])
-    columns = {"kept": mask.double().mean(0).cpu().numpy(), "mean_image": mean.ravel()}
+    columns = {"kept": mask.double().mean(0).cpu().numpy(), "mean_image": mean_images(data)[label]}
     table = pd.DataFrame(columns, pixels).reset_index()
     return table.assign(magnitude=table.mean_image.abs())
 
@@ -157,10 +156,8 @@ def write_kept_again(folder: Path) -> None:
             model = snip.build_model("lenet-300-100", seed=seed)
             for label in range(10):
                 table = kept_again(model, data, label, CHECKED, seed)
-                tables.append(table.assign(data=title, label=label, seed=seed))
-    columns = {"label": "class"}
-    table = pd.concat(tables, ignore_index=True).rename(columns=columns)
-    table.to_csv(folder / "3_kept_again.csv", index=False)
+                tables.append(table.assign(**{"data": title, "class": label, "seed": seed}))
+    pd.concat(tables).to_csv(folder / "3_kept_again.csv", index=False)
 
 
 def _text(values: np.ndarray) -> str:
@@ -288,7 +285,7 @@ def measure_connections(seeds: int, device: str | torch.device | None) -> Tables
     None for CUDA where there is one. Warns where the embedded digits stand in for a data set, whose
     title then says so."""
     device, chosen = snip.pick_device(device), range(seeds)
-    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
+    measured: list[Tables] = []
     for name, title in TITLES.items():
         data = load_data(name, device=device)
         if "standing in" in data.source:
@@ -302,9 +299,8 @@ def measure_connections(seeds: int, device: str | torch.device | None) -> Tables
         tables_of_data["data"] = pd.DataFrame([about])
         tables_of_data["mixed"] = _measure_mixed(data, title, chosen)
         tables_of_data["kernel"] = _measure_kernel(data, title, chosen)
-        for table in TABLES:
-            parts[table].append(tables_of_data[table])
-    return {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
+        measured.append(tables_of_data)
+    return {name: pd.concat([t[name] for t in measured], ignore_index=True) for name in TABLES}
 
 
 def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:

@@ -27,7 +27,6 @@ from sniplab.sections.data_and_initialization_tables import (
     gate_differences,
     harm_without_gates,
     initializer_differences,
-    of_part,
     published_table_3,
     scored_rows,
     shuffle_differences,
@@ -89,7 +88,7 @@ def scoring_batch(rows: pd.DataFrame, plan: Plan) -> list[dict]:
     comparison that lost a pair is undecided."""
     configs = plan["scoring_batch"]
     planned = {*FEWER, MANY} <= {config.scoring_batch for config in configs}
-    batches = of_part(rows, "scoring_batch")
+    batches = rows[rows.part == "scoring_batch"]
     absent = missing(batches, configs)
     table = batch_differences(rows)
     table = table[table.scoring_batch == MANY].set_index("minus")
@@ -240,7 +239,7 @@ def over_shuffled(rows: pd.DataFrame, plan: Plan) -> dict:
     """What the paper left out: SNIP against its own shuffled mask in the GRU, scored under PLAIN.
     The correction is over all of `shuffle_differences`."""
     configs = [c for c in plan["initializers"] if (c.model, c.init) == (GRU, PLAIN)]
-    started = of_part(rows, "initializers")
+    started = rows[rows.part == "initializers"]
     started = started[(started.model == GRU) & (started.init == PLAIN)]
     table = shuffle_differences(rows)[lambda table: table.init == PLAIN]
     text = f"{MODELS[GRU].title}, 90 %, new weights: SNIP beats its own mask shuffled within layers"
@@ -265,7 +264,7 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     masks: "units_reached.gru-s.rn", "units_by_chance.gru-s.rn", "recurrent_share.gru-s.rn" (percent
     of what is kept).
     """
-    started = of_part(rows, "initializers")
+    started = rows[rows.part == "initializers"]
     by_batch, by_init = batch_differences(rows), initializer_differences(rows)
     sizes = {column: {0: "all"} for column in ("minus", "scoring_batch")}
     cells = ["model", "method", "init"]

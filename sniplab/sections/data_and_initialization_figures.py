@@ -82,7 +82,8 @@ def draw_batches(summary: pd.DataFrame, overlaps: pd.DataFrame) -> plt.Figure:
 
 def draw_initializers(errors: pd.DataFrame) -> plt.Figure:
     """Test errors of single seeds by network and initialiser of the scored weights, under SNIP's
-    masks and the same shuffled, beside the published ones. `errors`: as from `initializer_errors`.
+    masks and the same shuffled, beside the published ones. `errors`: the runs of part
+    "initializers".
     """
     models = list(dict.fromkeys(errors.model))
     cells = [(model, init) for model in models for init in INITS]

@@ -51,14 +51,9 @@ def published_table_3() -> pd.DataFrame:
 # ------------------------------------------------------------------- differences within a seed
 
 
-def of_part(rows: pd.DataFrame, part: str) -> pd.DataFrame:
-    """The rows of one part of the plan."""
-    return rows[rows.part == part]
-
-
 def scored_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """The runs of Table 3: SNIP's masks, by initialiser."""
-    started = of_part(rows, "initializers")
+    started = rows[rows.part == "initializers"]
     return started[started.method == "snip"]
 
 
@@ -73,7 +68,7 @@ def batch_differences(rows: pd.DataFrame) -> pd.DataFrame:
     Every other batch minus each of BASES, and MANY minus 1. (The one base minus the other stands
     here twice, with opposite signs.)
     """
-    batches = of_part(rows, "scoring_batch")
+    batches = rows[rows.part == "scoring_batch"]
     tables = []
     for base in BASES:
         baseline = batches.scoring_batch == base
@@ -100,7 +95,7 @@ def initializer_differences(rows: pd.DataFrame) -> pd.DataFrame:
 
 def shuffle_differences(rows: pd.DataFrame) -> pd.DataFrame:
     """Error of GRU under shuffled masks minus that under SNIP's own, by initialiser."""
-    started = of_part(rows, "initializers")
+    started = rows[rows.part == "initializers"]
     shuffled = started[started.method == "shuffled"]
     return paired(shuffled, scored_rows(rows), ["init"], on=("model", "init", "seed"))
 
@@ -108,7 +103,7 @@ def shuffle_differences(rows: pd.DataFrame) -> pd.DataFrame:
 def gate_differences(rows: pd.DataFrame) -> pd.DataFrame:
     """Error of GRU with gate biases that start at 1 minus that with biases at 0, scored and trained
     alike, by initialiser, as from `paired`."""
-    gated = of_part(rows, "gates")
+    gated = rows[rows.part == "gates"]
     alike = gated[gated.gates == gated.reinit_gates]
     return paired(alike[alike.gates == 1], alike[alike.gates == 0], ["init"], ("init", "seed"))
 
@@ -116,7 +111,7 @@ def gate_differences(rows: pd.DataFrame) -> pd.DataFrame:
 def harm_without_gates(rows: pd.DataFrame) -> pd.DataFrame:
     """Error of GRU by initialiser minus that under VS-X, all gate biases at 0, scored and trained,
     so that every mask prunes them; as from `paired`."""
-    gated = of_part(rows, "gates")
+    gated = rows[rows.part == "gates"]
     at_0 = gated[(gated.gates == 0) & (gated.reinit_gates == 0)]
     return paired(at_0[at_0.init != PLAIN], at_0[at_0.init == PLAIN], ["init"])
 
@@ -129,7 +124,7 @@ def batch_summary(rows: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.
     with the whole split's mask and its half-width; r of the picture with the mean image; and the
     error minus that of 100 images, from `batch_differences`, in columns `difference…`."""
     names, overlaps = batch_names(tables), mean_overlaps(tables["overlaps"])
-    table = summarize(of_part(rows, "scoring_batch"), ["scoring_batch"])
+    table = summarize(rows[rows.part == "scoring_batch"], ["scoring_batch"])
     table = table.set_index("scoring_batch").reindex(pd.Index(names, name="scoring_batch"))
     table = table.fillna({"text": "–", "n": 0, "lost": 0})
     differences = batch_differences(rows)
@@ -164,12 +159,6 @@ def batch_text(summary: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def initializer_errors(rows: pd.DataFrame) -> pd.DataFrame:
-    """The runs of Table 3 and of shuffled masks: model, init, method, seed, status, error."""
-    columns = ["model", "init", "method", "seed", "status", "error"]
-    return of_part(rows, "initializers")[columns]
-
-
 def initializer_text(rows: pd.DataFrame) -> pd.DataFrame:
     """Table 3, ours beside the published, as it is shown."""
     errors = summarize(scored_rows(rows), ["model", "init"])
@@ -194,7 +183,7 @@ def initializer_text(rows: pd.DataFrame) -> pd.DataFrame:
 def gate_table(rows: pd.DataFrame, gate_biases: pd.DataFrame) -> pd.DataFrame:
     """Error of GRU by initialiser and where the biases of its gates start, and how many of these
     its masks keep, as it is shown."""
-    errors = summarize(of_part(rows, "gates"), ["init", "gates", "reinit_gates"])
+    errors = summarize(rows[rows.part == "gates"], ["init", "gates", "reinit_gates"])
     kept = gate_biases.groupby(["init", "gates"])[["reset", "update"]].mean()
     table = errors.merge(kept.reset_index(), on=["init", "gates"])
     return pd.DataFrame(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sniplab.methods import METHODS
 
-BINS = 60
+EDGES = 60  # of the bins, one more than these
 
 
 def spread(scores: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None) -> pd.DataFrame:
@@ -20,7 +20,7 @@ def spread(scores: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None) -> 
     kept = np.full(len(flat), True)
     if masks is not None:
         kept = torch.cat([masks[name].flatten() for name in scores]).cpu().numpy()
-    edges = np.geomspace(flat[flat > 0].min(), flat.max(), BINS)
+    edges = np.geomspace(flat[flat > 0].min(), flat.max(), EDGES)
     counts = {
         "kept": np.histogram(flat[kept], edges)[0],
         "pruned": np.histogram(flat[~kept], edges)[0],

@@ -44,7 +44,7 @@ class Profile:
     sweep: Mapping[str, Numbers]  # by network
     defaults: Mapping[str, Numbers]  # the same by REFERENCE
     table_1: Mapping[str, Numbers]
-    variants: Numbers  # of LENET_300
+    variants: Numbers  # of LENET_300, checkpoints as in table_1, whose runs are the unchanged ones
     variant_names: tuple[str, ...]
     rate_seeds: int  # of the trials of learning rates
     rates: tuple[float, ...] = (0.1, 0.05, 0.02)  # that are tried, each from all of `starts`
@@ -229,15 +229,11 @@ def plan(
         if own_cells and (models is None or model in models):
             parts["table_1"] += runs(numbers, model, protocol(model, numbers))
     if own_cells and (models is None or LENET_300 in models):
-        # As many checkpoints as Table 1's, so that unchanged runs are those of it.
-        numbers = dataclasses.replace(
-            settings.variants, checkpoints=settings.table_1[LENET_300].checkpoints
-        )
-        plain = protocol(LENET_300, numbers)
+        plain = protocol(LENET_300, settings.variants)
         for name in settings.variant_names:
             recipe, config_changes = VARIANTS[name]
             changed = dataclasses.replace(plain, **recipe)
-            parts[VARIANT + name] = runs(numbers, LENET_300, changed, config_changes)
+            parts[VARIANT + name] = runs(settings.variants, LENET_300, changed, config_changes)
     return parts
 
 

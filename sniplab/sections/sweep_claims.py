@@ -24,7 +24,6 @@ from sniplab.sections.sweep_tables import (
     recipes_near,
     swept_rows,
     title,
-    trials,
     variant_costs,
     variants_of,
     with_curves,
@@ -66,8 +65,9 @@ def claims(rows: pd.DataFrame, plan: Plan) -> list[dict]:
 
     def add(claim: dict, part: str, model: str, cells: Iterable[tuple[str, float]]) -> None:
         reason = missing_cells(rows, plan, part, model, cells)
-        measured = claim["ours"] != "–"
-        judged_claims.append(claim | _verdict(reason if measured else "", claim["verdict"]))
+        if reason and claim["ours"] != "–":
+            claim["verdict"] = f"untested: {reason}"
+        judged_claims.append(claim)
 
     for model in (LENET_300, LENET_5):
         claim = every_level(main_curve(rows, plan, model), model)
@@ -106,12 +106,6 @@ def _untrained(rows: pd.DataFrame, model: str) -> str:
     return undertrained(dense.error.mean(), PUBLISHED[model, 0.0])
 
 
-def _name(kind: str, model: str, sparsity: float | None = None) -> str:
-    """The id of a claim: "error.lenet-300-100.95"."""
-    ending = "" if sparsity is None else f".{100 * sparsity:g}"
-    return f"{kind}.{model}{ending}"
-
-
 def number(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
     """A cell of Table 1: the error of a dense network (sparsity 0) or of SNIP's."""
     published = PUBLISHED[model, sparsity]
@@ -121,7 +115,7 @@ def number(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
     rows = rows[cell]
     text = f"{title(model)}, {at(sparsity)}: {published:g} % test error"
     claim = new_claim(
-        _name("error", model, sparsity), group, "§5.2, Table 1", text, f"{published:g} %",
+        f"error.{model}.{100 * sparsity:g}", group, "§5.2, Table 1", text, f"{published:g} %",
         "number", length_of(rows), 0,
     )  # fmt: skip
     if rows.empty:
@@ -134,13 +128,8 @@ def number(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
         ours += f" ({last.lost} of {len(rows)} lost)"
     if last["mean"] + CLOSE < published:
         ours += ", lower than published"
-    claim |= {"ours": ours, "seeds": int(last.n)}
-    return claim | _verdict(reason, near(last, published, best["mean"]))
-
-
-def _verdict(reason: str, verdict: str) -> dict:
-    """A verdict, or that and why there is none."""
-    return {"verdict": f"untested: {reason}" if reason else verdict}
+    verdict = f"untested: {reason}" if reason else near(last, published, best["mean"])
+    return claim | {"ours": ours, "seeds": int(last.n), "verdict": verdict}
 
 
 def change(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
@@ -152,14 +141,15 @@ def change(rows: pd.DataFrame, model: str, sparsity: float) -> dict:
     snips = rows[(rows.method == "snip") & (rows.sparsity == sparsity)]
     table = paired(snips, rows[rows.method == "dense"], ["model"])
     claim = new_claim(
-        _name("cost", model, sparsity), PRUNED, "§5.2, Table 1",
+        f"cost.{model}.{100 * sparsity:g}", PRUNED, "§5.2, Table 1",
         text, points(published), "difference", length_of(rows), int(table.n.sum()),
     )  # fmt: skip
     if table.empty:
         return claim
     row = table.iloc[0]
-    verdict = _verdict(_untrained(rows, model), near(row, published))
-    return claim | {"ours": row.text} | verdict
+    reason = _untrained(rows, model)
+    verdict = f"untested: {reason}" if reason else near(row, published)
+    return claim | {"ours": row.text, "verdict": verdict}
 
 
 def every_level(rows: pd.DataFrame, model: str) -> dict:
@@ -170,7 +160,7 @@ def every_level(rows: pd.DataFrame, model: str) -> dict:
     text = f"{title(model)} is as good as dense (± {CLOSE} points) at every sparsity of "
     text += f"Fig. 1, {levels} %"
     claim = new_claim(
-        _name("every_level", model), PRUNED, "§5.1, Fig. 1", text, "by eye", "equality",
+        f"every_level.{model}", PRUNED, "§5.1, Fig. 1", text, "by eye", "equality",
         length_of(rows), fewest(table),
     )  # fmt: skip
     present_rows = table[table.n > 0]  # the others are lost
@@ -181,9 +171,9 @@ def every_level(rows: pd.DataFrame, model: str) -> dict:
     if claim["seeds"] < 2 or set(FIG_1) > set(present_rows.sparsity):
         return claim
     if table.lost.any():
-        return claim | _verdict(f"{table.lost.sum()} of {len(snips)} pairs lost", "")
+        return claim | {"verdict": f"untested: {table.lost.sum()} of {len(snips)} pairs lost"}
     if reason := _untrained(rows, model):
-        return claim | _verdict(reason, "")
+        return claim | {"verdict": f"untested: {reason}"}
     return equal(claim, table, CLOSE)
 
 
@@ -199,7 +189,7 @@ def over_control(
     configs = [config for config in configs if config.method in pair]
     table = compared[(compared.curve == curve_name(model, part)) & (compared.method == method)]
     text = f"{title(model)}, {level(ABOVE[0])} and above: SNIP beats {BEATEN[method]}"
-    name, table = _name(f"over_{method}", model), table[table.sparsity.isin(ABOVE)]
+    name, table = f"over_{method}.{model}", table[table.sparsity.isin(ABOVE)]
     return collected_claim(name, CHOICE, text, curve, configs, table, "control − SNIP")
 
 
@@ -239,29 +229,26 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     magnitude, shuffled = (main[main.method == method] for method in ("magnitude", "shuffled"))
     beside = paired(magnitude, shuffled, BY, (*BY, "seed"))
     numbers |= quoted_table("magnitude_minus_shuffled", beside, BY)
-    by = ["part", "sparsity"]
+    cost, by = variant_costs(variants), ["part", "sparsity"]
     numbers |= quoted_table("variant", summarize(variants, by), by)
-    numbers |= quoted_table("variant_cost", variant_costs(variants), by)
+    numbers |= quoted_table("variant_cost", cost, by)
     for model in (LENET_300, LENET_5):
         table = costs(main_curve(rows, plan, model))
         costly = table[table.verdict == "higher"]
         numbers[f"first_costly.{model}"] = level(costly.sparsity.min()) if len(costly) else "–"
-    pruned = variant_costs(variants)
-    pruned = pruned[pruned.sparsity == 0.95].set_index("part")["mean"]
     near = recipes_near(variants)
     numbers["recipes"] = str(len(near))
     numbers["recipes_near"] = str(int(near["all"].sum()))
     numbers["recipes_near_when_pruned"] = ", ".join(near.part[near.pruned]) or "–"
-    numbers["least_cost_of_recipes"] = unsigned(points(pruned.min()))
+    numbers["least_cost_of_recipes"] = unsigned(points(cost["mean"][cost.sparsity == 0.95].min()))
     gains = full.assign(gain=full.error - full.error_best)  # of the best of all checkpoints
     numbers["largest_gain"] = unsigned(points(summarize(gains, BY, "gain")["mean"].max()))
     curve = main_curve(rows, plan, LENET_5, ["shuffled"])
     snips = curve[curve.method == "snip"]
     below_99 = pooled(curve[curve.method.isin(CONTROLS)], snips, ABOVE[:-1], ["method"])
     numbers |= quoted_table("pooled_control.lenet-5-caffe", below_99, ["method"])
-    for row in lost_trials(
-        trials(stored_rows("1_learning_rates", rates_plan(COMMITTED), RESULTS))
-    ).itertuples():
+    tried = stored_rows("1_learning_rates", rates_plan(COMMITTED), RESULTS)
+    for row in lost_trials(tried).itertuples():
         if row.momentum == 0.9:
             numbers[f"diverged.{row.start.replace(' ', '_')}.{row.lr:g}"] = row.diverged
     return numbers

@@ -155,7 +155,8 @@ def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
     """The differences for prose: "beside.force.99", with ".mean", ".verdict" and so on, in the mean
     over sparsities "pooled.grasp", and "iterative_minus_force.98"; the shuffle within units minus
     the full one, "units_minus_shuffled.99"; the median of the least certain,
-    "median.iterative-snip.99"."""
+    "median.iterative-snip.99"; the dense network trained as long again minus the same trained once,
+    "second_training.dense"."""
     table, swept = compared(rows, swept), protocol_rows(swept)
     snips, shuffled = (swept[swept.method == method] for method in ("snip", "shuffled"))
     within_units = rows[rows.method == "shuffled-units"]
@@ -163,6 +164,8 @@ def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
     between = paired(iterative, force, ["sparsity"], ("sparsity", "seed"))
     shuffles = paired(within_units, shuffled, ["sparsity"], ("sparsity", "seed"))
     highest = iterative[iterative.sparsity == sweep.ABOVE[-1]]
+    again = rows[(rows.method == "dense") & (rows.pretrain > 0)]
+    second = paired(again, swept[swept.method == "dense"], ["method"], ("seed",))
     median = minus_twin(highest, snips, ["sparsity", "seed"]).error.median()
     below_99 = pooled(rows[rows.pretrain == 0], snips, sweep.ABOVE[:-1], ["method"])
     return {
@@ -170,5 +173,6 @@ def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
         **quoted_table("pooled", below_99, ["method"]),
         **quoted_table("iterative_minus_force", between, ["sparsity"]),
         **quoted_table("units_minus_shuffled", shuffles, ["sparsity"]),
+        **quoted_table("second_training", second, ["method"]),
         "median.iterative-snip.99": unsigned(points(median)),
     }

@@ -6,6 +6,7 @@ import seaborn as sns
 
 from sniplab.methods import METHODS
 from sniplab.sections.sweep_tables import protocol_rows
+from sniplab.stats import t_interval
 
 SHOWN = 0.9  # sparsity from which on
 PANELS = {
@@ -35,7 +36,7 @@ def draw_paths(runs: pd.DataFrame) -> plt.Figure:
     for axis, (title, methods) in zip(axes, PANELS.items(), strict=True):
         names = [name for name in methods if (runs.method == name).any()]
         options = {"hue_order": names, "style_order": names, "dashes": False, "err_style": "bars"}
-        options["seed"] = 0  # of the bootstrap: the same figure each time
+        options["errorbar"] = t_interval  # in place of a bootstrap
         options |= {"palette": [METHODS[name].colour for name in names]}
         options |= {"markers": [METHODS[name].marker for name in names]}
         options |= {"hue": "method", "style": "method"}

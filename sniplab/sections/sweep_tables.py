@@ -232,13 +232,9 @@ STARTED = {  # initialiser and scale of the pixels: how a trial begins
 TRIAL = ["momentum", "start", "lr"]
 
 
-def trials(rows: pd.DataFrame) -> pd.DataFrame:
-    """The trials of `rates_plan`, with how each was started."""
-    return rows.assign(start=[STARTED[i] for i in zip(rows.init, rows.inputs, strict=True)])
-
-
-def lost_trials(trials: pd.DataFrame) -> pd.DataFrame:
-    """How many of the trials diverge by TRIAL: "7 of 10"."""
-    rates = summarize(trials, TRIAL)
+def lost_trials(rows: pd.DataFrame) -> pd.DataFrame:
+    """How many of the trials of `rates_plan` diverge by TRIAL: "7 of 10"."""
+    starts = [STARTED[i] for i in zip(rows.init, rows.inputs, strict=True)]
+    rates = summarize(rows.assign(start=starts), TRIAL)
     diverged = [f"{row.lost} of {row.lost + row.n}" for row in rates.itertuples()]
     return rates[TRIAL].assign(diverged=diverged)
