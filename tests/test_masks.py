@@ -645,6 +645,23 @@ def test_a_network_of_two_inputs(device):
     assert snip.collapsed(model, masks, inputs) == cut
 
 
+def test_a_scalar_parameter_of_a_layer_stops_no_judgement():
+    """It is prunable; to follow NaN through its layer raised IndexError."""
+
+    class Gain(nn.Linear):
+        def __init__(self, *sizes):
+            super().__init__(*sizes)
+            self.gain = nn.Parameter(torch.tensor(1.0))
+
+        def forward(self, x):
+            return self.gain * super().forward(x)
+
+    model = nn.Sequential(Gain(4, 4), nn.Linear(4, 2))
+    nothing = {"0.weight": torch.zeros(4, 4, dtype=torch.bool)}
+    cut = ["0.weight", "no path from input to output"]
+    assert snip.collapsed(model, nothing, torch.randn(3, 4)) == cut
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_no_false_alarm_and_no_cut_missed(case):
     model, x, layers = CASES[case]

@@ -203,6 +203,15 @@ def test_any_module_of_the_known_layers_can_be_scored(device):
 # --------------------------------------------------------------------- any network, any loss
 
 
+def test_another_loss_knows_no_default_device():
+    """Inputs were counted by a tensor that was made on it."""
+    model, x, y = nn.Linear(4, 2), torch.randn(6, 4), torch.zeros(6, 2)
+    expected = snip.sensitivity(model, x, y, loss=F.mse_loss)
+    with torch.device("meta"):  # stands for a GPU
+        found = snip.sensitivity(model, x, y, loss=F.mse_loss)
+    assert all(found[name].equal(score) for name, score in expected.items())
+
+
 def test_a_regression_network(device):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 2)).to(device)
