@@ -337,7 +337,11 @@ def sensitivity(
     include: Picks = None,
     exclude: Picks = None,
 ) -> dict[str, Tensor]:
-    """`sensitivity_of` a model of one input tensor, whose scores and errors these are.
+    """Connection sensitivity of every prunable parameter (Eqs. 5 and 6) of a model that takes one
+    tensor, by one forward and one backward pass.
+
+    `sensitivity_of` is the same for any inputs. What it says of the model, the result and errors
+    holds here, too.
 
     Args:
         x: (B, …) the inputs of the scoring batch D^b.
