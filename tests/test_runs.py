@@ -338,14 +338,14 @@ def test_a_pair_is_never_of_two_precisions(tmp_path):
         ValueError, match=r"in float32 with .* and some in bfloat16 with .*: name one"
     ):
         lab.run_grid(both, tmp_path / "results.csv", n_jobs=1)
-    for first in (True, False):
+    for units in (True, False):  # of the first processor
         auto = [dataclasses.replace(c, recipe=dataclasses.replace(RECIPE, precision="auto"))
                 for c in (config(method="dense", sparsity=0.0), config())]  # fmt: skip
-        path = tmp_path / f"{first}.csv"
+        path = tmp_path / f"{units}.csv"
         with pytest.MonkeyPatch.context() as patch:  # another processor goes on with the rest
-            patch.setattr(lab.training, "has_bfloat16", lambda device, has=first: has)
+            patch.setattr(lab.training, "has_bfloat16", lambda device, has=units: has)
             lab.run_grid(auto[:1], path, n_jobs=1)
-            patch.setattr(lab.training, "has_bfloat16", lambda device, has=not first: has)
+            patch.setattr(lab.training, "has_bfloat16", lambda device, has=not units: has)
             with pytest.raises(ValueError, match="name one precision"):
                 lab.run_grid(auto, path, n_jobs=1)
 

@@ -64,6 +64,13 @@ def test_the_shuffle_within_units_is_compared_with_the_full_one():
     assert quoted["units_minus_shuffled.99.span"] == "0.3 to 0.5"
 
 
+def test_a_second_training_is_compared_with_the_first_of_its_seed():
+    once = runs("dense", (0, 0.1, 0.2), [0.0]).assign(part="sweep")
+    again = runs("dense", (0.3, 0.4, 0.5), [0.0], pretrain=75_000)
+    quoted = sweep_methods.values(again, pd.concat([snips(), once]))
+    assert quoted["second_training.dense"] == "0.30 ± 0.00"
+
+
 def test_random_masks_are_beaten_where_they_err_more_and_later_methods_beat_where_less():
     more, less = (0.4, 0.5, 0.6), (-0.4, -0.5, -0.6)
     assert claim_of(runs("erk", more), "erk")["verdict"] == "reproduced"

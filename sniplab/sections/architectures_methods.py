@@ -82,8 +82,8 @@ def draw_methods(table: pd.DataFrame) -> plt.Figure:
 
 def claims(rows: pd.DataFrame, built: pd.DataFrame, plan: Plan) -> list[dict]:
     """A row of the table of claims for each network and each of QUESTIONS, untested while its
-    planned runs, or SNIP's, are missing; `rows` of `methods_plan`; all claims on
-    collected runs are called with `built`, too."""
+    planned runs, or SNIP's, are missing. `rows`: of `methods_plan`; `built` is there because the
+    claims on all collected runs are called alike."""
     table, judged_claims = compared(rows), []
     for model in dict.fromkeys(config.model for config in plan["methods"]):
         for method, question in QUESTIONS.items():

@@ -165,7 +165,7 @@ def values(rows: pd.DataFrame, swept: pd.DataFrame) -> dict[str, str]:
     shuffles = paired(within_units, shuffled, ["sparsity"], ("sparsity", "seed"))
     highest = iterative[iterative.sparsity == sweep.ABOVE[-1]]
     again = rows[(rows.method == "dense") & (rows.pretrain > 0)]
-    second = paired(again, swept[swept.method == "dense"], ["method"], ("seed",))
+    second = paired(again, swept[swept.method == "dense"], ["method"])
     median = minus_twin(highest, snips, ["sparsity", "seed"]).error.median()
     below_99 = pooled(rows[rows.pretrain == 0], snips, sweep.ABOVE[:-1], ["method"])
     return {
