@@ -67,7 +67,8 @@ def test_the_shuffle_within_units_is_compared_with_the_full_one():
 def test_a_second_training_is_compared_with_the_first_of_its_seed():
     once = runs("dense", (0, 0.1, 0.2), [0.0]).assign(part="sweep")
     again = runs("dense", (0.3, 0.4, 0.5), [0.0], pretrain=75_000)
-    quoted = sweep_methods.values(again, pd.concat([snips(), once]))
+    narrow = runs("dense", (5, 5, 5), [0.0], width=0.125)  # is dense, too
+    quoted = sweep_methods.values(pd.concat([again, narrow]), pd.concat([snips(), once]))
     assert quoted["second_training.dense"] == "0.30 ± 0.00"
 
 
