@@ -600,7 +600,7 @@ _CONTAINERS = {dict, OrderedDict, defaultdict, Counter, list, set, deque}
 def _put_back(model: nn.Module, weights: Iterable[Tensor] = ()) -> Iterator[None]:
     """Undo at the end what a pass leaves behind: attributes, hooks and submodules added to modules;
     writes to their dicts, lists, sets and tensors, except `weights` and own parameters of layers
-    of PRUNABLE_LAYERS; gradients, `requires_grad` and PyTorch's global random state."""
+    of PRUNABLE_LAYERS; gradients, `requires_grad` and PyTorch's random states, global and held."""
     layers = [module for module in model.modules() if isinstance(module, PRUNABLE_LAYERS)]
     own = [weight for layer in layers for weight in layer._parameters.values()]  # frozen ones, too
     spared = {id(weight) for weight in [*weights, *own]}  # a copy would be as large as the model
@@ -608,6 +608,7 @@ def _put_back(model: nn.Module, weights: Iterable[Tensor] = ()) -> Iterator[None
     devices = {weight.device.index for weight, *_ in parameters if weight.is_cuda}
     containers: dict[int, tuple] = {}
     tensors: dict[int, tuple] = {}
+    generators: dict[torch.Generator, Tensor] = {}
     todo = [vars(module) for module in model.modules()]
     while todo:
         value = todo.pop()
@@ -617,6 +618,8 @@ def _put_back(model: nn.Module, weights: Iterable[Tensor] = ()) -> Iterator[None
                 todo += value.values() if isinstance(value, dict) else value
         elif isinstance(value, tuple):
             todo += value
+        elif isinstance(value, torch.Generator):
+            generators[value] = value.get_state()
         elif isinstance(value, Tensor) and id(value) not in spared:
             if not (value.is_inference() or value.is_meta):
                 tensors[id(value)] = value, value._version, value.detach().clone()
@@ -627,6 +630,8 @@ def _put_back(model: nn.Module, weights: Iterable[Tensor] = ()) -> Iterator[None
             for value, before in containers.values():
                 value.clear()
                 (value.extend if isinstance(value, list | deque) else value.update)(before)
+            for generator, state in generators.items():
+                generator.set_state(state)
             for value, version, before in tensors.values():
                 if value.shape != before.shape:  # resized, as by an observer of quantisation
                     value.data = before

@@ -765,6 +765,7 @@ class Leaver(nn.Module):
         self.register_buffer("passes", torch.zeros(()))
         self.plain, self.hooked, self.seen = torch.zeros(2), False, 0
         self.calls, self.input_shape = Counter(forward=2), 4  # a shape that says nothing to us
+        self.generator = torch.Generator().manual_seed(3)
 
     def forward(self, x):
         if not self.hooked:
@@ -777,6 +778,7 @@ class Leaver(nn.Module):
         self.passes += 1
         self.calls["forward"] += 1
         self.plain.add_(1)
+        torch.rand(1, generator=self.generator)
         self.last = h
         self.add_module("extra", nn.Linear(1, 1))
         self.register_buffer("late", torch.ones(1))
@@ -795,6 +797,8 @@ def test_nothing_of_a_pass_stays_in_the_model(norm):
         assert not model.hooked and not model.body._forward_hooks
         assert not hasattr(model, "last") and not hasattr(model, "extra")
         assert "late" not in model._buffers and model.calls == {"forward": 2}
+        fresh = torch.Generator().manual_seed(3)
+        assert torch.equal(model.generator.get_state(), fresh.get_state())
         copy.deepcopy(model)
 
     masks = snip.keep_top(snip.sensitivity(model, x, y, norm=norm), 0.5)
