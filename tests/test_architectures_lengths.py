@@ -115,6 +115,16 @@ def test_the_figure_ends_at_the_published_length():
     lengths.draw_lengths(both[:0])  # of a profile without them
 
 
+def test_two_seeds_have_no_bar():
+    longer = runs(24, 3.0, 3.6, 3.9)
+    figure = lengths.draw_lengths(lengths.by_length(longer[longer.seed < 2], SHORT))
+    for axis in figure.axes:
+        for bars in (container for container in axis.containers if container.has_yerr):
+            heights = [abs(y1 - y0) for (_, y0), (_, y1) in bars.lines[2][0].get_segments()]
+            # The errors have a point without a bar at 24 epochs, the costs no point.
+            assert heights[0] > 0 and heights[1:] == [0] * (axis is figure.axes[0])
+
+
 def test_each_network_is_compared_with_its_own_shortest_runs():
     recurrent = {"model": "lstm-s", "dataset": "mnist", "sparsity": 0.95}
     own = pd.concat([SHORT, runs(24, 0.5, 0.4, 0.6, **recurrent, iterations=37_500)])

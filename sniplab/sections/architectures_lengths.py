@@ -22,7 +22,7 @@ from sniplab.verdicts import collected_claim
 
 SHOWN = ["model", "method", "epochs", "seed", "error", "train_error"]  # of the runs, in the figure
 BY = ["model", "epochs"]
-SEEDS = 3  # of fewer there is no mean: its interval would be too wide
+SEEDS = 3  # of fewer no interval is drawn: it would be too wide
 
 
 @collected("lengths")
@@ -118,7 +118,8 @@ def _draw_errors(axis: plt.Axes, runs: pd.DataFrame) -> None:
         style = {"color": spec.colour, "marker": spec.marker, "capsize": 3}
         style["ls"] = "-" if images == "test" else ":"
         text = f"{spec.label}, {images} images"
-        axis.errorbar(group.epochs, group["mean"], group.half.fillna(0), label=text, **style)
+        half = group.half.where(group.n >= SEEDS, 0)
+        axis.errorbar(group.epochs, group["mean"], half, label=text, **style)
 
 
 def _draw_costs(axis: plt.Axes, runs: pd.DataFrame) -> None:
