@@ -349,13 +349,14 @@ def test_a_shuffled_mask_that_errs_less_refutes_snips_choice():
 def test_what_the_gates_change():
     def errors(config):
         begun = {(0, 0): 9.0, (1, 0): 5.0, (1, 1): 2.0}[config.gates, config.reinit_gates]
-        return begun + 0.1 * config.seed + 10 * (config.init != "vs-x")
+        return begun + 0.1 * config.seed + (10 + 5 * config.gates) * (config.init != "vs-x")
 
     rows = made("gates", errors)
     changes = tables.gate_differences(rows).set_index("init")["mean"]
-    assert changes.to_dict() == pytest.approx({"rn": -7, "tn": -7, "vs-x": -7})
-    harm = tables.harm_without_gates(rows).set_index("init")["mean"]
-    assert harm.to_dict() == pytest.approx({"rn": 10, "tn": 10})
+    assert changes.to_dict() == pytest.approx({"rn": -2, "tn": -2, "vs-x": -7})
+    harm = tables.gate_harms(rows).set_index(["gates", "init"])["mean"]
+    by_hand = {(0, "rn"): 10, (0, "tn"): 10, (1, "rn"): 15, (1, "tn"): 15}
+    assert harm.to_dict() == pytest.approx(by_hand)
     biases = pd.DataFrame(
         [
             (i, float(g), s, 8 * g + s, 16 * g)
@@ -462,6 +463,7 @@ def test_where_initialisers_keep_connections(smoke):
     gru = initial[(initial.model == "gru-s") & (initial.init == "vs-x")].iloc[0]
     recurrent = layers.set_index(["model", "init", "layer"]).kept["gru-s", "vs-x", "cell recurrent"]
     assert gru.recurrent_weights == recurrent.item() and 0 < gru.units_read <= 128
+    assert recurrent.item() < gru.cell_weights and gru.gate_weights < gru.cell_weights
     assert initial[initial.model == "lenet-300-100"].gate_weights.isna().all()
     shown = tables.recurrent_table(initial)
     assert list(shown.network) == ["GRU-s"] * 4
@@ -479,8 +481,9 @@ def test_how_many_units_are_reached_by_chance():
     kept = torch.randperm(3 * 128 * 128, generator=torch.Generator().manual_seed(0))[:500]
     reached = len({int(place) // 128 % 128 for place in kept})
     row = {"model": "gru-s", "init": "rn", **dict.fromkeys(masks.INSIDE, 500)}
-    by_chance = masks.recurrent_cells(pd.DataFrame([row])).by_chance[0]
-    assert by_chance == pytest.approx(reached, abs=3) and reached < 128
+    cells = masks.recurrent_cells(pd.DataFrame([row])).iloc[0]
+    assert cells.reached_by_chance == pytest.approx(reached, abs=3) and reached < 128
+    assert cells.gates_by_chance == pytest.approx(1000 / 3)  # two of three blocks of the weights
 
 
 def test_what_is_stored_is_of_the_masks_that_were_trained():
@@ -576,4 +579,5 @@ def test_numbers_of_prose():
     assert values["gates_minus.rn"] == "0.00 ± 0.00"
     assert values["ruined_verdict"] == "reproduced" and values["initial_masks_cut"] == "0"
     assert values["units_reached.gru-s.rn"] == "54" and values["units_by_chance.gru-s.rn"] == "125"
-    assert values["recurrent_share.gru-s.vs-x"] == "29"
+    assert values["recurrent_share.gru-s.vs-x"] == "29" and values["gate_share.gru-s.vs-x"] == "4"
+    assert values["ruined_pairs"] == "6 of 6"

@@ -305,11 +305,12 @@ def values(tables: Tables) -> dict[str, str]:
         numbers |= _ties(group, name) | _kernel(inside[inside.data == title], name)
     names = {title: name for name, title in TITLES.items()}
     endings = {OTHER_IMAGES: "other_images", OTHER_LABEL: "wrong_label"}
-    shares = stored_table("3_kept_again").groupby(["data", "change"])["kept again"].mean()
-    for (title, change), share in shares.items():
+    again = stored_table("3_kept_again").groupby(["data", "change"])[["kept again", "r"]].mean()
+    for (title, change), means in again.iterrows():
         if change in endings:
             name = f"pictures.kept_again.{names[title]}.{endings[change]}"
-            numbers[name] = f"{100 * share:.0f}"
+            numbers[name] = f"{100 * means['kept again']:.0f}"
+            numbers[f"{name}.r"] = f"{means.r:.2f}"
     return numbers | _mixed(tables["mixed"], names)
 
 

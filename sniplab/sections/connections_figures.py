@@ -23,21 +23,25 @@ GAP = 2  # pixels between two tiles
 
 def draw_pictures(tables: Tables) -> plt.Figure:
     """For each data set, a row of ten tiles for each of `tiles_of`, each row on a grey scale of its
-    own from its smallest to its largest value."""
+    own from its smallest to its largest value, which stand beside its name where they are shares.
+    """
     titles = tables["data"].data
     figure, axes = plt.subplots(len(titles), figsize=(8.6, 10.2))
     for axis, title in zip(axes, titles, strict=True):
         rows = tiles_of(tables, title)
-        step = 28 + GAP
+        step, heads = 28 + GAP, []
         canvas = np.full((step * len(rows) - GAP, step * 10 - GAP), np.nan)
-        for row, tiles in enumerate(rows.values()):
-            scaled = (tiles - tiles.min()) / (tiles.max() - tiles.min())
+        for row, (name, tiles) in enumerate(rows.items()):
+            low, high = tiles.min(), tiles.max()
+            share = f"\n{100 * low:.0f} to {100 * high:.0f} % kept"
+            heads.append(name if name in (MEAN_IMAGE, MAGNITUDE) else name + share)
+            scaled = (tiles - low) / (high - low)
             for label, tile in enumerate(scaled):
                 top, left = step * row, step * label
                 canvas[top : top + 28, left : left + 28] = tile
         axis.imshow(canvas, cmap="gray_r", interpolation="nearest")
         axis.set_xticks(13.5 + step * np.arange(10), classes(title))
-        axis.set_yticks(13.5 + step * np.arange(len(rows)), rows)
+        axis.set_yticks(13.5 + step * np.arange(len(rows)), heads)
         axis.tick_params(top=False, labeltop=True, labelbottom=False, length=0)
         axis.grid(visible=False)
         axis.set_frame_on(False)

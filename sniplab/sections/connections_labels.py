@@ -64,7 +64,7 @@ def draw_labels(table: pd.DataFrame) -> plt.Figure:
         axis.errorbar(x, group["mean"], group.half, label=DATA_TITLES[name], **style)
     axis.axhline(0, color="black", lw=1)
     axis.set_xticks(range(len(ticks)), [f"{100 * sparsity:g}" for sparsity in ticks])
-    axis.set(xlabel="sparsity (%)", ylabel="error minus SNIP's (points)")
+    axis.set(xlabel="sparsity (%)", ylabel="permuted labels − SNIP (points)")
     axis.legend(loc="upper left")
     return figure
 

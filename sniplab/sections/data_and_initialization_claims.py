@@ -25,13 +25,13 @@ from sniplab.sections.data_and_initialization_tables import (
     PLAIN,
     batch_differences,
     gate_differences,
-    harm_without_gates,
+    gate_harms,
     initializer_differences,
     published_table_3,
     scored_rows,
     shuffle_differences,
 )
-from sniplab.stats import paired, points, quoted_table, summarize
+from sniplab.stats import minus_twin, paired, points, quoted_table, summarize
 from sniplab.verdicts import (
     CLOSE,
     RUINED,
@@ -258,11 +258,12 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     By images scored on, "all" of them the whole split: "batch_minus.100.10000" (10,000 minus 100),
     "batch_gain_excluded" (a gain of 10,000 on 100 beyond its interval), "overlap_whole.100". By
     network and initialiser: "init_error.gru-s.snip.rn", "init_minus.gru-s.rn" (minus VS-X),
-    "init_widest.lenet-300-100" (how much is not excluded). Of GRU-s: "shuffled_minus.rn",
-    "gates_minus.vs-x" (gate biases at 1 minus at 0), "harm_without_gates.rn" (minus VS-X, all of
-    them at 0). Errors are in percent, differences in points, with the endings of `quoted`. Of
-    masks: "units_reached.gru-s.rn", "units_by_chance.gru-s.rn", "recurrent_share.gru-s.rn" (percent
-    of what is kept).
+    "init_widest.lenet-300-100" (how much is not excluded). Of GRU-s: "ruined_pairs" ("17 of 20"),
+    "shuffled_minus.rn", "gates_minus.vs-x" (gate biases at 1 minus at 0), "gate_harm.0.rn" (minus
+    VS-X, gate biases at 0). Errors are in percent, differences in points, with the endings of
+    `quoted`. Of masks: "units_reached.gru-s.rn", "units_by_chance.gru-s.rn", "gate_share.gru-s.rn"
+    (percent of the weights that the cell keeps), "recurrent_share.gru-s.rn" (percent of all that
+    is kept).
     """
     started = rows[rows.part == "initializers"]
     by_batch, by_init = batch_differences(rows), initializer_differences(rows)
@@ -274,13 +275,17 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
         **quoted_table("init_minus", by_init, ["model", "init"]),
         **quoted_table("shuffled_minus", shuffle_differences(rows), ["init"]),
         **quoted_table("gates_minus", gate_differences(rows), ["init"]),
-        **quoted_table("harm_without_gates", harm_without_gates(rows), ["init"]),
+        **quoted_table("gate_harm", gate_harms(rows), ["gates", "init"]),
     }
     gain = by_batch[(by_batch.minus == 100) & (by_batch.scoring_batch == MANY)]
     excluded = gain.half - gain["mean"]
     numbers["batch_gain_excluded"] = f"{excluded.mean():.2f}" if len(gain) else "–"
     for model, table in by_init.groupby("model"):
         numbers[f"init_widest.{model}"] = f"{(table['mean'].abs() + table.half).max():.2f}"
+    scored = scored_rows(rows)[lambda table: table.model == GRU]
+    unscaled = scored[scored.init.isin(("rn", "tn"))]
+    harm = minus_twin(unscaled, scored[scored.init == PLAIN], ["seed"]).error
+    numbers["ruined_pairs"] = f"{(harm >= RUINED).sum()} of {len(harm)}"
     numbers["ruined_verdict"] = ruined(rows, plan)["verdict"]
     return numbers | mask_values(stored())
 
@@ -294,7 +299,9 @@ def mask_values(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     numbers["initial_masks_cut"] = str((initial.collapsed != "").sum())
     for row in recurrent_cells(initial).itertuples():
         numbers[f"units_reached.{row.model}.{row.init}"] = f"{row.units_reached:.0f}"
-        numbers[f"units_by_chance.{row.model}.{row.init}"] = f"{row.by_chance:.0f}"
+        numbers[f"units_by_chance.{row.model}.{row.init}"] = f"{row.reached_by_chance:.0f}"
+        share = 100 * row.gate_weights / row.cell_weights
+        numbers[f"gate_share.{row.model}.{row.init}"] = f"{share:.0f}"
     kept = mean_shares(tables["layers"])["kept"]
     shares = 100 * kept / kept.groupby(["model", "init"]).transform("sum")
     for (model, init, layer), share in shares.items():

@@ -158,17 +158,19 @@ def _layer(name: str) -> str:
     return owner + " input" if "_ih_" in part else owner
 
 
-INSIDE = ["gate_weights", "recurrent_weights", "units_reached", "units_read"]
+INSIDE = ["cell_weights", "gate_weights", "recurrent_weights", "units_reached", "units_read"]
+BLOCKS = {"lstm-s": 4, "gru-s": 3}  # of a cell's weights: its gates and the candidate state
 
 
 def _inside(mask: Masks) -> dict[str, int]:
-    """What a mask keeps inside of a recurrent cell: weights of the gates (all but those of the
-    candidate state), recurrent weights, units to which one of them leads, and units that the
+    """What a mask keeps inside of a recurrent cell: weights, those of the gates (all but those of
+    the candidate state), recurrent weights, units to which one of them leads, and units that the
     classifier reads."""
     # (gates, to, from); in both cells the third is the candidate state
     input_weights = mask["cell.weight_ih_l0"].view(-1, CELLS, CELLS)
     recurrent = mask["cell.weight_hh_l0"].view(-1, CELLS, CELLS)
     counts = (
+        input_weights.sum() + recurrent.sum(),
         sum(part.sum() - part[2].sum() for part in (input_weights, recurrent)),
         recurrent.sum(),
         recurrent.any(2).any(0).sum(),
@@ -275,13 +277,17 @@ def mean_shares(layers: pd.DataFrame) -> pd.DataFrame:
 
 
 def recurrent_cells(initial_masks: pd.DataFrame) -> pd.DataFrame:
-    """INSIDE by model and init, means over seeds; and `by_chance`, to how many units as many
-    recurrent weights would lead at random places."""
+    """INSIDE by model and init, means over seeds; and of as many weights at random places those of
+    the gates, `gates_by_chance`, and the units reached, `reached_by_chance`."""
     inside = initial_masks.dropna(subset=INSIDE)
     table = inside.groupby(["model", "init"], sort=False)[INSIDE].mean().reset_index()
-    into = CELLS * table.model.map({"lstm-s": 4, "gru-s": 3})  # recurrent weights of each unit
+    blocks = table.model.map(BLOCKS)
+    into = CELLS * blocks  # recurrent weights of each unit
     unreached = (1 - table.recurrent_weights / (CELLS * into)) ** into
-    return table.assign(by_chance=CELLS * (1 - unreached))
+    return table.assign(
+        gates_by_chance=table.cell_weights * (blocks - 1) / blocks,
+        reached_by_chance=CELLS * (1 - unreached),
+    )
 
 
 # ------------------------------------------------------------------------------------- to be tried

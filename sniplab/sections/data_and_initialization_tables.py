@@ -11,7 +11,6 @@ import pandas as pd
 
 from snipcore import MODELS
 from sniplab.sections.data_and_initialization_masks import (
-    INSIDE,
     batch_names,
     mean_overlaps,
     mean_shares,
@@ -108,12 +107,14 @@ def gate_differences(rows: pd.DataFrame) -> pd.DataFrame:
     return paired(alike[alike.gates == 1], alike[alike.gates == 0], ["init"], ("init", "seed"))
 
 
-def harm_without_gates(rows: pd.DataFrame) -> pd.DataFrame:
-    """Error of GRU by initialiser minus that under VS-X, all gate biases at 0, scored and trained,
-    so that every mask prunes them; as from `paired`."""
-    gated = rows[rows.part == "gates"]
-    at_0 = gated[(gated.gates == 0) & (gated.reinit_gates == 0)]
-    return paired(at_0[at_0.init != PLAIN], at_0[at_0.init == PLAIN], ["init"])
+def gate_harms(rows: pd.DataFrame) -> pd.DataFrame:
+    """Error of GRU by initialiser minus that under VS-X, scored and trained with gate biases that
+    start alike, at 0 (so that every mask prunes them) or at 1; as from `paired`, by gates and
+    init."""
+    gated = rows[rows.part == "gates"].astype({"gates": int})
+    alike = gated[gated.gates == gated.reinit_gates]
+    plain = alike.init == PLAIN
+    return paired(alike[~plain], alike[plain], ["gates", "init"], ("gates", "seed"))
 
 
 # ------------------------------------------------------------------------------------- the tables
@@ -189,8 +190,8 @@ def gate_table(rows: pd.DataFrame, gate_biases: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "scored with": table.init.map(INITS),
-            "gates scored at": table.gates.map("{:.0f}".format),
-            "trained from": table.reinit_gates.map("{:.0f}".format),
+            "gate biases when scored": table.gates.map("{:.0f}".format),
+            "when trained": table.reinit_gates.map("{:.0f}".format),
             "reset biases kept": table.reset.map("{:.0f}".format),
             "update biases kept": table["update"].map("{:.0f}".format),
             "error (%)": table.text,
@@ -206,12 +207,20 @@ def pairs_text(pairs: pd.DataFrame, heads: Mapping[str, str]) -> pd.DataFrame:
 
 def recurrent_table(initial_masks: pd.DataFrame) -> pd.DataFrame:
     """What masks keep inside of the recurrent cells, means over the seeds, as it is shown."""
-    table = recurrent_cells(initial_masks)[["model", "init", *INSIDE, "by_chance"]]
+    table = recurrent_cells(initial_masks)
     table["model"] = [MODELS[name].title for name in table.model]
     table["init"] = table.init.map(INITS)
-    heads = ["network", "scored with", "weights of the gates", "recurrent weights"]
-    heads += ["units reached", "units read", "reached by chance"]
-    return table.set_axis(heads, axis="columns")
+    heads = {
+        "model": "network",
+        "init": "scored with",
+        "gate_weights": "weights of the gates",
+        "gates_by_chance": "by chance",
+        "recurrent_weights": "recurrent weights",
+        "units_reached": "units reached",
+        "reached_by_chance": "reached by chance",
+        "units_read": "units read",
+    }
+    return table[list(heads)].rename(columns=heads)
 
 
 def kept_table(layers: pd.DataFrame) -> pd.DataFrame:
