@@ -64,7 +64,11 @@ def test_masks_are_compared_with_snips_trained_beside_them():
 def test_another_machine_changes_snip_within_seeds_of_initial_statistics():
     repeated = methods.repeated(ROWS, BUILT).set_index("model").loc["squeezenet-vanilla"]
     assert (repeated.least, repeated.most) == pytest.approx((-1.1, 1.5))
-    found = methods.values(ROWS, BUILT)
+    emptying = ROWS.method == "shuffled"
+    rows = ROWS.assign(collapsed=np.where(emptying, "3.weight; 8.expand.weight", ""))
+    found = methods.values(rows, BUILT)
+    assert found["emptied.squeezenet-vanilla.shuffled"] == "2"
+    assert found["emptied.squeezenet-vanilla.snip"] == "0"
     assert found["trained_again.squeezenet-vanilla.span"] == "−1.1 to 1.5"
     # And so the difference beside it: 29.0 − 31.5, or − 30.0 as first trained.
     assert found["beside_conv.squeezenet-vanilla.shuffled.mean"] == "−2.50"

@@ -127,7 +127,8 @@ def test_every_planned_method_has_its_panel():
     (runs_planned,) = sweep_methods.methods_plan(COMMITTED).values()
     pruned = [config for config in runs_planned if config.method != "dense"]
     later = [config for config in pruned if not config.pretrain]
-    assert shown == {config.method for config in later} | {"narrow", "trained", "rewound"}
+    own = {"narrow", "trained", "rewound"}
+    assert shown == {config.method for config in later} | own | {"shuffled"}  # this of the sweep
     assert len(later) == 9 * 4 * 5 + 5 * 4 * 15 and len(pruned) - len(later) == 2 * 4 * 5
     widths = {(c.width, c.recipe.lr) for c in runs_planned if c.width < 1}
     assert widths == {(0.111, 0.1), (0.056, 0.1), (0.022, 0.02), (0.011, 0.02)}
@@ -138,15 +139,18 @@ def test_every_planned_method_has_its_panel():
     rows = [runs(method, errors) for method in shown if method in lab.METHODS]
     rows += [narrow(errors)] + [trained_first(errors, rewind) for rewind in (False, True)]
     rows = pd.concat(rows, ignore_index=True)
-    figure = sweep_methods.draw_methods(sweep_methods.compared(rows, snips()))
+    table = sweep_methods.compared(rows[rows.method != "shuffled"], snips())
+    controls = sweep_methods.compared(rows, snips())  # as a table of controls, but without curves
+    figure = sweep_methods.draw_methods(table, controls)
     panels = [len(axis.get_legend().get_texts()) for axis in figure.axes]
-    assert panels == [3, 3, 4, 2]
+    assert panels == [3, 4, 4, 2]
 
 
 def test_without_runs_nothing_is_drawn_or_claimed(recwarn):
     none = runs("erk", (0.4, 0.5, 0.6)).iloc[:0]
     table = sweep_methods.compared(none, snips())
-    figure = sweep_methods.draw_methods(table)
+    controls = sweep_methods.compared(runs("shuffled", (0.4, 0.5, 0.6)), snips())
+    figure = sweep_methods.draw_methods(table, controls)
     assert table.empty and not recwarn.list
     assert [axis.get_legend() for axis in figure.axes] == [None] * 4
     assert sweep_methods.values(none, snips()) == {"median.iterative-snip.99": "–"}

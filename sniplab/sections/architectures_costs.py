@@ -175,11 +175,13 @@ def batch_mask_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def cost_values(rows: pd.DataFrame) -> dict[str, str]:
-    """Numbers of prose: differences of each network, as "cost.gru-s"; by data set the spans of
-    lengths, errors and differences, as "costs.mnist"."""
+    """Numbers of prose: differences of each network, as "cost.gru-s", and the error when it is
+    pruned, as "pruned_error.gru-s"; by data set the spans of lengths, errors and differences, as
+    "costs.mnist"."""
     cost = costs(rows)
     numbers = {"networks_trained": str(len(cost)), "of_one_seed": str((cost.n == 1).sum())}
     numbers |= quoted_table("cost", cost.reset_index(), ["model"])
+    numbers |= quoted_table("pruned_error", summarize(initial_runs(rows), ["model"]), ["model"])
     numbers |= quoted_table("batch_minus_initial", between_statistics(rows), ["model"])
     for dataset in ("cifar10", "mnist"):
         numbers |= _of_data(rows[rows.dataset == dataset], cost, dataset)

@@ -131,7 +131,10 @@ def survival_values(kept: pd.DataFrame) -> dict[str, str]:
         numbers[f"scored_{name}"] = str(len(part))
         numbers[f"whole_{name}"] = str((part.lost == 0).sum())
     numbers["path_batch"] = str((batch.paths == batch.seeds).sum())
-    numbers["cut_by_batch"] = listed_titles(batch.model[batch.paths < batch.seeds])
+    cut = batch[batch.paths < batch.seeds]
+    numbers["cut_by_batch"] = listed_titles(cut.model)
+    if len(cut):
+        numbers["cut_seeds"] = spanned(cut.seeds - cut.paths, "{:.0f}")
     if len(initial):
         least = initial.loc[initial.smallest.idxmin()]
         numbers["smallest_kept"] = f"{100 * least.smallest:.2f}"

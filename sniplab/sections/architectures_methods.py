@@ -17,7 +17,7 @@ from sniplab.runs import Config
 from sniplab.runs.config import shapes
 from sniplab.sections import COMMITTED, RESULTS, Plan, architectures, collected
 from sniplab.sections.architectures_costs import initial_runs
-from sniplab.show import draw_forest
+from sniplab.show import draw_forest, spanned
 from sniplab.stats import paired, quoted_table
 from sniplab.verdicts import collected_claim
 
@@ -104,13 +104,19 @@ def claims(rows: pd.DataFrame, built: pd.DataFrame, plan: Plan) -> list[dict]:
 def values(rows: pd.DataFrame, built: pd.DataFrame) -> dict[str, str]:
     """The numbers for prose: differences ("beside_conv.alexnet-s.shuffled", with ".mean",
     ".verdict" and so on), and the percent of what a mask keeps that lies in linear layers
-    ("linear_share.alexnet-s.erk"), and what another machine changes in SNIP's errors
+    ("linear_share.alexnet-s.erk"), how many layers it empties
+    ("emptied.squeezenet-vanilla.synflow"), and what another machine changes in SNIP's errors
     ("trained_again.squeezenet-vanilla") and so in the differences ("beside_first.alexnet-s.erk",
     from SNIP's runs of the section's own plan)."""
     shares = linear_shares("alexnet-s")
+    emptied = rows.collapsed.fillna("").str.count("weight").groupby([rows.model, rows.method])
     return {
         **quoted_table("beside_conv", compared(rows), ["model", "method"]),
         **quoted_table("beside_first", compared(rows, initial_runs(built)), ["model", "method"]),
         **quoted_table("trained_again", repeated(rows, built), ["model"]),
         **{f"linear_share.alexnet-s.{name}": f"{share:.0f}" for name, share in shares.items()},
+        **{
+            f"emptied.{model}.{method}": spanned(layers, "{:.0f}")
+            for (model, method), layers in emptied
+        },
     }

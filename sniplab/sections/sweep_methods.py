@@ -79,7 +79,7 @@ REWOUND = Method("rewound", "magnitude, rewound", "#56b4e9", "X", "--", None)
 BESIDE = METHODS | {method.name: method for method in (NARROW, TRAINED, REWOUND)}
 PANELS = {  # of the figure
     "random, or narrow": ("erk", "uniform", NARROW.name),
-    "SNIP's mask, shuffled": ("shuffled-units", "shuffled-inputs", "shuffled-degrees"),
+    "SNIP's mask, shuffled": ("shuffled", "shuffled-units", "shuffled-inputs", "shuffled-degrees"),
     "later methods": ("grasp", "synflow", "iterative-snip", "force"),
     "mask of a trained network": (TRAINED.name, REWOUND.name),
 }
@@ -118,8 +118,14 @@ def compared(rows: pd.DataFrame, swept: pd.DataFrame) -> pd.DataFrame:
     return paired(named_rows(rows), snips, ["method", "sparsity"], ("sparsity", "seed"))
 
 
-def draw_methods(table: pd.DataFrame) -> plt.Figure:
-    """Each method's error minus SNIP's by sparsity; `table` as from `compared`."""
+def draw_methods(table: pd.DataFrame, controls: pd.DataFrame) -> plt.Figure:
+    """Each method's error minus SNIP's by sparsity, and the full shuffle's beside the others.
+
+    Args:
+        table: as from `compared`; controls: of the same network, as from `sweep_tables.controls`.
+    """
+    full = controls[(controls.method == "shuffled") & controls.sparsity.isin(table.sparsity)]
+    table = pd.concat([full, table])
     figure, axes = plt.subplots(1, len(PANELS), figsize=(12, 3.8), sharey=True)
     for axis, (name, methods) in zip(axes, PANELS.items(), strict=True):
         draw_differences(axis, table[table.method.isin(methods)], methods=BESIDE)
