@@ -101,6 +101,8 @@ def prunable(
             a name of a parameter or of a module around it, with wildcards: "head", "*.experts.*";
             a type of module: transformers.pytorch_utils.Conv1D;
             a function of (name, module, parameter) that says yes or no.
+            What the scoring batch does not use scores 0, rows of an embedding, say, and experts:
+            include those with a batch that uses them all.
         exclude: what is not, said in the same way; it outweighs `include`, by whatever name.
 
     Raises ValueError for a name that nothing has; a layer whose weight is computed from others and
@@ -116,14 +118,17 @@ def prunable(
         if isinstance(module, nn.modules.lazy.LazyModuleMixin | torch.jit.ScriptModule):
             raise ValueError(f"layer {prefix!r} is scripted, or has no shape before a first run")
         if type(module).__name__ == "FullyShardedDataParallel":
-            raise ValueError("the model is wrapped in FSDP: score and prune it before that")
+            raise ValueError(
+                "the model is wrapped in FSDP, which flattens weights: they can be neither scored "
+                "nor held; score it before that, wrap it by fully_shard (FSDP2), and hold it then"
+            )
         is_layer = isinstance(module, PRUNABLE_LAYERS)
         sources = [source for several in _computed(module).values() for source in several]
         if is_layer and not excluded.issuperset(map(id, sources)):
             raise ValueError(
                 f"the weight of layer {prefix or type(module).__name__} is parametrised, computed "
-                "from other tensors: it cannot be pruned before the parametrisation is removed, or "
-                f"it is left out, exclude={prefix!r}"
+                "from other tensors (as by weight_norm, spectral_norm or prune): remove that first "
+                f"or leave the layer out, exclude={prefix!r}"
             )
         for name, weight in module.named_parameters(recurse=False):
             full_name = f"{prefix}.{name}" if prefix else name
@@ -274,7 +279,8 @@ def initialize(
     model: nn.Module, scheme: str, seed: int, std: float = 1.0, gates: float = 1.0
 ) -> nn.Module:
     """Draw new weights of `prunable` layers in place (§5.5, Table 3) and return the model; biases
-    are 0, but for gates. Normalisation is reset; all else, an embedding, say, stays.
+    are 0, but for gates. Normalisation is reset. Frozen layers and all else, an embedding, say,
+    stay.
 
     Args:
         scheme: "vs" variance scaling (scale 1, fan-in: the reference's default), "vs-x" Glorot,
@@ -291,7 +297,8 @@ def initialize(
     generator = generator_for(seed, "initial weights")
     weights = prunable(model)  # raises, if at all, before anything is changed
     for module in model.modules():
-        if isinstance(module, NORM_LAYERS):
+        own = [weight.requires_grad for weight in module.parameters(recurse=False)]
+        if isinstance(module, NORM_LAYERS) and (any(own) or not own):  # not a frozen one
             module.reset_parameters()  # ones and zeros: nothing is drawn
     for weight in weights.values():
         if weight.ndim < 2 or weight.numel() == 0:
@@ -402,10 +409,12 @@ def sensitivity_of(
         closure: runs the model and returns its mean loss over the scoring batch D^b, one number,
             or a list of several that add up to it; it does not call backward(). Or it yields
             several, each of a forward pass of its own: their signed g are added up before the
-            magnitude is taken, so memory is that of one of them. The model is in evaluation mode;
-            where it has losses in training mode only, as detectors have, let the closure set
-            `part.training = True` of those modules that ask for it: `model.train()` would switch
-            dropout on and normalise by the batch.
+            magnitude is taken, so memory is that of one of them. Without float16 autocast, in which
+            small gradients become 0. The model is in evaluation mode; where it has losses in
+            training mode only, as detectors have, let the closure set `part.training = True` of
+            every module that asks for it (`model`, `model.rpn` and `model.roi_heads` of
+            torchvision's Faster R-CNN): `model.train()` would switch dropout on and normalise by
+            the batch.
         norm: "running" normalises by running statistics as they stand, as in evaluation mode: in a
             fresh network mean 0 and variance 1, as in the reference; "batch" by the batch.
         include, exclude: as for `prunable`, which lists what is scored.
@@ -413,7 +422,11 @@ def sensitivity_of(
     Returns:
         {name: tensor of the parameter's shape}, non-negative, summing to 1 over all of them.
 
-    Warns where more than 5 % of the trainable weights of two dimensions or more are left out.
+    What is 0 scores 0 and is pruned first, as biases that start there; to keep these, leave them
+    out by `exclude=lambda name, module, weight: weight.ndim < 2`.
+
+    Warns where more than 5 % of the trainable weights of two dimensions or more are left out, and
+    of those that score 0 throughout.
 
     Raises:
         ValueError: nothing prunable; a parametrised weight, or one that is complex, below float32
@@ -443,7 +456,7 @@ def _scores(
     if any(module.process_group.size() > 1 for module in parallel):
         raise ValueError(
             "each process would make masks of its own, from its part of the data: score "
-            "model.module in one, and send its masks to the others by "
+            "model.module in one, and send its masks, on the CPU, to the others by "
             "torch.distributed.broadcast_object_list"
         )
     if not weights:
@@ -484,9 +497,25 @@ def _scores(
         total = _total(scores, "sensitivity")
         if total == 0:
             raise ValueError(_why_zero(weights, gradients))
+        _warn_of_zeros(scores)
         if total > torch.finfo(torch.float32).max:  # float32 would divide by Inf
             return {n: (score.cpu().double() / total).to(score) for n, score in scores.items()}
         return {name: score.div_(total) for name, score in scores.items()}
+
+
+def _warn_of_zeros(scores: Mapping[str, Tensor]) -> None:
+    """Warn of weights that score 0 throughout."""
+    zeros = [name for name, score in scores.items() if score.ndim > 1 and not score.any()]
+    if zeros:
+        names = ", ".join(zeros if len(zeros) <= 3 else [*zeros[:3], "…"])
+        warnings.warn(
+            f"{len(zeros)} of the weights score 0 throughout and are pruned first: {names}. They "
+            "are 0, or no gradient reaches them: because of a gain of 0 behind them "
+            "(zero_init_last=False in timm), or since they are used in training mode only, as "
+            "auxiliary heads are. Draw them, let the closure use them, or leave them out by "
+            "exclude=…",
+            stacklevel=4,  # where `sensitivity` or `sensitivity_of` is called
+        )
 
 
 def _why_zero(weights: Mapping[str, Tensor], gradients: Iterable[Tensor]) -> str:
@@ -528,7 +557,8 @@ def _losses(result) -> Iterator[list[Tensor]]:
                 kind = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
                 raise TypeError(
                     f"the closure gave {kind} for a loss; it must return its loss, a tensor of "
-                    "one number, or return or yield several that add up to it"
+                    "one number, or return or yield several that add up to it (a detector has none "
+                    "in evaluation mode: see `sensitivity_of`)"
                 )
             if not loss.requires_grad:
                 raise ValueError(
@@ -879,18 +909,26 @@ def hold(optimizer: torch.optim.Optimizer, model: nn.Module, masks: Mapping[str,
     so they may move to another device or type. If an optimiser wraps another (Accelerate, SAM,
     Lookahead), the steps of both count. Hold each of several optimisers, and each copy of one.
 
-    Gradients of pruned parameters are kept. Before clipping by norm, and in a closure that is
-    called several times a step (LBFGS), clear them:
+    Gradients of pruned parameters are kept. Where those of many are used together (clipping by
+    norm, LBFGS, SAM, LAMB, Adafactor), clear them as they arise; but for FSDP2:
 
-        for name, mask in masks.items():
-            if (gradient := model.get_parameter(name).grad) is not None:
-                gradient.mul_(mask)
+        for name, weight in snip.check_masks(model, masks).items():
+            if weight.requires_grad:
+                weight.register_hook(masks[name].to(weight).mul)
 
     Weights written outside these steps are not held. Start a moving average after this call, or
     call `apply_masks` on it; where an optimiser's `eval()` rewrites weights, do so after that.
 
     Call `hold` again for a new optimiser, or after `load_state_dict(…, assign=True)` has replaced
-    the parameters. Weights loaded into the same parameters are pruned by the next step.
+    the parameters. Weights loaded into the same parameters are pruned by the next step. No
+    `state_dict` holds the masks: keep them by `save_masks`, and resume with these, not with new
+    scores of trained weights.
+
+    Where a framework makes the optimiser, take that: `hold(trainer.create_optimizer(), model,
+    masks)` before `trainer.train()` of Hugging Face; at the end of Lightning's
+    `configure_optimizers`.
+    Several processes (DDP) must hold the same masks: score in one, and send its masks, on the CPU,
+    to the others by torch.distributed.broadcast_object_list.
 
     Warns where the optimiser trains none of the masked parameters.
 
@@ -1148,10 +1186,21 @@ def _outputs(model: nn.Module, run: Callable, change: Callable[[Tensor], Tensor]
         hooks.enter_context(torch.random.fork_rng(devices))  # a model that draws draws the same
         outputs = [t for t in tree_leaves(run()) if isinstance(t, Tensor)]
     if not changed:
-        raise _Unclear("no floats, bytes or tokens go into the model")
+        raise _Unclear("no floats, bytes or tokens go into the model itself")
     if not outputs:
         raise _Unclear("no tensor comes out")
     return outputs
+
+
+@contextlib.contextmanager
+def _failure_is_unclear(inputs: str) -> Iterator[None]:
+    """Raise _Unclear for what a network raises on such inputs: one that checks its numbers, say."""
+    try:
+        yield
+    except _Unclear:
+        raise
+    except Exception as error:
+        raise _Unclear(f"on {inputs} it ends in {type(error).__name__}: {error}") from error
 
 
 def _same(tensors: list[Tensor], other_tensors: list[Tensor]) -> bool:
@@ -1176,17 +1225,13 @@ def _path_by_nan(
     if any(t.isnan().any() for t in usual):
         raise _Unclear("NaN comes out of it")
     masks = {id(weight): mask for weight, mask in pruned}
-    try:
+    with _failure_is_unclear("NaN"):
         if not any(t.isnan().any() for t in _outputs(model, run, _nan)):
             raise _Unclear("NaN gets lost on the way, even if nothing is pruned")
         for weight in model.parameters():  # so that an output shows a weight used outside its layer
             weight.requires_grad_(id(weight) in masks)
         strays = _follow_masks(model, masks)
         outputs = _outputs(model, run, _nan)
-    except _Unclear:
-        raise
-    except Exception as error:  # of a network that checks its numbers, say
-        raise _Unclear(f"on NaN it ends in {type(error).__name__}: {error}") from error
     if strays or any(t.requires_grad for t in outputs):
         raise _Unclear("a weight with a mask is used outside its layer")
     return any(t.isnan().any() for t in outputs)
@@ -1235,7 +1280,9 @@ def collapsed(model: nn.Module, masks: Mapping[str, Tensor], x) -> list[str]:
             for weight, mask in pruned:
                 weight.data.masked_fill_(~mask, 0)  # by .data: graphs that hold it stay good
             other = partial(_other, generator_for(0, "other inputs"))
-            outputs, variant = _outputs(model, run, torch.clone), _outputs(model, run, other)
+            outputs = _outputs(model, run, torch.clone)
+            with _failure_is_unclear("other inputs"):
+                variant = _outputs(model, run, other)
             responds = (
                 not _same(outputs, variant)
                 # NaN, as of an input that holds Inf, passes weights of 0, too.

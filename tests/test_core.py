@@ -101,6 +101,16 @@ def test_a_seed_draws_the_same_weights_by_pytorch_2_11_and_2_14(scheme, total):
     assert layer.weight.double().sum().item() == pytest.approx(total, rel=1e-6)
 
 
+def test_frozen_normalisation_stays_as_it_is():
+    norms = [nn.BatchNorm1d(4), nn.BatchNorm1d(4), nn.BatchNorm1d(4, affine=False)]
+    model = nn.Sequential(nn.Linear(4, 4), *norms)
+    for norm in norms:
+        norm.running_mean.fill_(2.0)
+    norms[1].requires_grad_(False)
+    snip.initialize(model, "vs", seed=0)
+    assert [norm.running_mean[0].item() for norm in norms] == [0, 2, 0]
+
+
 def test_a_frozen_recurrent_layer_stays_as_it_is():
     """Its biases, which are not prunable, were set all the same."""
     gru = nn.GRU(3, 2)

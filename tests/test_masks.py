@@ -773,11 +773,23 @@ def test_a_network_that_makes_nan_of_itself_is_not_judged():
 def test_what_has_nothing_to_follow_is_not_judged():
     model = Net(lambda net, x: net.a(F.one_hot(x, 8).float()), a=linear())
     x, masks = torch.arange(4), {"a.weight": torch.ones(8, 8, dtype=torch.bool)}
-    why = [f"{snip.UNKNOWN}: no floats, bytes or tokens go into the model"]
+    why = [f"{snip.UNKNOWN}: no floats, bytes or tokens go into the model itself"]
     assert snip.collapsed(model, masks, x) == why
     assert snip.collapsed(model, masks, lambda: None) == why
     model = Net(lambda net, x: [], a=linear())
     assert snip.collapsed(model, masks, VECTORS) == [f"{snip.UNKNOWN}: no tensor comes out"]
+
+
+def test_a_model_that_refuses_other_inputs_is_not_judged():
+    def forward(net, x):
+        if not torch.equal(x, VECTORS):
+            raise AssertionError("boxes should have positive width")
+        return net.a(x)
+
+    masks = {"a.weight": torch.ones(8, 8, dtype=torch.bool)}
+    why = "on other inputs it ends in AssertionError: boxes should have positive width"
+    found = snip.collapsed(Net(forward, a=linear()), masks, VECTORS)
+    assert found == [f"{snip.UNKNOWN}: {why}"]
 
 
 def test_what_a_model_raises_of_itself_is_raised():

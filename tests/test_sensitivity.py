@@ -685,7 +685,9 @@ def test_frozen_layers_are_left_as_they_are_unless_included(tiny, batch):
 
 def test_a_parametrised_layer_refuses_no_other():
     model = nn.Sequential(nn.Linear(4, 4), nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)))
-    with pytest.raises(ValueError, match=r"layer 1 is parametrised, .* left out, exclude='1'"):
+    with pytest.raises(
+        ValueError, match=r"layer 1 is parametrised, .* leave the layer out, exclude='1'"
+    ):
         snip.prunable(model)
     x, y = torch.randn(6, 4), torch.arange(6) % 3
     masks = snip.keep_top(snip.sensitivity(model, x, y, exclude="1"), 0.5)
@@ -727,7 +729,7 @@ def test_weights_spread_over_processes_take_masks_made_before(one_process):
 
 def test_a_model_in_fsdp1_is_to_be_pruned_before():
     kind = type("FullyShardedDataParallel", (nn.Sequential,), {})
-    with pytest.raises(ValueError, match="wrapped in FSDP: score and prune it before that"):
+    with pytest.raises(ValueError, match="wrapped in FSDP, which flattens weights"):
         snip.prunable(kind(nn.Linear(4, 3)))
 
 
@@ -979,6 +981,27 @@ def test_sensitivities_whose_sum_is_beyond_float32():
     loss = lambda output, _: 3e36 * (output - output.detach()).sum()  # noqa: E731
     scores = snip.sensitivity(model, x, y, loss=loss)
     torch.testing.assert_close(scores["weight"], torch.full((50, 50), 1 / 2500))
+
+
+def test_what_no_gradient_reaches_is_said():
+    """A branch that adds nothing at first, as in ResNets whose last gain is 0."""
+
+    class Branch(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.branch = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
+            self.head = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.head(x + self.branch(x))
+
+    model, x, y = Branch(), torch.randn(6, 4), torch.arange(6) % 3
+    snip.sensitivity(model, x, y)  # no warning
+    nn.init.zeros_(model.branch[1].weight)
+    with pytest.warns(UserWarning, match=r"1 of the weights score 0 .*: branch\.0\.weight") as said:
+        scores = snip.sensitivity(model, x, y)
+    assert said[0].filename == __file__ and not scores["branch.0.weight"].any()
+    snip.sensitivity(model, x, y, exclude="branch")
 
 
 def test_what_stops_all_gradients_is_named():
