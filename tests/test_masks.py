@@ -156,6 +156,22 @@ def test_hold_under_a_gradient_scaler(device):
         assert all(weight.isfinite().all() for weight in model.parameters())
 
 
+def test_clipping_counts_kept_gradients_alone_where_hooks_clear_the_others(device):
+    """By the lines in the docstring of `hold`."""
+    model, masks, x, y = small_case(device)
+    masks = {name: mask.cpu() for name, mask in masks.items()}  # as from a file
+    weights = snip.check_masks(model, masks)
+    gradients = torch.autograd.grad(F.cross_entropy(model(x), y), list(weights.values()))
+    pairs = zip(gradients, masks.values(), strict=True)
+    kept = torch.cat([gradient[mask.to(device)] for gradient, mask in pairs])
+    for name, weight in weights.items():
+        if weight.requires_grad:
+            weight.register_hook(masks[name].to(weight).mul)
+    F.cross_entropy(model(x), y).backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    assert norm.item() == pytest.approx(kept.norm().item())
+
+
 class Seen(TorchDispatchMode):
     """Notes the operations done, with the devices and types of their tensors."""
 
