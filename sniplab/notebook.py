@@ -72,6 +72,14 @@ class Section:
             caption += " These numbers are of this run, those in the text of the committed report."
         self.table(table, "", caption, shown=table[["claim", "paper", "ours", "verdict"]])
 
+    def _lacks_runs(self, kind: str, rows: pd.DataFrame | None, caption: str) -> bool:
+        """Whether there are no runs behind a figure or table, such as those that are collected for
+        the committed report; a line says so."""
+        lacking = rows is not None and rows.empty
+        if lacking:
+            print(f"No {kind}: profile {self.profile} has no runs for it. {caption}")
+        return lacking
+
     def figure(
         self,
         figure: plt.Figure,
@@ -87,9 +95,8 @@ class Section:
             caption: says what is to be seen, in Markdown, true under any profile.
             rows: the runs behind it, whose seeds and lengths end the caption.
         """
-        if rows is not None and rows.empty:  # such as those collected for the committed report
+        if self._lacks_runs("figure", rows, caption):
             plt.close(figure)
-            print(f"No figure: profile {self.profile} has no runs for it. {caption}")
             return
         stem, text = self.folder / "figures" / name, _with_facts(caption, rows)
         figure.savefig(stem.with_suffix(".png"), dpi=150, bbox_inches="tight")
@@ -111,7 +118,8 @@ class Section:
         form: str | Mapping[str, str | Callable] | None = None,
         index: bool = False,
     ) -> None:
-        """Show a table over its caption, and write it to figures/<name>.csv.
+        """Show a table over its caption, and write it to figures/<name>.csv. Where a profile has no
+        runs for it, a line says so.
 
         Args:
             name: "" for a table that is not kept.
@@ -121,6 +129,8 @@ class Section:
                 function from a value to its text does as well.
             index: whether to show it.
         """
+        if self._lacks_runs("table", rows, caption):
+            return
         if name:
             table.to_csv(self.folder / "figures" / f"{name}.csv", index=index)
         text = _with_facts(caption, rows)

@@ -24,6 +24,7 @@ from sniplab.sections import (
     stored_rows,
     sweep_biases,
     sweep_paths,
+    sweep_published_rate,
     sweep_time,
 )
 from sniplab.sections.connections_scored import read_tables
@@ -46,6 +47,7 @@ def committed() -> tuple[dict[str, str], pd.DataFrame]:
     numbers = [
         sweep_biases.values(rows["1_biases"], rows["1_methods"], swept),
         sweep_paths.values(swept, rows["1_methods"]),
+        sweep_published_rate.values(rows["1_published_rate"], swept),
         sweep_time.values(),
         architectures.values(rows["2_architectures"], rows["2_layers"]),
         connections.values(read_tables(RESULTS)),

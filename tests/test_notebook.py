@@ -75,6 +75,12 @@ def test_no_figure_is_drawn_of_no_runs(section, shown, capsys):
     assert figure.number not in plt.get_fignums()
 
 
+def test_no_table_is_shown_of_no_runs(section, shown, capsys):
+    section.table(pd.DataFrame({"a": []}), "1_test", "A line.", ROWS[:0])
+    assert not shown and not list((section.folder / "figures").iterdir())
+    assert capsys.readouterr().out == "No table: profile smoke has no runs for it. A line.\n"
+
+
 def test_a_figure_is_written_as_pdf_when_asked(section, shown, monkeypatch):
     monkeypatch.setenv("SNIP_PDF", "1")
     section.figure(plt.figure(), "1_test", pd.DataFrame(), "A line.")

@@ -29,6 +29,7 @@ from sniplab.sections import (
     sweep_collected,
     sweep_fashion,
     sweep_methods,
+    sweep_published_rate,
 )
 from sniplab.sections.conclusion import effects, leak_difference
 from sniplab.sections.connections_scored import read_tables
@@ -42,7 +43,7 @@ PLANS: dict[str, Callable[[str], Mapping]] = {
     "1_learning_rates": sweep.rates_plan,
     "1_methods": sweep_methods.methods_plan,
     "1_biases": sweep_biases.biases_plan,
-    "1_published_rate": sweep_collected.published_rate_plan,
+    "1_published_rate": sweep_published_rate.published_rate_plan,
     "1_defaults": sweep_collected.defaults_plan,
     "1_fashion": sweep_fashion.fashion_plan,
     "2_architectures": architectures.plan,

@@ -3,24 +3,9 @@
 Each plan is of the committed report, and empty under other profiles.
 """
 
-import dataclasses
-
-from sniplab.recipe import PROTOCOLS, recipe_for
 from sniplab.runs import Config
 from sniplab.sections import COMMITTED, collected, sweep
 from sniplab.sections.sweep_tables import LENET_5
-
-
-@collected("published_rate")
-def published_rate_plan() -> list[Config]:
-    """Table 1's LeNet-5-Caffe at the published rate, which its dense network bears on pixels from 0
-    to 1: dense, 98 and 99 %, five seeds."""
-    recipe = dataclasses.replace(recipe_for(LENET_5, 75_000, 75), lr=PROTOCOLS["mnist"].lr)
-    return [
-        Config(LENET_5, recipe, *cell, seed, inputs="unit")
-        for seed in range(5)
-        for cell in (("dense", 0.0), ("snip", 0.98), ("snip", 0.99))
-    ]
 
 
 @collected("defaults")

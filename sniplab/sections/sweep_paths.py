@@ -8,7 +8,8 @@ from sniplab.methods import METHODS
 from sniplab.sections.sweep_tables import protocol_rows
 from sniplab.stats import t_interval
 
-SHOWN = 0.9  # sparsity from which on
+FROM = 0.9  # the least sparsity
+SHOWN = ["method", "sparsity", "seed", "on_a_path"]  # of the runs, in the figure
 PANELS = {
     "SNIP and its controls": ("snip", "shuffled", "magnitude", "random"),
     "other shuffles": ("snip", "shuffled-units", "shuffled-inputs", "shuffled-degrees"),
@@ -17,14 +18,14 @@ PANELS = {
 
 
 def on_paths(rows: pd.DataFrame, later: pd.DataFrame) -> pd.DataFrame:
-    """The runs of LeNet-300-100 that are pruned before training, from SHOWN on, with `on_a_path`:
+    """The runs of LeNet-300-100 that are pruned before training, from FROM on, with `on_a_path`:
     how much of what they keep lies on a path, in percent.
 
     Args:
         rows: of the sweep, of which `protocol_rows` count; later: of `sweep_methods.methods_plan`.
     """
     runs = pd.concat([protocol_rows(rows), later[later.pretrain == 0]], ignore_index=True)
-    pruned = runs[(runs.method != "dense") & (runs.sparsity >= SHOWN)]
+    pruned = runs[(runs.method != "dense") & (runs.sparsity >= FROM)]
     return pruned.assign(on_a_path=100 * pruned.effective)
 
 
