@@ -348,6 +348,13 @@ def test_variants_that_come_near_the_published_errors():
     assert table.pruned.to_dict() == {"flips": True, "no momentum": True, "batches of 25": False}
 
 
+def test_the_rate_of_a_trial_does_not_fall():
+    """It fell after 20 of 60 steps, so a network that diverges at 0.1 in step 65 did not."""
+    (trials,) = sweep.rates_plan(COMMITTED).values()
+    for recipe in {config.recipe for config in trials}:
+        assert recipe.rate(recipe.iterations - 1) == recipe.rate(0) == recipe.lr
+
+
 def test_trials_that_diverge_are_counted():
     rows = runs([1.0, 2.0], lr=0.1, momentum=0.9, init="vs", inputs="standard")
     rows.loc[1, "status"] = "diverged: the loss is nan"
