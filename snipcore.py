@@ -1630,7 +1630,9 @@ def build_model(
     Raises ValueError for an unknown model or initialiser, or a width that the model cannot have.
     """
     check_known(name, MODELS, "model")
-    with torch.device("cpu"), torch.random.fork_rng(devices=[]):  # what PyTorch draws is not kept
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+        # What PyTorch draws stays only where `initialize` draws nothing: an embedding of your own.
+        torch.default_generator.manual_seed(derive_seed(seed, "other weights"))
         model = MODELS[name].network(classes, width)
     model.snip_input_shape = MODELS[name].input_shape  # lets a wrong input be named as such
     # What convolutions are fastest in, or no slower: figures/benchmark.csv has the ratio.

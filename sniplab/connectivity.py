@@ -133,7 +133,7 @@ def effective_masks(model: nn.Module, masks: Mapping[str, Tensor], x: Tensor) ->
     Raises ValueError when masks and model do not fit, or masks are of what is not prunable; for
     stacked, bidirectional or projected recurrent layers, cells and attention; where something comes
     out though nothing goes in, as from a sigmoid that is called as a function; where the forward
-    pass does not take float64.
+    pass raises, in float64 or at inputs of 0, say.
     """
     check_masks(model, masks)
     for name, layer in model.named_modules():
@@ -157,9 +157,9 @@ def effective_masks(model: nn.Module, masks: Mapping[str, Tensor], x: Tensor) ->
         with torch.enable_grad():
             reached = sum(t.sum() for t in tree_leaves(probe(ones)))
         gradients = torch.autograd.grad(reached, list(weights.values()), materialize_grads=True)
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, MemoryError):
         raise
-    except RuntimeError as error:  # an operation that takes float32 alone, say
+    except Exception as error:  # an operation that takes float32 alone, a network's own check, …
         raise ValueError(f"cannot follow the paths: {error}") from error
     if constant:
         raise ValueError("something comes out though nothing goes in: cannot follow the paths")

@@ -112,10 +112,13 @@ REFERENCE = Recipe(iterations=10_000, momentum=0.0, stages=1)
 def recipe_for(model: str, iterations: int, checkpoints: int) -> Recipe:
     """The protocol of `model` at another length; with the linear schedule below half of its own.
 
-    Raises ValueError for an unknown model.
+    Raises ValueError for an unknown model, and for one of your own on a data set without protocol.
     """
     check_known(model, MODELS, "model")
-    protocol = PROTOCOLS.get(model, PROTOCOLS[MODELS[model].dataset])
+    dataset = MODELS[model].dataset
+    if model not in PROTOCOLS and dataset not in PROTOCOLS:
+        raise ValueError(f"no protocol for {model} on {dataset}: give PROTOCOLS one, or a Recipe")
+    protocol = PROTOCOLS.get(model) or PROTOCOLS[dataset]
     return dataclasses.replace(
         protocol,
         iterations=iterations,

@@ -140,6 +140,10 @@ class SparseLinear(nn.Linear):
                 layer.bias.copy_(bias)
 
 
+def _hooked(layer: nn.Module) -> bool:
+    return any(key.endswith("_hooks") and value for key, value in vars(layer).items())
+
+
 def _put(model: nn.Module, name: str, layer: nn.Module) -> None:
     parent, _, leaf = name.rpartition(".")
     setattr(model.get_submodule(parent), leaf, layer)
@@ -169,9 +173,8 @@ def sparse_linears(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[di
     swapped, inner_masks = [], dict(masks)
     for name, layer in list(model.named_modules()):
         alone = all(uses[id(weight)] == 1 for weight in layer.parameters())
-        hooks = any(key.endswith("_hooks") and value for key, value in vars(layer).items())
         pruned = f"{name}.weight" in inner_masks
-        if name and type(layer) is nn.Linear and alone and pruned and not hooks:
+        if name and type(layer) is nn.Linear and alone and pruned and not _hooked(layer):
             mask = inner_masks.pop(f"{name}.weight").to(layer.weight.device)
             sparse = SparseLinear([layer], [mask])
             inner_masks[f"{name}.values"] = torch.ones_like(sparse.values, dtype=torch.bool)
@@ -192,8 +195,10 @@ def sparse_linears(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[di
 
 def stackable(model: nn.Module) -> bool:
     """Whether `train_stacked` takes it: perhaps a Flatten, then linear layers with ReLU between
-    them, of widths that fit, all trained and each used once."""
+    them, of widths that fit, all trained and each used once, none with hooks."""
     layers = list(model) if type(model) is nn.Sequential else []
+    if any(map(_hooked, model.modules())):
+        return False
     if layers and type(layers[0]) is nn.Flatten:
         if (layers[0].start_dim, layers[0].end_dim) != (1, -1):
             return False

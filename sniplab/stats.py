@@ -41,8 +41,12 @@ def quoted(name: str, row: Mapping) -> dict[str, str]:
         f"{name}.tenths": "–" if math.isnan(row["mean"]) else tenths(row["mean"]),
     }
     if not math.isnan(row["half"]):
-        numbers[f"{name}.low"] = unsigned(points(row["mean"] - row["half"]))
-        numbers[f"{name}.open"] = unsigned(points(row["mean"] + row["half"]))
+        low, high = (
+            row.get("low", row["mean"] - row["half"]),
+            row.get("high", row["mean"] + row["half"]),
+        )
+        numbers[f"{name}.low"] = unsigned(points(low))
+        numbers[f"{name}.open"] = unsigned(points(high))
     if "verdict" in row:
         low, high, n = row["least"], row["most"], row["n"]
         ends = sorted((abs(low), abs(high))) if low * high > 0 else (low, high)
@@ -159,7 +163,8 @@ def paired(
     on: tuple[str, ...] = ("model", "seed"),
     value: str = "error",
 ) -> pd.DataFrame:
-    """`value` of `rows` minus that of the run of `base` with the same `on`, within each pair.
+    """`value` of `rows` minus that of the run of `base` with the same `on`, within each pair. A run
+    without a twin in `base` is left out, and not counted as lost.
 
     One row for each group `by` of `rows`: mean, half-width of the 95 % interval, the `least` and
     the `most` of single pairs, number of pairs `n`, pairs `lost` because either run did not end

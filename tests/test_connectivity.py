@@ -100,6 +100,17 @@ def test_a_network_that_takes_no_float64_is_named_as_such():
         effective_fraction(model, full_masks(model), torch.zeros(1, 2))
 
 
+def test_a_network_that_refuses_the_probe_is_named_as_such():
+    class Careful(nn.Linear):
+        def forward(self, x):
+            assert x.any(), "an empty image"
+            return super().forward(x)
+
+    model = named(a=Careful(2, 2), b=nn.Linear(2, 1))
+    with pytest.raises(ValueError, match="cannot follow the paths: an empty image"):
+        effective_fraction(model, full_masks(model), torch.ones(1, 2))
+
+
 @pytest.mark.parametrize("pool", [nn.MaxPool2d(2), nn.AvgPool2d(2), nn.AdaptiveMaxPool2d(1)])
 def test_pooling_leads_back_to_the_whole_window(pool):
     """One pixel, which each of four outputs sees through one place of the kernel: a maximum takes

@@ -1,5 +1,6 @@
 """The networks' counts and initial weights, against numbers got another way."""
 
+import dataclasses
 import math
 import warnings
 
@@ -257,6 +258,23 @@ def test_normalisation_of_every_kind_is_reset():
 def test_attention_is_four_linear_maps():
     names = list(snip.prunable(nn.MultiheadAttention(8, 2)))
     assert names == ["in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"]
+
+
+def test_what_initialise_leaves_alone_is_drawn_by_the_seed_too(monkeypatch):
+    """An embedding, say, in a network of one's own."""
+
+    def network(classes):
+        return nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, classes))
+
+    spec = dataclasses.replace(snip.MODELS["lenet-300-100"], build=network)
+    monkeypatch.setitem(snip.MODELS, "mine", spec)
+    tables = []
+    for seed in (0, 0, 1):
+        state = torch.random.get_rng_state()
+        tables.append(snip.build_model("mine", seed=seed)[0].weight)
+        assert torch.equal(torch.random.get_rng_state(), state)
+        torch.rand(1)
+    assert torch.equal(tables[0], tables[1]) and not torch.equal(tables[0], tables[2])
 
 
 def test_what_is_no_device_is_refused():

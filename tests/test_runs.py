@@ -434,12 +434,32 @@ def test_operations_are_deterministic_on_cuda(tmp_path, monkeypatch, device):
         assert torch.are_deterministic_algorithms_enabled()
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     assert not torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with lab.runs.machine.computing_with(1, torch.device("cuda")):
+            assert not torch.is_deterministic_algorithms_warn_only_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def alone(config, folder):
     """A task of one run."""
     spec = snip.MODELS[config.model]
-    return lab.runs.worker.Task((config,), "masked", "", "", folder, spec, ())
+    precision = config.recipe.precision
+    return lab.runs.worker.Task((config,), "masked", precision, "", "", folder, spec, ())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_worker_trains_in_the_precision_that_was_settled_for_all(tmp_path, precision):
+    """Not in what "auto" comes to on its own processor: the machines of a cluster differ."""
+    auto = config(recipe=dataclasses.replace(RECIPE, precision="auto"))
+    data = lab.load_data("digits", device="cpu").digest
+    task = dataclasses.replace(alone(auto, tmp_path), precision=precision, data=data)
+    place = lab.runs.worker.Placement("cpu", 1, os.getpid(), None, 30.0)
+    _, (row,) = lab.runs.worker.do_task(task, place)
+    assert (row["status"], row["trained_in"], row["precision"]) == ("ok", precision, "auto")
+    assert row["run"] == lab.identity(auto)
 
 
 def test_how_long_is_left(tmp_path):
@@ -908,7 +928,9 @@ def test_what_is_pruned_after_training_is_trained_once(tmp_path, stop_at):
 
 
 @pytest.mark.parametrize("phase", [15, 20 + 5], ids=["dense", "pruned"])
-def test_a_stack_that_was_begun_stays_one_whatever_is_left_beside_it(tmp_path, stop_at, phase):
+def test_a_stack_that_was_begun_stays_one_whatever_is_left_beside_it(
+    tmp_path, stop_at, phase, monkeypatch
+):
     """Of 8 runs beside 16 others a stack of 8 was begun; alone they would be two stacks of 4."""
     base = {"recipe": lab.Recipe(12, checkpoints=1), "method": "magnitude", "pretrain": 20}
     levels = [0.9 + 0.01 * k for k in range(4)]
@@ -930,6 +952,9 @@ def test_a_stack_that_was_begun_stays_one_whatever_is_left_beside_it(tmp_path, s
         lab.runs.worker.run(stack.configs, data, stack.engine, **keep)
     (again,) = tasks(mine)
     assert again.runs == stack.runs
+    # On another device they are not stacked, and one by one they cannot go on from it.
+    monkeypatch.setattr(lab.runs.grid, "engine_for", lambda *_: "masked")
+    assert sorted(len(task.runs) for task in tasks(mine)) == [1] * 8
 
 
 def test_what_fails_on_the_way_goes_on_from_its_checkpoint(tmp_path, monkeypatch, stop_at):

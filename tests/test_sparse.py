@@ -229,6 +229,15 @@ def broken(kind):
     return nn.Sequential(*layers[kind])
 
 
+def test_a_network_with_hooks_is_not_stacked():
+    """A stack calls none of its layers, so that a hook would be lost."""
+    model = broken("fine")
+    hook = model[1].register_forward_hook(lambda layer, inputs, output: 2 * output)
+    assert not lab.stackable(model)
+    hook.remove()
+    assert lab.stackable(model)
+
+
 @pytest.mark.parametrize("kind", ["fine", "one ReLU used twice"])
 def test_what_can_be_stacked(digits, device, kind):
     torch.manual_seed(0)

@@ -189,6 +189,16 @@ def test_a_row_is_quoted_with_and_without_its_interval():
         "error.size": "1.25",
         "error.tenths": "−1.2",
     }
+    # Ends that were cut at the smallest and the largest seed are quoted as the text has them.
+    ends = {
+        "mean": 48.6,
+        "half": 60.0,
+        "low": 21.3,
+        "high": 87.02,
+        "text": "48.60 (21.30 to 87.02)",
+    }
+    cut = stats.quoted("error", ends)
+    assert (cut["error.low"], cut["error.open"]) == ("21.30", "87.02")
     lost = stats.quoted("error", {"text": "–", "mean": math.nan, "half": math.nan})
     assert set(lost.values()) == {"–"}
 

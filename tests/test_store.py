@@ -132,12 +132,22 @@ def test_a_file_is_whole_wherever_a_kill_ends_it(tmp_path):
     one = path.read_bytes()
     store.append_rows(path, [row(seed=2)])
     two = path.read_bytes()
-    for end in (*range(len(one), len(two), 17), len(two) - 1):
+    for end in range(len(one), len(two) - 4, 17):
         path.write_bytes(two[:end])
         assert lab.read_results(path).seed.tolist() == [1]
         store.append_rows(path, [row(seed=2)])
         assert path.read_bytes() == two
-    for end in (*range(0, len(one), 31), len(one) - 1):  # of the first row, or of the heads
+    path.unlink()
+    last = row(seed=2, source="MNIST, original")
+    store.append_rows(path, [row(seed=1), last])
+    two = path.read_bytes()
+    for end in (len(two) - 4, len(two) - 1):  # in the last field, or behind it: nobody can tell
+        path.write_bytes(two[:end])
+        with pytest.warns(UserWarning, match="no end and is left out: if it is whole, .*add one"):
+            assert lab.read_results(path).seed.tolist() == [1]
+        store.append_rows(path, [last])
+        assert path.read_bytes() == two
+    for end in range(0, len(one) - 1, 31):  # of the first row, or of the heads
         path.write_bytes(one[:end])
         assert lab.read_results(path).empty
         store.append_rows(path, [row(seed=1)])

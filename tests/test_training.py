@@ -228,6 +228,15 @@ def test_short_runs_take_the_linear_schedule():
         ("alexnet-s", 75_000, "stages"),
     ):
         assert lab.recipe_for(model, iterations, 5).schedule == schedule
+
+
+def test_a_network_on_data_without_protocol_asks_for_one(monkeypatch):
+    spec = dataclasses.replace(snip.MODELS["lenet-300-100"], dataset="fashion_mnist")
+    monkeypatch.setitem(snip.MODELS, "mine", spec)
+    with pytest.raises(ValueError, match="no protocol for mine on fashion_mnist: give PROTOCOLS"):
+        lab.recipe_for("mine", 100, 1)
+    monkeypatch.setitem(lab.PROTOCOLS, "mine", lab.Recipe(100))
+    assert lab.recipe_for("mine", 100, 1).lr == 0.1
     reference = lab.REFERENCE
     assert {reference.rate(step) for step in range(10_000)} == {0.1}
     assert (reference.iterations, reference.momentum, reference.weight_decay) == (10_000, 0, 5e-4)

@@ -44,6 +44,9 @@ def test_the_best_of_the_last_five_checkpoints_may_come_near():
     assert verdicts.near(ours, 1.1, best=1.453) == verdicts.near(ours, 1.1) == "not reproduced"
     assert verdicts.near(ours, 1.1, best=1.400) == "in part"
     assert verdicts.near(summary([1.0, 1.4, 2.0]), 1.1, best=1.1) == "inconclusive"  # ± 1.25
+    wide = summary([1.8, 2.0, 2.2])  # ± 0.50: it excludes 1.45, to which only the best comes near
+    assert verdicts.near(wide, 1.45) == "not reproduced"
+    assert verdicts.near(wide, 1.45, best=1.7) == "inconclusive"
 
 
 def test_a_difference_beside_a_published_one():
@@ -84,6 +87,7 @@ def test_an_equality_needs_the_whole_interval():
     assert of((0.1, 0.1), (-0.1, 0.1)) == {"ours": "x: 2 of 2 hold", "verdict": "reproduced"}
     assert of((0.1, 0.1), (0.5, 0.1))["verdict"] == "in part"
     assert of((0.5, 0.1), (-0.5, 0.1))["verdict"] == "not reproduced"
+    assert of((1.1 - 0.8, 0.0))["verdict"] == "reproduced"  # more than 0.3 to a computer
     assert of((0.1, 0.5))["verdict"] == of((0.4, 0.2))["verdict"] == "inconclusive"
     # An interval that there is not, of one pair, tells nothing.
     assert of((0.0, math.nan)) == {"ours": "x", "verdict": "untested"}

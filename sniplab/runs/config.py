@@ -62,7 +62,7 @@ class Config:
         if not self.dataset:
             object.__setattr__(self, "dataset", MODELS[self.model].dataset)
         check_known(self.dataset, DATASETS, "data set")
-        kept_count(2**62, self.sparsity)
+        kept_count(2**62, self.sparsity)  # raises for what is no fraction, whatever the network
         if self.method == "dense" and self.sparsity:
             raise ValueError(f"a dense network has sparsity 0, not {self.sparsity}")
         check_known(self.norm, ("running", "batch"), "norm")

@@ -222,13 +222,14 @@ def check_fits(config: Config, data: DataFacts) -> None:
         counted = [weight.numel() for weight in weights if config.biases or weight.ndim > 1]
         kept_count(sum(counted), config.sparsity)
     train = config.train_images or data.train + config.validation * data.val
-    steps = config.pretrain + config.recipe.iterations
-    for number, limit, field in (
+    limits = [
         (config.scoring_batch, data.train, "scoring_batch"),
         (config.train_images, data.train + config.validation * data.val, "train_images"),
-        (config.recipe.batch_size * (steps > 0), train, "batch_size"),
         (config.test_images, data.test if config.tested == "test" else data.val, "test_images"),
-    ):
+    ]
+    if config.pretrain or config.recipe.iterations:
+        limits.append((config.recipe.batch_size, train, "batch_size"))
+    for number, limit, field in limits:
         if number > limit:
             raise ValueError(
                 f"{subject}: {field} {number} is more than the {limit} images there are"
@@ -286,16 +287,26 @@ def tasks_of(
         facts = data[first.dataset]
         methods = tuple(METHODS[name] for name in sorted(names))
         return Task(
-            tuple(configs), engine, facts.digest, facts.source, folder, MODELS[first.model], methods
+            tuple(configs),
+            engine,
+            settled_precision(first.recipe, place),
+            facts.digest,
+            facts.source,
+            folder,
+            MODELS[first.model],
+            methods,
         )
 
     tasks, left = [], dict(left)
     for file in sorted(folder.glob("*.runs")):
-        digest, *runs = file.read_text(errors="replace").split() or [""]
+        digest, runs = _runs_of(file)
         if _begun(file) and runs and all(run in left for run in runs):
             configs = [left[run] for run in runs]
-            if data[configs[0].dataset].digest == digest:
-                tasks.append(task(configs, engine(configs[0])))
+            engine_name = engine(configs[0])  # another than that of the begun, on another device
+            trained = configs[0].recipe.iterations > 0
+            fits = len(configs) == 1 or engine_name == "stacked" or not trained
+            if fits and data[configs[0].dataset].digest == digest:
+                tasks.append(task(configs, engine_name))
                 left = {run: config for run, config in left.items() if run not in runs}
     groups = {}
     for run, config in left.items():
@@ -323,13 +334,19 @@ def _begun(file: Path) -> bool:
     return any(file.with_suffix(suffix).exists() for suffix in CHECKPOINTS)
 
 
+def _runs_of(file: Path) -> tuple[str, list[str]]:
+    """The digest of the data and the runs of a task, from its file ".runs"; none of a torn one."""
+    digest, *runs = file.read_text(errors="replace").split() or [""]
+    return digest, runs
+
+
 def _clear(folder: Path, done: set[str], digests: set[str]) -> None:
     """Remove what a sweep that was killed left behind: half-written files, and the checkpoints of
     runs whose rows it had just written."""
     for draft in folder.glob(".*.draft"):
         draft.unlink()
     for file in folder.glob("*.runs"):
-        digest, *runs = file.read_text(errors="replace").split() or [""]
+        digest, runs = _runs_of(file)
         if digest in digests and runs and done.issuperset(runs):
             for suffix in (".steps", *KEPT):
                 file.with_suffix(suffix).unlink(missing_ok=True)

@@ -38,6 +38,7 @@ def computing_with(threads: int, device: torch.device) -> Iterator[None]:
     threads, float32 products in full, and on CUDA deterministic operations, none chosen by trial.
     """
     before, was = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
     precision, cudnn = torch.get_float32_matmul_precision(), contextlib.nullcontext()
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("highest")
@@ -53,7 +54,7 @@ def computing_with(threads: int, device: torch.device) -> Iterator[None]:
     finally:
         torch.set_num_threads(before)
         torch.set_float32_matmul_precision(precision)
-        torch.use_deterministic_algorithms(was)
+        torch.use_deterministic_algorithms(was, warn_only=only_warned)
 
 
 @contextlib.contextmanager

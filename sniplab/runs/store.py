@@ -29,7 +29,7 @@ def read_results(path: str | os.PathLike) -> pd.DataFrame:
     """The rows that `run_grid` wrote to `path`, with their curves; none if there is no such file.
 
     A column that the file lacks is read as its default. A last line without an end, as a kill
-    leaves one, is no row yet.
+    leaves one, is no row yet; where it might be whole, a warning says so.
 
     Raises ValueError for a column that is not known, by name, for a damaged or foreign file, and
     where two lines are of the same run; a failed one gives way to the line of its repetition.
@@ -75,8 +75,9 @@ def _read_lines(path: Path, kind: str) -> tuple[list[str], list[list[str]]]:
     if not path.exists():
         return [], []
     text = path.read_bytes().decode("utf-8", errors="replace")
+    end = text.rfind("\n") + 1
     try:
-        lines = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""), strict=True))
+        lines = list(csv.reader(io.StringIO(text[:end], newline=""), strict=True))
     except csv.Error as error:  # a field without end
         raise ValueError(
             f"{path} is damaged, as by a power cut ({error}); delete what follows its last whole "
@@ -91,6 +92,13 @@ def _read_lines(path: Path, kind: str) -> tuple[list[str], list[list[str]]]:
                 f"line {number} of {path} is torn, as by a copy cut short; delete that line, and "
                 "its run is done again"
             )
+    if lines and len(next(csv.reader([text[end:]]), [])) == len(lines[0]):
+        warnings.warn(
+            f"the last line of {path} has no end and is left out: if it is whole, as where an "
+            "editor took the end away, add one; else its run is done again",
+            UserWarning,
+            stacklevel=4,
+        )
     return (lines[0], lines[1:]) if lines else ([], [])
 
 

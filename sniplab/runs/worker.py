@@ -62,6 +62,7 @@ class Task:
 
     configs: tuple[Config, ...]
     engine: str
+    precision: str  # what "auto" comes to: of all workers the same
     data: str  # digest of the data set
     source: str  # of the data, in a sentence
     folder: Path  # of checkpoints
@@ -244,6 +245,13 @@ def do_task(task: Task, place: Placement) -> tuple[str, list[dict]]:
     device = str(pick_device(place.device or None))
     several = device == "cuda" and torch.cuda.device_count() > 1
 
+    configs = [
+        dataclasses.replace(
+            config, recipe=dataclasses.replace(config.recipe, precision=task.precision)
+        )
+        for config in task.configs
+    ]
+
     def watch(done: int, seconds: float) -> None:
         with contextlib.suppress(OSError):  # a full disk: only the bar misses it
             task.file(".steps").write_text(f"{done} {seconds}")
@@ -252,8 +260,8 @@ def do_task(task: Task, place: Placement) -> tuple[str, list[dict]]:
     with own_gpu() if several else contextlib.nullcontext(device) as device:
         try:
             with computing_with(place.threads, torch.device(device)):
-                data = _worker_data(task.configs[0].dataset, place.root, device, task.data)
-                outcomes = run(task.configs, data, task.engine, watch=watch, **keep)
+                data = _worker_data(configs[0].dataset, place.root, device, task.data)
+                outcomes = run(configs, data, task.engine, watch=watch, **keep)
         except Exception as error:  # rows that say so; the other runs go on
             if not isinstance(error, FloatingPointError):  # which diverged: no error of the code
                 traceback.print_exception(error)
