@@ -8,6 +8,7 @@ Lee, Ajanthan & Torr. SNIP: Single-shot network pruning based on connection sens
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -238,26 +239,26 @@ def plan(
 
 
 def rates_plan(profile: str, dataset: str = "mnist") -> dict[str, list[Config]]:
-    """Trials of dense LeNet-5-Caffe, in part "trials": at which rates it diverges, with momentum
-    and without, and whether by the scale of its initial weights or of its inputs. The rate is
-    constant: in the stages of so short a run it would fall before the network diverges."""
+    """Trials of LeNet-5-Caffe, in part "trials": at which rates it diverges, with momentum and
+    without, and whether by the scale of its initial weights or of its inputs; and, at the highest
+    rate with momentum, whether it does so pruned to 98 %, too. The rate is constant: in the stages
+    of so short a run it would fall before the network diverges."""
     check_profile(profile)
     settings = SETTINGS[profile]
+    dense = itertools.product([DENSE_CELL], (0.9, 0.0), settings.starts, settings.rates)
+    pruned = itertools.product([("snip", 0.98)], (0.9,), settings.starts, [max(settings.rates)])
     return {
         "trials": [
             Config(
                 LENET_5,
                 Recipe(200, lr=lr, momentum=momentum, stages=1, checkpoints=1),
-                "dense",
-                0.0,
+                *cell,
                 seed,
                 dataset,
                 test_images=1000,
                 **changed,
             )
-            for momentum in (0.9, 0.0)
-            for changed in settings.starts
-            for lr in settings.rates
+            for cell, momentum, changed, lr in (*dense, *pruned)
             for seed in range(settings.rate_seeds)
         ]
     }

@@ -229,7 +229,7 @@ STARTED = {  # initialiser and scale of the pixels: how a trial begins
     ("vs-x", "standard"): "Glorot's weights",
     ("vs", "unit"): "pixels from 0 to 1",
 }
-TRIAL = ["momentum", "start", "lr"]
+TRIAL = ["sparsity", "momentum", "start", "lr"]
 
 
 def lost_trials(rows: pd.DataFrame) -> pd.DataFrame:
