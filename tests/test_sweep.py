@@ -356,10 +356,16 @@ def test_the_rate_of_a_trial_does_not_fall():
 
 
 def test_trials_that_diverge_are_counted():
-    rows = runs([1.0, 2.0], lr=0.1, momentum=0.9, init="vs", inputs="standard")
-    rows.loc[1, "status"] = "diverged: the loss is nan"
-    table = tables.lost_trials(rows)
-    assert table[["start", "diverged"]].to_numpy().tolist() == [["as the reference", "1 of 2"]]
+    trial = {"lr": 0.1, "momentum": 0.9, "init": "vs", "inputs": "standard"}
+    dense = runs([1.0, 2.0], method="dense", sparsity=0.0, **trial)
+    dense.loc[1, "status"] = "diverged: the loss is nan"
+    pruned = runs([1.0, 2.0], sparsity=0.98, **trial)
+    table = tables.lost_trials(pd.concat([dense, pruned]))
+    columns = table[["sparsity", "start", "diverged"]].to_numpy().tolist()
+    assert columns == [
+        ["0 %", "as the reference", "1 of 2"],
+        ["98 %", "as the reference", "0 of 2"],
+    ]
 
 
 def test_what_is_measured_is_stored_for_the_committed_report(monkeypatch):

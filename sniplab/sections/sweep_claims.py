@@ -250,6 +250,6 @@ def values(rows: pd.DataFrame, plan: Plan) -> dict[str, str]:
     tried = stored_rows("1_learning_rates", rates_plan(COMMITTED), RESULTS)
     for row in lost_trials(tried).itertuples():
         if row.momentum == 0.9:
-            kind = "diverged_pruned" if row.sparsity else "diverged"
+            kind = "diverged" if row.sparsity == level(0) else "diverged_pruned"
             numbers[f"{kind}.{row.start.replace(' ', '_')}.{row.lr:g}"] = row.diverged
     return numbers

@@ -237,4 +237,4 @@ def lost_trials(rows: pd.DataFrame) -> pd.DataFrame:
     starts = [STARTED[i] for i in zip(rows.init, rows.inputs, strict=True)]
     rates = summarize(rows.assign(start=starts), TRIAL)
     diverged = [f"{row.lost} of {row.lost + row.n}" for row in rates.itertuples()]
-    return rates[TRIAL].assign(diverged=diverged)
+    return rates[TRIAL].assign(sparsity=rates.sparsity.map(level), diverged=diverged)
