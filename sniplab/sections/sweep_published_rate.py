@@ -1,6 +1,6 @@
 """Table 1's LeNet-5-Caffe at the published rate, on pixels from 0 to 1.
 
-The sweep trains it on standardised pixels, at a fifth of that rate, since it diverges there. The
+The sweep trains it on standardised pixels, at a fifth of that rate: dense, it diverges there. The
 paper says neither how pixels are scaled nor that training ever diverged.
 """
 
